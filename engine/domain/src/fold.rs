@@ -1,0 +1,255 @@
+//! What follows from an input: the heart of Weft, as a pure function.
+//!
+//! State is `fold` over history, from the first record to the last (invariant 4). Given the rules in force, a view of state and an
+//! input at its place in history, [`fold`] answers with [`Changes`]: rows to put and take away, timers, deliveries, dead letters. It
+//! asks no clock and no plugin. `app`'s writer carries the changes out.
+//!
+//! For an event: [`resolve`] says who it is about and what moved between customers because of it; moves change who is
+//! made of which claims; the event's facts and its place go to its claim's node; and where a profile changed, a timer is set so
+//! that destinations hear of it once it rests.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::claim::{ClaimId, CustomerId, Witness, fingerprint};
+use crate::event::Event;
+use crate::input::{Command, DeadLetter, Input, Kv, Receipts, Stream};
+use crate::limits;
+use crate::plan::Plan;
+use crate::profile::{Effect, Entry, Profile, Told};
+use crate::resolve::{Move, resolve, retract};
+use crate::value::Timestamp;
+use crate::view::{Changes, Customer, Letter, LetterBytes, Read, Step, View};
+
+
+/// What follows from an input at its place in history.
+///
+/// # Errors
+/// [`crate::view::ViewError`], where state cannot be read; then nothing follows, and the same input can be folded again.
+pub fn fold(plan: &Plan, view: &impl View, position: u64, input: &Input) -> Read<Changes> {
+    let mut step = Step::on(view);
+    match input {
+        Input::Event { source, event, .. } => take_event(plan, &mut step, position, source, event)?,
+        Input::Passed { .. } => (),
+        Input::DeadLetter(letter) => keep_letter(&mut step, position, letter),
+        Input::Tick(now) => fire_timers(plan, &mut step, position, *now)?,
+        Input::Receipts(receipts) => close_deliveries(&mut step, position, receipts)?,
+        Input::Plan(new) => step.changes.plan = Some(Arc::new(new.clone())),
+        Input::Command(command) => obey(plan, &mut step, command)?,
+        Input::Kv(Kv { stage, key, value }) => drop(step.changes.kv.insert((stage.clone(), key.clone()), value.clone())),
+    }
+    Ok(step.changes)
+}
+
+/// Whether an event is one that the duplicate window knows. Asked before an event enters history, so that history, and every
+/// destination that follows it, has each event once (invariant 5).
+#[must_use]
+pub fn is_repetition(view: &impl View, event: &Event) -> bool {
+    event.message_id.as_deref().is_some_and(|id| view.repeated(fingerprint(id)))
+}
+
+fn take_event(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, source: &str, event: &Event) -> Read<()> {
+    let message_id = event.message_id.as_deref().unwrap_or_default();
+    let tie = fingerprint(message_id);
+    step.changes.remember = Some(tie);
+    step.count(|totals| totals.events += 1);
+    let witness = Witness { occurred: event.occurred(), message_id: message_id.to_owned(), source: source.to_owned() };
+    let Some(resolved) = resolve(&plan.identity, step, &event.claims, witness)? else { return Ok(()) };
+    let settled = event.received.unwrap_or_default().plus_ms(limits::PROFILE_SETTLE_MS);
+    carry_out(plan, step, &resolved.moves, settled)?;
+    let (customer, effect) = file(step, resolved.claim, &Told { event, source, position, tie })?;
+    let Some(customer) = customer else { return Ok(()) };
+    let changed = match effect {
+        Effect::Nothing => false,
+        Effect::Renewed => customer_of(step, customer)?.claims.len() > 1,
+        Effect::Changed => true,
+    };
+    if changed { announce(plan, step, customer, settled) } else { Ok(()) }
+}
+
+/// Files an event under its claim: whose it is, and what it did to the facts.
+fn file(step: &mut Step<'_, impl View>, claim: ClaimId, told: &Told<'_>) -> Read<(Option<CustomerId>, Effect)> {
+    let mut node = step.node(claim)?.unwrap_or_default();
+    let kept = Arc::make_mut(&mut node);
+    let effect = kept.learn(told);
+    kept.page.push(Entry { occurred: told.event.occurred(), position: told.position });
+    if kept.page.len() >= limits::INDEX_PAGE_ENTRIES {
+        let full = std::mem::take(&mut kept.page);
+        step.changes.pages.insert((claim, kept.pages), Arc::new(full));
+        kept.pages += 1;
+    }
+    let customer = kept.customer;
+    step.changes.nodes.insert(claim, Some(node));
+    Ok((customer, effect))
+}
+
+/// Carries claims from one customer to another.
+fn carry_out(plan: &Plan, step: &mut Step<'_, impl View>, moves: &[Move], due: Timestamp) -> Read<()> {
+    for one in moves {
+        let mut node = step.node(one.claim)?.unwrap_or_default();
+        let kept = Arc::make_mut(&mut node);
+        let from = kept.customer.replace(one.to);
+        kept.identifiers.clone_from(&one.identifiers);
+        if from != Some(one.to) {
+            // Before the node is written: a customer without a row of its own is known by its claim's node.
+            let mut receiver = customer_of(step, one.to)?;
+            let mut giver = match from {
+                Some(from) => Some((from, customer_of(step, from)?)),
+                None => None,
+            };
+            if let Some((from, giver)) = &mut giver {
+                giver.claims.retain(|claim| *claim != one.claim);
+                if giver.claims.is_empty() {
+                    step.count(|totals| totals.customers -= 1);
+                }
+                let giver = giver.clone();
+                save(step, *from, giver);
+            }
+            if receiver.claims.is_empty() {
+                step.count(|totals| totals.customers += 1);
+            }
+            let place = receiver.claims.binary_search(&one.claim).unwrap_or_else(|place| place);
+            receiver.claims.insert(place, one.claim);
+            save(step, one.to, receiver);
+        }
+        step.changes.nodes.insert(one.claim, Some(node));
+        if let Some(from) = from.filter(|from| *from != one.to) {
+            announce(plan, step, from, due)?;
+        }
+        announce(plan, step, one.to, due)?;
+    }
+    Ok(())
+}
+
+/// A customer's row. One that is made of its own claim alone, and has nothing else to say, has none.
+fn customer_of(step: &Step<'_, impl View>, id: CustomerId) -> Read<Customer> {
+    if let Some(row) = step.customer(id)? {
+        return Ok(Customer::clone(&row));
+    }
+    let alone = step.node(id.into())?.is_some_and(|node| node.customer == Some(id));
+    Ok(Customer { claims: if alone { vec![id.into()] } else { Vec::new() }, ..Customer::default() })
+}
+
+fn save(step: &mut Step<'_, impl View>, id: CustomerId, customer: Customer) {
+    let forgotten = customer.claims.is_empty() && !customer.told;
+    let alone = customer.claims == [ClaimId::from(id)] && customer.pending.is_none() && !customer.told;
+    let row = if alone || (forgotten && customer.pending.is_none()) { None } else { Some(Arc::new(customer)) };
+    step.changes.customers.insert(id, row);
+}
+
+/// Sets the timer at which destinations hear of a profile, unless it runs already.
+fn announce(plan: &Plan, step: &mut Step<'_, impl View>, id: CustomerId, due: Timestamp) -> Read<()> {
+    if plan.profile_lanes.is_empty() {
+        return Ok(());
+    }
+    let mut customer = customer_of(step, id)?;
+    if customer.pending.is_some() || (customer.claims.is_empty() && !customer.told) {
+        return Ok(());
+    }
+    customer.pending = Some(due);
+    step.changes.timers.insert((due, id), true);
+    save(step, id, customer);
+    Ok(())
+}
+
+fn fire_timers(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, now: Timestamp) -> Read<()> {
+    let now = now.max(step.before().clock());
+    step.changes.clock = Some(now);
+    let due = step.before().due(now, limits::TICK_TIMERS_MAX)?;
+    step.changes.more_due = due.len() == limits::TICK_TIMERS_MAX;
+    for (ordinal, (at, id)) in (0..).zip(due) {
+        step.changes.timers.insert((at, id), false);
+        let mut customer = customer_of(step, id)?;
+        customer.pending = None;
+        let told = if customer.claims.is_empty() { merged(step, id)? } else { profile_of(step, id, &customer)? };
+        customer.told = !customer.claims.is_empty();
+        save(step, id, customer);
+        if told.len() > limits::PROFILE_BYTES_MAX {
+            too_large(step, position, ordinal, id, told.len());
+            continue;
+        }
+        for lane in &plan.profile_lanes {
+            deliver(step, lane, &told)?;
+        }
+    }
+    Ok(())
+}
+
+/// What destinations are told of a customer.
+fn profile_of(step: &Step<'_, impl View>, id: CustomerId, customer: &Customer) -> Read<Arc<str>> {
+    let nodes = customer.claims.iter().map(|claim| step.node(*claim)).collect::<Read<Vec<_>>>()?;
+    let nodes: Vec<_> = nodes.iter().flatten().map(|node| &**node).collect();
+    let text = serde_json::to_string(&Profile::unite(id, &nodes)).expect("a profile has string keys and valid JSON in it");
+    Ok(text.into())
+}
+
+/// What destinations are told of a customer who turned out to be another.
+fn merged(step: &Step<'_, impl View>, id: CustomerId) -> Read<Arc<str>> {
+    let into = step.node(id.into())?.and_then(|node| node.customer);
+    Ok(json!({ "customer_id": id, "merged_into": into }).to_string().into())
+}
+
+fn deliver(step: &mut Step<'_, impl View>, name: &str, told: &Arc<str>) -> Read<()> {
+    let mut lane = step.lane(name)?;
+    let number = lane.profiles_next;
+    lane.profiles_next += 1;
+    step.changes.lanes.insert(name.to_owned(), lane);
+    step.changes.deliveries.insert((name.to_owned(), number), Some(told.clone()));
+    Ok(())
+}
+
+/// Notes what became of deliveries: cursors move, rows go, what was refused becomes a dead letter.
+fn close_deliveries(step: &mut Step<'_, impl View>, position: u64, receipts: &Receipts) -> Read<()> {
+    let mut lane = step.lane(&receipts.lane)?;
+    for (ordinal, refused) in (0..).zip(&receipts.rejected) {
+        let bytes = match receipts.stream {
+            Stream::Events => LetterBytes::Event(refused.position),
+            Stream::Profiles => {
+                let row = step.before().delivery(&receipts.lane, refused.position)?;
+                LetterBytes::Here(row.as_deref().unwrap_or_default().to_owned())
+            }
+        };
+        let (code, message, attempts) = (refused.code.clone(), refused.message.clone(), refused.attempts);
+        let letter = Letter { stage: receipts.lane.clone(), code, message, attempts, bytes };
+        step.changes.letters.insert((position, ordinal), Some(Arc::new(letter)));
+        step.count(|totals| totals.letters += 1);
+    }
+    match receipts.stream {
+        Stream::Events => lane.events_through = lane.events_through.max(receipts.through),
+        Stream::Profiles => {
+            let through = receipts.through.min(lane.profiles_next);
+            for number in lane.profiles_through..through {
+                step.changes.deliveries.insert((receipts.lane.clone(), number), None);
+            }
+            lane.profiles_through = lane.profiles_through.max(through);
+        }
+    }
+    step.changes.lanes.insert(receipts.lane.clone(), lane);
+    Ok(())
+}
+
+/// A profile that no row holds: nobody hears of it until it shrinks, and the dead letter says so.
+fn too_large(step: &mut Step<'_, impl View>, position: u64, ordinal: u32, id: CustomerId, bytes: usize) {
+    let message = format!("the profile has {bytes} bytes, and {} can be delivered", limits::PROFILE_BYTES_MAX);
+    let (code, here) = ("profile_too_large".to_owned(), json!({ "customer_id": id }).to_string());
+    let letter = Letter { stage: "profiles".into(), code, message, attempts: 0, bytes: LetterBytes::Here(here) };
+    step.changes.letters.insert((position, ordinal), Some(Arc::new(letter)));
+    step.count(|totals| totals.letters += 1);
+}
+
+fn keep_letter(step: &mut Step<'_, impl View>, position: u64, letter: &DeadLetter) {
+    let DeadLetter { stage, code, message, .. } = letter.clone();
+    let letter = Letter { stage, code, message, attempts: 1, bytes: LetterBytes::Record(position) };
+    step.changes.letters.insert((position, 0), Some(Arc::new(letter)));
+    step.count(|totals| totals.letters += 1);
+}
+
+fn obey(plan: &Plan, step: &mut Step<'_, impl View>, command: &Command) -> Read<()> {
+    let moves = match command {
+        Command::Retract { claim, reason } => retract(&plan.identity, step, *claim, Some(reason))?,
+        Command::Restore { claim } => retract(&plan.identity, step, *claim, None)?,
+    };
+    let now = step.before().clock();
+    carry_out(plan, step, &moves, now)
+}

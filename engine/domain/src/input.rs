@@ -1,0 +1,447 @@
+//! What the logs hold: the records of intake, and the inputs of the fold, which are the records of history.
+//!
+//! A record is a kind byte and a payload. Texts are preceded by their length (u32, little-endian), numbers are u64
+//! little-endian, and the rest is JSON, so that both logs can be read in fifty years with nothing but this page.
+
+use serde::{Deserialize, Serialize};
+
+use crate::claim::ClaimId;
+use crate::event::Event;
+use crate::plan::Plan;
+use crate::value::Timestamp;
+
+/// A record of the intake log: what came through a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival<'a> {
+    /// A stamped event, as JSON. `Named` where the sender gave a message id.
+    Event {
+        /// The source stage.
+        source: &'a str,
+        /// Whether the JSON has a message id.
+        named: Named,
+        /// The event.
+        json: &'a [u8],
+    },
+    /// Bytes from an authenticated sender that could not become an event.
+    Refused {
+        /// The source stage.
+        source: &'a str,
+        /// A stable code.
+        code: &'a str,
+        /// For people.
+        message: &'a str,
+        /// The bytes as they came.
+        bytes: &'a [u8],
+    },
+}
+
+/// Whether an event brought its own message id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// It did.
+    BySender,
+    /// Its place in the intake log names it.
+    ByPlace,
+}
+
+/// A record that cannot be read: not written by this version, or damaged past what checksums see.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a record of kind {kind} cannot be read: {message}")]
+pub struct Unreadable {
+    /// The record's kind byte.
+    pub kind: u8,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+const ARRIVAL_EVENT: u8 = 1;
+const ARRIVAL_UNNAMED: u8 = 2;
+const ARRIVAL_REFUSED: u8 = 3;
+
+impl<'a> Arrival<'a> {
+    /// The record's kind byte; the payload is appended to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) -> u8 {
+        match *self {
+            Arrival::Event { source, named, json } => {
+                put_text(out, source);
+                out.extend_from_slice(json);
+                if named == Named::BySender { ARRIVAL_EVENT } else { ARRIVAL_UNNAMED }
+            }
+            Arrival::Refused { source, code, message, bytes } => {
+                put_text(out, source);
+                put_text(out, code);
+                put_text(out, message);
+                out.extend_from_slice(bytes);
+                ARRIVAL_REFUSED
+            }
+        }
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`Unreadable`], where it was not written by [`Arrival::encode`].
+    pub fn decode(kind: u8, payload: &'a [u8]) -> Result<Self, Unreadable> {
+        let mut reader = Reader { kind, rest: payload };
+        let source = reader.text()?;
+        match kind {
+            ARRIVAL_EVENT => Ok(Arrival::Event { source, named: Named::BySender, json: reader.rest }),
+            ARRIVAL_UNNAMED => Ok(Arrival::Event { source, named: Named::ByPlace, json: reader.rest }),
+            ARRIVAL_REFUSED => {
+                let (code, message) = (reader.text()?, reader.text()?);
+                Ok(Arrival::Refused { source, code, message, bytes: reader.rest })
+            }
+            _ => Err(reader.error("the kind is unknown")),
+        }
+    }
+}
+
+/// The JSON of an event that brought no message id, with one made of its source and its place in the intake log.
+#[must_use]
+pub fn name_by_place(source: &str, place: u64, json: &[u8]) -> Vec<u8> {
+    let id = serde_json::Value::from(format!("{source}-{place}")).to_string();
+    let rest = json.strip_prefix(b"{").unwrap_or(json);
+    [b"{\"message_id\":", id.as_bytes(), b",", rest].concat()
+}
+
+/// A record of the history log: what the fold consumes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// An event, after the transforms and known not to be a repetition.
+    Event {
+        /// The source stage.
+        source: String,
+        /// Its place in the intake log.
+        intake: u64,
+        /// The event.
+        event: Box<Event>,
+    },
+    /// A record of intake from which nothing follows, and why.
+    Passed {
+        /// Its place in the intake log.
+        intake: u64,
+        /// The reason.
+        reason: Passed,
+    },
+    /// A record that a stage could not take, with its bytes.
+    DeadLetter(DeadLetter),
+    /// The time, as the fold knows it.
+    Tick(Timestamp),
+    /// What became of a batch of deliveries.
+    Receipts(Receipts),
+    /// New rules.
+    Plan(Plan),
+    /// An operator's order.
+    Command(Command),
+    /// A value of a stage's own small store.
+    Kv(Kv),
+}
+
+/// Why nothing follows from a record of intake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Passed {
+    /// Its message id is in the duplicate window.
+    Duplicate,
+    /// This transform dropped it on purpose.
+    Dropped {
+        /// The transform.
+        stage: String,
+    },
+}
+
+/// A record that a stage could not take: kept with its bytes until somebody replays or drops it (invariant 3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The stage that gave up.
+    pub stage: String,
+    /// A stable code for filters and counts.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// Its place in the intake log, where it came from there.
+    pub intake: Option<u64>,
+    /// The bytes as the stage got them.
+    #[serde(skip)]
+    pub bytes: Vec<u8>,
+}
+
+/// What became of a batch of deliveries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipts {
+    /// The destination.
+    pub lane: String,
+    /// What was delivered.
+    pub stream: Stream,
+    /// Everything before this place has come to an end: delivered or a dead letter.
+    pub through: u64,
+    /// Deliveries that came to nothing.
+    pub rejected: Vec<Rejected>,
+}
+
+/// What a destination is fed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Events, straight from history.
+    Events,
+    /// Changed profiles.
+    Profiles,
+}
+
+impl Stream {
+    /// Its name, as plugins and YAML know it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Stream::Events => "events",
+            Stream::Profiles => "profiles",
+        }
+    }
+}
+
+/// A delivery that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// The place in the stream: of an event its place in history, of a profile its row's.
+    pub position: u64,
+    /// A stable code.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// An operator's order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// A claim was a mistake: from now on it joins nothing.
+    Retract {
+        /// The claim.
+        claim: ClaimId,
+        /// Why, for the next person who asks.
+        reason: String,
+    },
+    /// A retraction was a mistake.
+    Restore {
+        /// The claim.
+        claim: ClaimId,
+    },
+}
+
+/// A value of a stage's own small store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kv {
+    /// The stage.
+    pub stage: String,
+    /// The key.
+    pub key: String,
+    /// The value; none takes the key away.
+    pub value: Option<Vec<u8>>,
+}
+
+const EVENT: u8 = 1;
+const PASSED: u8 = 2;
+const DEAD_LETTER: u8 = 3;
+const TICK: u8 = 4;
+const RECEIPTS: u8 = 5;
+const PLAN: u8 = 6;
+const COMMAND: u8 = 7;
+const KV: u8 = 8;
+
+/// Appends the payload of an event record; its kind is [`kind_of_event`]. Apart from [`Input::encode`] so that an event's
+/// JSON reaches history as the bytes that it already is.
+pub fn encode_event(source: &str, intake: u64, json: &[u8], out: &mut Vec<u8>) {
+    put_text(out, source);
+    out.extend_from_slice(&intake.to_le_bytes());
+    out.extend_from_slice(json);
+}
+
+/// The kind byte of an event record.
+#[must_use]
+pub fn kind_of_event() -> u8 {
+    EVENT
+}
+
+/// The JSON of an event record, without reading it; none for a record of another kind.
+#[must_use]
+pub fn event_json(kind: u8, payload: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader { kind, rest: payload };
+    (kind == EVENT && reader.text().is_ok() && reader.number().is_ok()).then_some(reader.rest)
+}
+
+impl Input {
+    /// The record's kind byte; the payload is appended to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) -> u8 {
+        let json = |out: &mut Vec<u8>, value: &dyn erased::Json| value.write(out);
+        match self {
+            Input::Event { source, intake, event } => {
+                encode_event(source, *intake, &event.to_json(), out);
+                EVENT
+            }
+            Input::Passed { intake, reason } => {
+                out.extend_from_slice(&intake.to_le_bytes());
+                json(out, reason);
+                PASSED
+            }
+            Input::DeadLetter(letter) => {
+                let mut head = Vec::new();
+                json(&mut head, letter);
+                out.extend_from_slice(&(head.len() as u32).to_le_bytes());
+                out.extend_from_slice(&head);
+                out.extend_from_slice(&letter.bytes);
+                DEAD_LETTER
+            }
+            Input::Tick(now) => {
+                out.extend_from_slice(&now.0.to_le_bytes());
+                TICK
+            }
+            Input::Receipts(receipts) => {
+                json(out, receipts);
+                RECEIPTS
+            }
+            Input::Plan(plan) => {
+                json(out, plan);
+                PLAN
+            }
+            Input::Command(command) => {
+                json(out, command);
+                COMMAND
+            }
+            Input::Kv(kv) => {
+                json(out, kv);
+                KV
+            }
+        }
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`Unreadable`], where it was not written by [`Input::encode`] of this version or an earlier one.
+    pub fn decode(kind: u8, payload: &[u8]) -> Result<Self, Unreadable> {
+        let mut reader = Reader { kind, rest: payload };
+        Ok(match kind {
+            EVENT => {
+                let (source, intake) = (reader.text()?.to_owned(), reader.number()?);
+                let event = Box::new(Event::parse(reader.rest).map_err(|message| Unreadable { kind, message })?);
+                Input::Event { source, intake, event }
+            }
+            PASSED => Input::Passed { intake: reader.number()?, reason: reader.json()? },
+            DEAD_LETTER => {
+                let head = reader.text()?;
+                let mut letter: DeadLetter = serde_json::from_str(head).map_err(|error| reader.error(&error.to_string()))?;
+                letter.bytes = reader.rest.to_vec();
+                Input::DeadLetter(letter)
+            }
+            TICK => Input::Tick(Timestamp(reader.number()? as i64)),
+            RECEIPTS => Input::Receipts(reader.json()?),
+            PLAN => Input::Plan(reader.json()?),
+            COMMAND => Input::Command(reader.json()?),
+            KV => Input::Kv(reader.json()?),
+            _ => return Err(reader.error("the kind is unknown")),
+        })
+    }
+
+    /// The place in the intake log that this record answers for, where it does.
+    #[must_use]
+    pub fn intake(&self) -> Option<u64> {
+        match self {
+            Input::Event { intake, .. } | Input::Passed { intake, .. } => Some(*intake),
+            Input::DeadLetter(letter) => letter.intake,
+            _ => None,
+        }
+    }
+}
+
+mod erased {
+    /// Something that can be written as JSON, whatever it is.
+    pub(super) trait Json {
+        fn write(&self, out: &mut Vec<u8>);
+    }
+
+    impl<T: serde::Serialize> Json for T {
+        fn write(&self, out: &mut Vec<u8>) {
+            serde_json::to_writer(out, self).expect("records have string keys");
+        }
+    }
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+struct Reader<'a> {
+    kind: u8,
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn error(&self, message: &str) -> Unreadable {
+        Unreadable { kind: self.kind, message: message.to_owned() }
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<&'a [u8], Unreadable> {
+        let (taken, rest) = self.rest.split_at_checked(bytes).ok_or_else(|| self.error("it is too short"))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn number(&mut self) -> Result<u64, Unreadable> {
+        let bytes = self.take(8)?;
+        Ok(u64::from_le_bytes(bytes.try_into().expect("eight bytes were taken")))
+    }
+
+    fn text(&mut self) -> Result<&'a str, Unreadable> {
+        let bytes = self.take(4)?;
+        let length = u32::from_le_bytes(bytes.try_into().expect("four bytes were taken"));
+        std::str::from_utf8(self.take(length as usize)?).map_err(|_| self.error("a text in it is not UTF-8"))
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Unreadable> {
+        serde_json::from_slice(self.rest).map_err(|error| self.error(&error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_input_reads_back() {
+        let check = |input: Input| {
+            let mut payload = Vec::new();
+            let kind = input.encode(&mut payload);
+            assert_eq!(Input::decode(kind, &payload).as_ref(), Ok(&input));
+            for length in 0..payload.len() {
+                let _ = Input::decode(kind, &payload[..length]);
+            }
+        };
+        let event = Event::parse(br#"{"type":"track","name":"x","message_id":"m"}"#).expect("valid");
+        check(Input::Event { source: "web".into(), intake: 7, event: Box::new(event) });
+        check(Input::Passed { intake: 8, reason: Passed::Duplicate });
+        check(Input::Passed { intake: 8, reason: Passed::Dropped { stage: "tidy".into() } });
+        let (code, message) = ("plugin_trapped".to_owned(), "unreachable".to_owned());
+        check(Input::DeadLetter(DeadLetter { stage: "tidy".into(), code, message, intake: Some(3), bytes: vec![0, 255] }));
+        check(Input::Tick(Timestamp(-1)));
+        let rejected = Rejected { position: 1, code: "x".into(), message: "y".into(), attempts: 3 };
+        check(Input::Receipts(Receipts { lane: "lake".into(), stream: Stream::Events, through: 9, rejected: vec![rejected] }));
+        check(Input::Plan(Plan::default()));
+        check(Input::Command(Command::Retract { claim: ClaimId([7; 16]), reason: "two people".into() }));
+        check(Input::Kv(Kv { stage: "crm".into(), key: "k".into(), value: Some(vec![1]) }));
+        assert!(Input::decode(99, b"").is_err());
+    }
+
+    #[test]
+    fn arrivals_read_back_and_places_name_events() {
+        let mut payload = Vec::new();
+        let arrival = Arrival::Event { source: "web", named: Named::ByPlace, json: br#"{"type":"page"}"# };
+        let kind = arrival.encode(&mut payload);
+        assert_eq!(Arrival::decode(kind, &payload), Ok(arrival));
+        let named = name_by_place("web", 12, br#"{"type":"page"}"#);
+        assert_eq!(Event::parse(&named).expect("valid").message_id.as_deref(), Some("web-12"));
+    }
+}

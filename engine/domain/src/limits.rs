@@ -1,0 +1,69 @@
+//! Every bound of the engine, in one place, with its reason (invariant 9).
+//!
+//! Reaching a bound is an error or a metric, never silence. What an operator may change is in the workspace's `limits`; these
+//! are the defaults and the hard ends.
+
+/// Bytes of one canonical event. mParticle takes batches of 128 KB and Segment calls of 32 KB; the rest is for records of
+/// a CRM. It stays far below what a block of the log holds.
+pub const EVENT_BYTES_MAX: usize = 256 * 1024;
+
+/// Identifiers in one event. SDKs send two to five; the limit keeps one hostile event from touching thousands of rows.
+pub const EVENT_IDENTIFIERS_MAX: usize = 32;
+
+/// Traits in one event. mParticle's documented limit is 100 user attributes in a batch; Segment refuses profiles past 300.
+pub const EVENT_TRAITS_MAX: usize = 300;
+
+/// Products in one event. A cart of more is a catalogue.
+pub const EVENT_PRODUCTS_MAX: usize = 500;
+
+/// Bytes of an event's name. mParticle cuts names at 256 characters.
+pub const EVENT_NAME_BYTES_MAX: usize = 512;
+
+/// Bytes of a message id. Segment documents fewer than 100 characters.
+pub const MESSAGE_ID_BYTES_MAX: usize = 256;
+
+/// Bytes of an identifier's type and of its value.
+pub const IDENTIFIER_TYPE_BYTES_MAX: usize = 64;
+/// Bytes of an identifier's value: longer than any e-mail address (254) or push token in use.
+pub const IDENTIFIER_VALUE_BYTES_MAX: usize = 512;
+
+/// Bytes of a trait's name.
+pub const TRAIT_NAME_BYTES_MAX: usize = 256;
+
+/// Bytes of one trait's value as JSON. mParticle's limit is 4,096 characters.
+pub const TRAIT_VALUE_BYTES_MAX: usize = 8 * 1024;
+
+/// Traits that one set of identifiers keeps, and the bytes that they may take together. A row of the store stays below
+/// 100 KB, past which sled moves it to a file that it never syncs.
+pub const NODE_TRAITS_MAX: usize = 500;
+/// See [`NODE_TRAITS_MAX`].
+pub const NODE_TRAITS_BYTES_MAX: usize = 48 * 1024;
+
+/// Claims that may name one identifier. Past it the identifier joins nothing new: a kiosk's device id, or the address
+/// `test@test.com`, would otherwise tie everybody together and make each event slower than the last.
+pub const IDENTIFIER_CLAIMS_MAX: usize = 256;
+
+/// Claims of one component of the identity graph that are looked at together. Segment stops at 1,000 identifiers a profile.
+pub const COMPONENT_CLAIMS_MAX: usize = 2_048;
+
+/// Entries of a page of the history index: one store operation for so many events of one customer.
+pub const INDEX_PAGE_ENTRIES: usize = 64;
+
+/// Message ids that the duplicate window remembers, unless the workspace says otherwise. Eight bytes each, so 16 MB, and
+/// about twice that for the table that finds them. At 23 events a second it is a day, which is what Segment aims at.
+pub const DUPLICATE_WINDOW_EVENTS: usize = 2 * 1024 * 1024;
+
+/// Message ids in one row of the duplicate window: 32 KB, well inside a row's bound.
+pub const WINDOW_PAGE_ENTRIES: usize = 4_096;
+
+/// Timers that one tick fires. A million due at once become many ticks of the same time, not one endless step.
+pub const TICK_TIMERS_MAX: usize = 1_000;
+
+/// How long a changed profile rests before destinations hear of it: the calls of one page view become one delivery.
+pub const PROFILE_SETTLE_MS: i64 = 1_000;
+
+/// The earliest time that an event may have occurred: 2000-01-01. Before it, the sender's clock was never set.
+pub const OCCURRED_MS_MIN: i64 = 946_684_800_000;
+
+/// Bytes of a profile as one delivery: a row of the store holds 100 KB.
+pub const PROFILE_BYTES_MAX: usize = 90 * 1024;

@@ -1,0 +1,34 @@
+//! The plan: what of the configuration the fold needs to know.
+//!
+//! It enters history as a record, so that a rebuild years later folds each event under the rules of its day. It holds no
+//! address, no secret and nothing of plugins: `app` keeps those.
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::Rules;
+use crate::limits;
+
+/// The rules in force from some place in history on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Counts the plans of this history, from 1.
+    pub generation: u64,
+    /// Who is who.
+    pub identity: Rules,
+    /// The destinations that hear of changed profiles, by name, sorted.
+    pub profile_lanes: Vec<String>,
+    /// How many message ids the duplicate window remembers.
+    pub duplicate_window_events: usize,
+}
+
+impl Default for Plan {
+    /// The plan before the first: default identity, no destination.
+    fn default() -> Self {
+        Plan {
+            generation: 0,
+            identity: Rules::default(),
+            profile_lanes: Vec::new(),
+            duplicate_window_events: limits::DUPLICATE_WINDOW_EVENTS,
+        }
+    }
+}

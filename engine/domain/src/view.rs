@@ -1,0 +1,426 @@
+//! How the rules see state, and what they say should change in it.
+//!
+//! [`View`] is what `resolve` and `fold` read through; the store implements it over memory and sled, and [`Memory`] over plain
+//! maps for tests and small worlds. [`Changes`] is what they answer: rows to put and to take away. Nothing here decides anything.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::claim::{Claim, ClaimId, CustomerId, IdentifierId};
+use crate::input::Stream;
+use crate::limits;
+use crate::plan::Plan;
+use crate::profile::{Entry, Node};
+use crate::value::Timestamp;
+
+/// A row could not be read. The input that needed it is not folded, and nothing of it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("state cannot be read: {0}")]
+pub struct ViewError(pub String);
+
+/// What reading gives.
+pub type Read<T> = Result<T, ViewError>;
+
+/// An identifier: which claims name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentifierRow {
+    /// Its type.
+    pub kind: String,
+    /// Its value.
+    pub value: String,
+    /// The claims that name it, in ascending order; at most [`limits::IDENTIFIER_CLAIMS_MAX`].
+    pub claims: Vec<ClaimId>,
+    /// The customer whose it is; none where every claim had to set it aside.
+    pub customer: Option<CustomerId>,
+}
+
+/// A customer: which claims make this person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Customer {
+    /// The claims, in ascending order. Empty after a merge, until destinations have been told.
+    pub claims: Vec<ClaimId>,
+    /// When destinations are to hear of the changed profile.
+    pub pending: Option<Timestamp>,
+    /// Whether destinations have heard of this customer.
+    pub told: bool,
+}
+
+/// Where a destination stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lane {
+    /// The place in history before which every event has come to an end here.
+    pub events_through: u64,
+    /// The number of the next profile delivery.
+    pub profiles_next: u64,
+    /// The number before which every profile delivery has come to an end.
+    pub profiles_through: u64,
+}
+
+/// Something that a stage could not take, waiting for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// The stage.
+    pub stage: String,
+    /// A stable code.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Where its bytes are.
+    pub bytes: LetterBytes,
+}
+
+/// Where the bytes of a dead letter are: they are never copied into state where history has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LetterBytes {
+    /// In the dead-letter record at this place in history.
+    Record(u64),
+    /// The event at this place in history.
+    Event(u64),
+    /// Here.
+    Here(String),
+}
+
+/// Counts over all of state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Events folded.
+    pub events: u64,
+    /// Customers alive.
+    pub customers: u64,
+    /// Claims kept.
+    pub claims: u64,
+    /// Identifiers known.
+    pub identifiers: u64,
+    /// Dead letters waiting.
+    pub letters: u64,
+}
+
+/// State, as the rules read it.
+pub trait View {
+    /// An identifier.
+    fn identifier(&self, id: IdentifierId) -> Read<Option<Arc<IdentifierRow>>>;
+    /// A claim.
+    fn claim(&self, id: ClaimId) -> Read<Option<Arc<Claim>>>;
+    /// The facts of a claim's events.
+    fn node(&self, id: ClaimId) -> Read<Option<Arc<Node>>>;
+    /// A customer, where there is more to say than that one claim makes it.
+    fn customer(&self, id: CustomerId) -> Read<Option<Arc<Customer>>>;
+    /// The timers due at `now`, earliest first, at most `max`.
+    fn due(&self, now: Timestamp, max: usize) -> Read<Vec<(Timestamp, CustomerId)>>;
+    /// Where a destination stands.
+    fn lane(&self, name: &str) -> Read<Lane>;
+    /// A profile delivery.
+    fn delivery(&self, lane: &str, number: u64) -> Read<Option<Arc<str>>>;
+    /// Whether the duplicate window holds this fingerprint.
+    fn repeated(&self, fingerprint: u64) -> bool;
+    /// The last tick.
+    fn clock(&self) -> Timestamp;
+    /// Counts.
+    fn totals(&self) -> Totals;
+}
+
+/// Rows by their keys; none takes a row away.
+pub type Rows<K, T> = BTreeMap<K, Option<Arc<T>>>;
+
+/// What follows from an input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Identifiers.
+    pub identifiers: Rows<IdentifierId, IdentifierRow>,
+    /// Claims.
+    pub claims: Rows<ClaimId, Claim>,
+    /// Facts.
+    pub nodes: Rows<ClaimId, Node>,
+    /// Full pages of the history index: they are written once.
+    pub pages: BTreeMap<(ClaimId, u32), Arc<Vec<Entry>>>,
+    /// Customers.
+    pub customers: Rows<CustomerId, Customer>,
+    /// Timers: set (true) or taken away.
+    pub timers: BTreeMap<(Timestamp, CustomerId), bool>,
+    /// Destinations.
+    pub lanes: BTreeMap<String, Lane>,
+    /// Profile deliveries.
+    pub deliveries: BTreeMap<(String, u64), Option<Arc<str>>>,
+    /// Dead letters, by place in history and ordinal.
+    pub letters: Rows<(u64, u32), Letter>,
+    /// Small stores of stages, by stage and key.
+    pub kv: BTreeMap<(String, String), Option<Vec<u8>>>,
+    /// A fingerprint that enters the duplicate window.
+    pub remember: Option<u64>,
+    /// New rules.
+    pub plan: Option<Arc<Plan>>,
+    /// The new time.
+    pub clock: Option<Timestamp>,
+    /// The new counts, where they changed.
+    pub totals: Option<Totals>,
+    /// More timers are due than one tick fires: tick again.
+    pub more_due: bool,
+}
+
+/// The duplicate window: the fingerprints of the last so many message ids, found in constant time.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    held: HashSet<u64, std::hash::BuildHasherDefault<Itself>>,
+    order: VecDeque<u64>,
+    remembered_total: u64,
+}
+
+/// A fingerprint is a hash already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Itself(u64);
+
+impl std::hash::Hasher for Itself {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only fingerprints are hashed");
+    }
+    fn write_u64(&mut self, fingerprint: u64) {
+        self.0 = fingerprint;
+    }
+}
+
+/// A page of the window as a row: up to [`limits::WINDOW_PAGE_ENTRIES`] fingerprints in the order of history.
+pub type WindowPage = Vec<u64>;
+
+impl Window {
+    /// Whether it holds this fingerprint.
+    #[must_use]
+    pub fn holds(&self, fingerprint: u64) -> bool {
+        self.held.contains(&fingerprint)
+    }
+
+    /// Takes a fingerprint in, and forgets the oldest past `max`.
+    pub fn remember(&mut self, fingerprint: u64, max: usize) {
+        self.held.insert(fingerprint);
+        self.order.push_back(fingerprint);
+        self.remembered_total += 1;
+        while self.order.len() > max {
+            let oldest = self.order.pop_front().expect("it is longer than max");
+            self.held.remove(&oldest);
+        }
+    }
+
+    /// How many fingerprints were ever taken in.
+    #[must_use]
+    pub fn remembered_total(&self) -> u64 {
+        self.remembered_total
+    }
+
+    /// The numbers of the pages that hold what is held now.
+    #[must_use]
+    pub fn pages(&self) -> std::ops::Range<u64> {
+        let entries = limits::WINDOW_PAGE_ENTRIES as u64;
+        let oldest = self.remembered_total - self.order.len() as u64;
+        oldest / entries..self.remembered_total.div_ceil(entries)
+    }
+
+    /// What a page holds. The oldest page begins with what is still held of it.
+    #[must_use]
+    pub fn page(&self, number: u64) -> WindowPage {
+        let entries = limits::WINDOW_PAGE_ENTRIES as u64;
+        let oldest = self.remembered_total - self.order.len() as u64;
+        let from = (number * entries).max(oldest) - oldest;
+        let to = ((number + 1) * entries).min(self.remembered_total) - oldest;
+        self.order.range(from as usize..to as usize).copied().collect()
+    }
+
+    /// The window again, from the pages of [`Window::pages`] in order and the count of what was ever taken in.
+    #[must_use]
+    pub fn restore(pages: impl IntoIterator<Item = WindowPage>, remembered_total: u64, max: usize) -> Self {
+        let mut window = Window::default();
+        for fingerprint in pages.into_iter().flatten() {
+            window.remember(fingerprint, max);
+        }
+        window.remembered_total = remembered_total;
+        window
+    }
+}
+
+/// State in plain maps.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Identifiers.
+    pub identifiers: BTreeMap<IdentifierId, Arc<IdentifierRow>>,
+    /// Claims.
+    pub claims: BTreeMap<ClaimId, Arc<Claim>>,
+    /// Facts.
+    pub nodes: BTreeMap<ClaimId, Arc<Node>>,
+    /// Full pages of the history index.
+    pub pages: BTreeMap<(ClaimId, u32), Arc<Vec<Entry>>>,
+    /// Customers.
+    pub customers: BTreeMap<CustomerId, Arc<Customer>>,
+    /// Timers.
+    pub timers: BTreeSet<(Timestamp, CustomerId)>,
+    /// Destinations.
+    pub lanes: BTreeMap<String, Lane>,
+    /// Profile deliveries.
+    pub deliveries: BTreeMap<(String, u64), Arc<str>>,
+    /// Dead letters.
+    pub letters: BTreeMap<(u64, u32), Arc<Letter>>,
+    /// Small stores of stages.
+    pub kv: BTreeMap<(String, String), Vec<u8>>,
+    /// The duplicate window.
+    pub window: Window,
+    /// The rules in force.
+    pub plan: Arc<Plan>,
+    /// The last tick.
+    pub clock: Timestamp,
+    /// Counts.
+    pub totals: Totals,
+}
+
+impl Memory {
+    /// Carries changes out.
+    pub fn apply(&mut self, changes: Changes) {
+        put(&mut self.identifiers, changes.identifiers);
+        put(&mut self.claims, changes.claims);
+        put(&mut self.nodes, changes.nodes);
+        put(&mut self.customers, changes.customers);
+        put(&mut self.letters, changes.letters);
+        put(&mut self.deliveries, changes.deliveries);
+        put(&mut self.kv, changes.kv);
+        self.pages.extend(changes.pages);
+        self.lanes.extend(changes.lanes);
+        for (timer, set) in changes.timers {
+            if set { self.timers.insert(timer) } else { self.timers.remove(&timer) };
+        }
+        self.plan = changes.plan.unwrap_or_else(|| self.plan.clone());
+        self.clock = changes.clock.unwrap_or(self.clock);
+        self.totals = changes.totals.unwrap_or(self.totals);
+        if let Some(fingerprint) = changes.remember {
+            self.window.remember(fingerprint, self.plan.duplicate_window_events);
+        }
+    }
+
+    /// The numbers of a lane's deliveries of a stream that wait, at most `max`.
+    #[must_use]
+    pub fn waiting(&self, lane: &str, stream: Stream, max: usize) -> Vec<u64> {
+        let from = self.lanes.get(lane).map_or(0, |lane| lane.profiles_through);
+        let rows = self.deliveries.range((lane.to_owned(), from)..(lane.to_owned(), u64::MAX));
+        if stream == Stream::Profiles { rows.map(|((_, number), _)| *number).take(max).collect() } else { Vec::new() }
+    }
+}
+
+fn put<K: Ord, T>(rows: &mut BTreeMap<K, T>, changes: BTreeMap<K, Option<T>>) {
+    for (key, row) in changes {
+        match row {
+            Some(row) => drop(rows.insert(key, row)),
+            None => drop(rows.remove(&key)),
+        }
+    }
+}
+
+impl View for Memory {
+    fn identifier(&self, id: IdentifierId) -> Read<Option<Arc<IdentifierRow>>> {
+        Ok(self.identifiers.get(&id).cloned())
+    }
+    fn claim(&self, id: ClaimId) -> Read<Option<Arc<Claim>>> {
+        Ok(self.claims.get(&id).cloned())
+    }
+    fn node(&self, id: ClaimId) -> Read<Option<Arc<Node>>> {
+        Ok(self.nodes.get(&id).cloned())
+    }
+    fn customer(&self, id: CustomerId) -> Read<Option<Arc<Customer>>> {
+        Ok(self.customers.get(&id).cloned())
+    }
+    fn due(&self, now: Timestamp, max: usize) -> Read<Vec<(Timestamp, CustomerId)>> {
+        Ok(self.timers.range(..=(now, CustomerId([255; 16]))).take(max).copied().collect())
+    }
+    fn lane(&self, name: &str) -> Read<Lane> {
+        Ok(self.lanes.get(name).cloned().unwrap_or_default())
+    }
+    fn delivery(&self, lane: &str, number: u64) -> Read<Option<Arc<str>>> {
+        Ok(self.deliveries.get(&(lane.to_owned(), number)).cloned())
+    }
+    fn repeated(&self, fingerprint: u64) -> bool {
+        self.window.holds(fingerprint)
+    }
+    fn clock(&self) -> Timestamp {
+        self.clock
+    }
+    fn totals(&self) -> Totals {
+        self.totals
+    }
+}
+
+/// A view and what was changed on top of it within one step: the step reads its own writes.
+pub struct Step<'v, V> {
+    view: &'v V,
+    /// What follows so far.
+    pub changes: Changes,
+}
+
+impl<'v, V: View> Step<'v, V> {
+    /// Begins a step.
+    pub fn on(view: &'v V) -> Self {
+        Step { view, changes: Changes::default() }
+    }
+
+    /// The state that the step began with.
+    pub fn before(&self) -> &'v V {
+        self.view
+    }
+
+    /// An identifier as it is now.
+    ///
+    /// # Errors
+    /// [`ViewError`], where state cannot be read; so for all of these.
+    pub fn identifier(&self, id: IdentifierId) -> Read<Option<Arc<IdentifierRow>>> {
+        self.changes.identifiers.get(&id).map_or_else(|| self.view.identifier(id), |row| Ok(row.clone()))
+    }
+
+    /// A claim as it is now.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn claim(&self, id: ClaimId) -> Read<Option<Arc<Claim>>> {
+        self.changes.claims.get(&id).map_or_else(|| self.view.claim(id), |row| Ok(row.clone()))
+    }
+
+    /// A claim's facts as they are now.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn node(&self, id: ClaimId) -> Read<Option<Arc<Node>>> {
+        self.changes.nodes.get(&id).map_or_else(|| self.view.node(id), |row| Ok(row.clone()))
+    }
+
+    /// A customer's row as it is now.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn customer(&self, id: CustomerId) -> Read<Option<Arc<Customer>>> {
+        self.changes.customers.get(&id).map_or_else(|| self.view.customer(id), |row| Ok(row.clone()))
+    }
+
+    /// A lane as it is now.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn lane(&self, name: &str) -> Read<Lane> {
+        self.changes.lanes.get(name).map_or_else(|| self.view.lane(name), |lane| Ok(lane.clone()))
+    }
+
+    /// Changes the counts.
+    pub fn count(&mut self, change: impl FnOnce(&mut Totals)) {
+        change(self.changes.totals.get_or_insert_with(|| self.view.totals()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_forgets_the_oldest_and_survives_its_pages() {
+        let max = 10_000;
+        let mut window = Window::default();
+        for fingerprint in 0..25_000 {
+            window.remember(fingerprint, max);
+        }
+        assert!(window.holds(15_000) && window.holds(24_999) && !window.holds(14_999));
+        let pages: Vec<WindowPage> = window.pages().map(|number| window.page(number)).collect();
+        let restored = Window::restore(pages, window.remembered_total(), max);
+        assert!(restored.holds(15_000) && restored.holds(24_999) && !restored.holds(14_999));
+        assert_eq!(restored.pages(), window.pages());
+        assert_eq!(restored.page(4), window.page(4));
+    }
+}
