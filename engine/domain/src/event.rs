@@ -100,7 +100,7 @@ pub enum Environment {
 }
 
 /// An identifier of a person.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Identifier {
     /// `user_id`, `email`, `phone`, `anonymous_id`, or any type that the workspace declares.
@@ -109,8 +109,23 @@ pub struct Identifier {
     /// Compared byte by byte: normalise before.
     pub value: String,
     /// How it was learnt.
-    #[serde(default, skip_serializing_if = "Learnt::is_observed")]
+    #[serde(default)]
     pub how: Learnt,
+}
+
+impl Serialize for Identifier {
+    /// JSON leaves out what goes without saying; a row has every field, since its format has no names.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let is_brief = serializer.is_human_readable() && self.how == Learnt::Observed;
+        let mut fields = serializer.serialize_struct("Identifier", if is_brief { 2 } else { 3 })?;
+        fields.serialize_field("type", &self.kind)?;
+        fields.serialize_field("value", &self.value)?;
+        if !is_brief {
+            fields.serialize_field("how", &self.how)?;
+        }
+        fields.end()
+    }
 }
 
 /// How an identifier was learnt.
@@ -122,12 +137,6 @@ pub enum Learnt {
     Observed,
     /// The sender says that this is an earlier identifier of the same person: it does not count towards its type's limit.
     Alias,
-}
-
-impl Learnt {
-    fn is_observed(&self) -> bool {
-        *self == Learnt::Observed
-    }
 }
 
 /// A product of a commerce event.

@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use crate::profile::{Effect, Entry, Profile, Told};
 use crate::resolve::{Move, resolve, retract};
 use crate::value::Timestamp;
-use crate::view::{Changes, Customer, Letter, LetterBytes, Read, Step, View};
+use crate::view::{Changes, Customer, Lane, Letter, LetterBytes, Read, Step, View};
 
 
 /// What follows from an input at its place in history.
@@ -35,7 +35,7 @@ pub fn fold(plan: &Plan, view: &impl View, position: u64, input: &Input) -> Read
         Input::DeadLetter(letter) => keep_letter(&mut step, position, letter),
         Input::Tick(now) => fire_timers(plan, &mut step, position, *now)?,
         Input::Receipts(receipts) => close_deliveries(&mut step, position, receipts)?,
-        Input::Plan(new) => step.changes.plan = Some(Arc::new(new.clone())),
+        Input::Plan(new) => adopt(&mut step, position, new)?,
         Input::Command(command) => obey(plan, &mut step, command)?,
         Input::Kv(Kv { stage, key, value }) => drop(step.changes.kv.insert((stage.clone(), key.clone()), value.clone())),
     }
@@ -47,6 +47,18 @@ pub fn fold(plan: &Plan, view: &impl View, position: u64, input: &Input) -> Read
 #[must_use]
 pub fn is_repetition(view: &impl View, event: &Event) -> bool {
     event.message_id.as_deref().is_some_and(|id| view.repeated(fingerprint(id)))
+}
+
+/// New rules from here on. They change nobody by themselves: a customer is divided anew when one of its claims is touched.
+fn adopt(step: &mut Step<'_, impl View>, position: u64, plan: &Plan) -> Read<()> {
+    for name in &plan.event_lanes {
+        let lane = step.lane(name)?;
+        if lane == Lane::default() {
+            step.changes.lanes.insert(name.clone(), Lane { events_through: position, ..lane });
+        }
+    }
+    step.changes.plan = Some(Arc::new(plan.clone()));
+    Ok(())
 }
 
 fn take_event(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, source: &str, event: &Event) -> Read<()> {

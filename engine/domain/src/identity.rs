@@ -7,7 +7,7 @@
 //!
 //! Nothing here reads a store: [`crate::resolve`] finds the component and acts on the outcome.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -134,7 +134,7 @@ pub struct Placement {
 #[must_use]
 pub fn partition(rules: &Rules, claims: &[(ClaimId, &Claim)]) -> Vec<Placement> {
     debug_assert!(claims.is_sorted_by_key(|(id, claim)| (&claim.witness, *id)), "claims come sorted");
-    let mut groups = Groups { rules, groups: Vec::new(), owner: BTreeMap::new() };
+    let mut groups = Groups { rules, groups: Vec::new(), owners: BTreeMap::new() };
     let placed: Vec<(usize, Vec<(Identifier, Guard)>)> = claims.iter().map(|(id, claim)| groups.place(*id, claim)).collect();
     placed
         .into_iter()
@@ -144,18 +144,28 @@ pub fn partition(rules: &Rules, claims: &[(ClaimId, &Claim)]) -> Vec<Placement> 
 
 type Name<'a> = (&'a str, &'a str);
 
+/// The groups so far. What the guards ask is kept as counts, so that a claim costs the same in a large component as in a
+/// small one.
 struct Groups<'a> {
     rules: &'a Rules,
-    groups: Vec<Group<'a>>,
-    owner: BTreeMap<Name<'a>, usize>,
+    groups: Vec<Group>,
+    owners: BTreeMap<Name<'a>, Owner>,
 }
 
-struct Group<'a> {
+struct Group {
     customer: CustomerId,
-    identifiers: BTreeSet<Name<'a>>,
-    /// Identifiers that an alias said are earlier ones: they do not count towards limits.
-    aliases: BTreeSet<Name<'a>>,
+    /// Identifiers that count towards the limit, by the place of their type among the rules.
+    counts: Vec<usize>,
+    is_known: bool,
     merged_into: Option<usize>,
+}
+
+/// The group that has an identifier.
+#[derive(Clone, Copy)]
+struct Owner {
+    group: usize,
+    /// An alias said that it is an earlier one: it does not count towards the limit.
+    is_alias: bool,
 }
 
 impl<'a> Groups<'a> {
@@ -187,54 +197,59 @@ impl<'a> Groups<'a> {
     fn objection(&self, joining: &[&'a Identifier]) -> Option<Guard> {
         let touched = self.touched(joining);
         let signed_in = joining.iter().any(|one| self.rules.is_login(&one.kind));
-        let known = |group: &usize| self.groups[*group].identifiers.iter().any(|(kind, _)| self.rules.is_login(kind));
-        if touched.len() > 1 && !signed_in && touched.iter().any(known) {
+        if touched.len() > 1 && !signed_in && touched.iter().any(|group| self.groups[*group].is_known) {
             return Some(Guard::LoginGate);
         }
-        let is_alias = |name: &Name<'a>| {
-            joining.iter().any(|one| one.how == Learnt::Alias && name_of(one) == *name)
-                || touched.iter().any(|group| self.groups[*group].aliases.contains(name))
-        };
-        let union: BTreeSet<Name<'a>> = touched
-            .iter()
-            .flat_map(|group| self.groups[*group].identifiers.iter().copied())
-            .chain(joining.iter().map(|one| name_of(one)))
-            .filter(|name| !is_alias(name))
-            .collect();
-        let over = |rule: &IdentifierRule| {
-            rule.limit.is_some_and(|limit| union.iter().filter(|(kind, _)| *kind == rule.kind).count() > limit as usize)
-        };
-        self.rules.identifiers.iter().any(over).then_some(Guard::Limit)
+        let counts = self.counts(&touched, joining);
+        let over = |(rule, count): (&IdentifierRule, &usize)| rule.limit.is_some_and(|limit| *count > limit as usize);
+        self.rules.identifiers.iter().zip(&counts).any(over).then_some(Guard::Limit)
     }
 
-    /// The groups that own any of these identifiers.
-    fn touched(&self, joining: &[&'a Identifier]) -> BTreeSet<usize> {
-        joining.iter().filter_map(|one| self.owner.get(&name_of(one))).map(|group| self.living(*group)).collect()
+    /// How many identifiers of each type would count, if these groups and these identifiers were one.
+    fn counts(&self, touched: &[usize], joining: &[&'a Identifier]) -> Vec<usize> {
+        let mut counts = vec![0; self.rules.identifiers.len()];
+        for group in touched {
+            counts.iter_mut().zip(&self.groups[*group].counts).for_each(|(sum, count)| *sum += count);
+        }
+        for one in joining {
+            let Some(place) = self.rules.priority(&one.kind) else { continue };
+            match (self.owners.get(&name_of(one)), one.how) {
+                (None, Learnt::Observed) => counts[place] += 1,
+                (Some(owner), Learnt::Alias) if !owner.is_alias => counts[place] -= 1,
+                _ => (),
+            }
+        }
+        counts
+    }
+
+    /// The groups that own any of these identifiers, the oldest first.
+    fn touched(&self, joining: &[&'a Identifier]) -> Vec<usize> {
+        let owner = |one: &&'a Identifier| self.owners.get(&name_of(one)).map(|owner| self.living(owner.group));
+        let mut touched: Vec<usize> = joining.iter().filter_map(owner).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        touched
     }
 
     /// Makes these identifiers one group's, and says which.
     fn join(&mut self, id: ClaimId, joining: &[&'a Identifier]) -> usize {
         let touched = self.touched(joining);
-        let group = touched.first().copied().unwrap_or(self.groups.len());
-        if touched.is_empty() {
-            let (identifiers, aliases) = (BTreeSet::new(), BTreeSet::new());
-            self.groups.push(Group { customer: id.into(), identifiers, aliases, merged_into: None });
-        }
+        let counts = self.counts(&touched, joining);
         // Groups were made in the order of their earliest claims: the first one's id is that of the earliest claim of all.
-        for other in touched.into_iter().skip(1) {
-            self.groups[other].merged_into = Some(group);
-            let identifiers = std::mem::take(&mut self.groups[other].identifiers);
-            let aliases = std::mem::take(&mut self.groups[other].aliases);
-            self.groups[group].identifiers.extend(identifiers);
-            self.groups[group].aliases.extend(aliases);
+        let group = touched.first().copied().unwrap_or_else(|| {
+            self.groups.push(Group { customer: id.into(), counts: Vec::new(), is_known: false, merged_into: None });
+            self.groups.len() - 1
+        });
+        for other in touched.iter().skip(1) {
+            self.groups[*other].merged_into = Some(group);
+            self.groups[group].is_known |= self.groups[*other].is_known;
         }
+        self.groups[group].counts = counts;
         for one in joining {
-            let name = name_of(one);
-            self.owner.insert(name, group);
-            self.groups[group].identifiers.insert(name);
-            if one.how == Learnt::Alias {
-                self.groups[group].aliases.insert(name);
-            }
+            self.groups[group].is_known |= self.rules.is_login(&one.kind);
+            let owner = self.owners.entry(name_of(one)).or_insert(Owner { group, is_alias: false });
+            owner.group = group;
+            owner.is_alias |= one.how == Learnt::Alias;
         }
         group
     }

@@ -18,3 +18,4 @@ pub mod input;
 pub mod view;
 pub mod resolve;
 pub mod fold;
+pub mod explain;

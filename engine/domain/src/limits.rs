@@ -43,8 +43,9 @@ pub const NODE_TRAITS_BYTES_MAX: usize = 48 * 1024;
 /// `test@test.com`, would otherwise tie everybody together and make each event slower than the last.
 pub const IDENTIFIER_CLAIMS_MAX: usize = 256;
 
-/// Claims of one component of the identity graph that are looked at together. Segment stops at 1,000 identifiers a profile.
-pub const COMPONENT_CLAIMS_MAX: usize = 2_048;
+/// Claims of one component of the identity graph that are looked at together: what one hostile event can cost. Segment stops
+/// after 100 merges of a profile.
+pub const COMPONENT_CLAIMS_MAX: usize = 512;
 
 /// Entries of a page of the history index: one store operation for so many events of one customer.
 pub const INDEX_PAGE_ENTRIES: usize = 64;

@@ -15,6 +15,8 @@ pub struct Plan {
     pub generation: u64,
     /// Who is who.
     pub identity: Rules,
+    /// The destinations that follow events, by name, sorted. A new one begins where its plan stands in history.
+    pub event_lanes: Vec<String>,
     /// The destinations that hear of changed profiles, by name, sorted.
     pub profile_lanes: Vec<String>,
     /// How many message ids the duplicate window remembers.
@@ -27,8 +29,17 @@ impl Default for Plan {
         Plan {
             generation: 0,
             identity: Rules::default(),
+            event_lanes: Vec::new(),
             profile_lanes: Vec::new(),
             duplicate_window_events: limits::DUPLICATE_WINDOW_EVENTS,
         }
+    }
+}
+
+impl Plan {
+    /// Whether two plans say the same, whatever their generation.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Plan) -> bool {
+        *self == Plan { generation: self.generation, ..other.clone() }
     }
 }

@@ -195,14 +195,16 @@ impl Window {
         self.held.contains(&fingerprint)
     }
 
-    /// Takes a fingerprint in, and forgets the oldest past `max`.
+    /// Takes a fingerprint in. It forgets by whole pages, so that a page is the same row whenever it is written: between `max`
+    /// and one page more are held.
     pub fn remember(&mut self, fingerprint: u64, max: usize) {
         self.held.insert(fingerprint);
         self.order.push_back(fingerprint);
         self.remembered_total += 1;
-        while self.order.len() > max {
-            let oldest = self.order.pop_front().expect("it is longer than max");
-            self.held.remove(&oldest);
+        while self.order.len() >= max.saturating_add(limits::WINDOW_PAGE_ENTRIES) {
+            for oldest in self.order.drain(..limits::WINDOW_PAGE_ENTRIES) {
+                self.held.remove(&oldest);
+            }
         }
     }
 
@@ -220,7 +222,7 @@ impl Window {
         oldest / entries..self.remembered_total.div_ceil(entries)
     }
 
-    /// What a page holds. The oldest page begins with what is still held of it.
+    /// What a page holds.
     #[must_use]
     pub fn page(&self, number: u64) -> WindowPage {
         let entries = limits::WINDOW_PAGE_ENTRIES as u64;
@@ -411,16 +413,17 @@ mod tests {
 
     #[test]
     fn the_window_forgets_the_oldest_and_survives_its_pages() {
-        let max = 10_000;
+        let max = 8_192;
         let mut window = Window::default();
         for fingerprint in 0..25_000 {
             window.remember(fingerprint, max);
         }
-        assert!(window.holds(15_000) && window.holds(24_999) && !window.holds(14_999));
+        assert!(window.holds(16_384) && window.holds(24_999) && !window.holds(16_383));
         let pages: Vec<WindowPage> = window.pages().map(|number| window.page(number)).collect();
         let restored = Window::restore(pages, window.remembered_total(), max);
-        assert!(restored.holds(15_000) && restored.holds(24_999) && !restored.holds(14_999));
+        assert!(restored.holds(16_384) && restored.holds(24_999) && !restored.holds(16_383));
         assert_eq!(restored.pages(), window.pages());
         assert_eq!(restored.page(4), window.page(4));
+        assert_eq!(window.page(4).len(), 4_096);
     }
 }

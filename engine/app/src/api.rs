@@ -1,0 +1,228 @@
+//! The engine's own pages: profiles, status, health and metrics. They read state and never go through the fold.
+//!
+//! Requests with a token where the workspace has tokens; answers are JSON, errors RFC 9457 problems. The paths of sources are
+//! [`crate::door`]'s.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use weft_domain::claim::{ClaimId, CustomerId};
+use weft_domain::explain::{claims_of, explain, today, whose};
+use weft_domain::input::{Command, Input, event_json};
+use weft_domain::profile::Entry;
+use weft_domain::view::{Read, View};
+
+use crate::door::{Doors, knock, problem};
+use crate::status::Status;
+use crate::telemetry::Metrics;
+use crate::writer::Ledger;
+
+/// What the pages read from.
+pub struct Pages {
+    /// State and history.
+    pub ledger: Ledger,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// What the engine says of itself.
+    pub status: Arc<Status>,
+    /// Who may read, as SHA-256 of their tokens; empty where everybody who reaches the listener may.
+    pub tokens: Vec<Token>,
+}
+
+/// A token that is known by its hash.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// SHA-256 of the token.
+    pub hash: [u8; 32],
+    /// What it is good for.
+    pub scopes: Vec<Scope>,
+}
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Sending events to the engine's own pages.
+    Ingest,
+    /// Reading profiles and status.
+    Read,
+    /// Everything.
+    Admin,
+}
+
+/// All pages of the engine, and the doors of its sources.
+pub fn router(pages: Arc<Pages>, doors: Arc<Doors>) -> Router {
+    let guarded = Router::new()
+        .route("/api/v1/profiles/{id}", get(profile_by_id))
+        .route("/api/v1/profiles/{type}/{value}", get(profile_by_identifier))
+        .route("/api/v1/profiles/{type}/{value}/events", get(events_by_identifier))
+        .route("/api/v1/claims/{id}/retract", post(retract))
+        .route("/api/v1/claims/{id}/restore", post(restore))
+        .route("/api/v1/status", get(status))
+        .route("/metrics", get(metrics))
+        .layer(middleware::from_fn_with_state(pages.clone(), guard))
+        .with_state(pages.clone());
+    let open = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).with_state(pages);
+    guarded.merge(open).fallback(knock).with_state(doors)
+}
+
+async fn guard(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response<Body> {
+    let scope = if request.method().is_safe() { Scope::Read } else { Scope::Admin };
+    if pages.tokens.is_empty() || pages.lets_in(request.headers(), scope) {
+        return next.run(request).await;
+    }
+    let mut refused = problem(StatusCode::UNAUTHORIZED, "this page needs a bearer token of the workspace");
+    refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    refused
+}
+
+impl Pages {
+    fn lets_in(&self, headers: &HeaderMap, scope: Scope) -> bool {
+        let Some(token) = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer ")) else {
+            return false;
+        };
+        let hash = Sha256::digest(token);
+        let good = |one: &&Token| one.scopes.contains(&scope) || one.scopes.contains(&Scope::Admin);
+        self.tokens.iter().filter(good).fold(false, |found, one| found | bool::from(one.hash.ct_eq(&hash[..])))
+    }
+}
+
+async fn profile_by_id(State(pages): State<Arc<Pages>>, Path(id): Path<String>) -> Response<Body> {
+    match id.parse::<CustomerId>() {
+        Ok(id) => explained(&pages, |view| today(view, id)),
+        Err(message) => problem(StatusCode::BAD_REQUEST, &message),
+    }
+}
+
+async fn profile_by_identifier(State(pages): State<Arc<Pages>>, Path((kind, value)): Path<(String, String)>) -> Response<Body> {
+    explained(&pages, |view| whose(view, &kind, &value))
+}
+
+fn explained(pages: &Pages, find: impl FnOnce(&weft_store::overlay::Overlay) -> Read<Option<CustomerId>>) -> Response<Body> {
+    let state = pages.ledger.state();
+    let found = find(&state).and_then(|id| id.map_or(Ok(None), |id| explain(&*state, id)));
+    drop(state);
+    match found {
+        Ok(Some(explained)) => ok(&explained),
+        Ok(None) => problem(StatusCode::NOT_FOUND, "nobody is known by that"),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// How much of a customer's events to show.
+#[derive(Deserialize)]
+struct Shown {
+    limit: Option<usize>,
+}
+
+/// Events shown at once, unless asked otherwise, and at most.
+const EVENTS_SHOWN: usize = 50;
+const EVENTS_SHOWN_MAX: usize = 1_000;
+
+async fn events_by_identifier(
+    State(pages): State<Arc<Pages>>,
+    Path((kind, value)): Path<(String, String)>,
+    Query(Shown { limit }): Query<Shown>,
+) -> Response<Body> {
+    let limit = limit.unwrap_or(EVENTS_SHOWN).min(EVENTS_SHOWN_MAX);
+    let entries = match latest_entries(&pages, &kind, &value, limit) {
+        Ok(Some(entries)) => entries,
+        Ok(None) => return problem(StatusCode::NOT_FOUND, "nobody is known by that"),
+        Err(error) => return problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    };
+    let mut events: Vec<Box<serde_json::value::RawValue>> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        // An event that was erased, or is not durable yet, is not there.
+        let Ok(record) = pages.ledger.history().record(entry.position) else { continue };
+        let json = event_json(record.kind, &record.bytes).and_then(|json| serde_json::from_slice(json).ok());
+        events.extend(json);
+    }
+    ok(&events)
+}
+
+/// The places in history of a customer's latest events, the latest first.
+fn latest_entries(pages: &Pages, kind: &str, value: &str, limit: usize) -> Read<Option<Vec<Entry>>> {
+    let state = pages.ledger.state();
+    let Some(id) = whose(&*state, kind, value)? else { return Ok(None) };
+    let mut entries: Vec<Entry> = Vec::new();
+    for claim in claims_of(&*state, id)? {
+        let Some(node) = state.node(claim)? else { continue };
+        entries.extend(&node.page);
+        for number in 0..node.pages {
+            entries.extend(state.page(claim, number)?.iter().flat_map(|page| page.iter()));
+        }
+    }
+    entries.sort_unstable_by(|one, other| other.cmp(one));
+    entries.truncate(limit);
+    Ok(Some(entries))
+}
+
+/// Why a claim is retracted.
+#[derive(Deserialize)]
+struct Reason {
+    reason: String,
+}
+
+async fn retract(State(pages): State<Arc<Pages>>, Path(id): Path<String>, Json(body): Json<Reason>) -> Response<Body> {
+    command(&pages, &id, |claim| Command::Retract { claim, reason: body.reason }).await
+}
+
+async fn restore(State(pages): State<Arc<Pages>>, Path(id): Path<String>) -> Response<Body> {
+    command(&pages, &id, |claim| Command::Restore { claim }).await
+}
+
+async fn command(pages: &Pages, id: &str, order: impl FnOnce(ClaimId) -> Command) -> Response<Body> {
+    let claim: ClaimId = match id.parse() {
+        Ok(claim) => claim,
+        Err(message) => return problem(StatusCode::BAD_REQUEST, &message),
+    };
+    let known = pages.ledger.state().claim(claim);
+    match known {
+        Ok(Some(_)) => (),
+        Ok(None) => return problem(StatusCode::NOT_FOUND, "there is no such claim"),
+        Err(error) => return problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+    match pages.ledger.log(Input::Command(order(claim))).await {
+        Some(position) => ok(&serde_json::json!({ "position": position })),
+        None => problem(StatusCode::SERVICE_UNAVAILABLE, "the engine stops"),
+    }
+}
+
+async fn status(State(pages): State<Arc<Pages>>) -> Response<Body> {
+    ok(&pages.status.report(&pages.ledger))
+}
+
+async fn metrics(State(pages): State<Arc<Pages>>) -> Response<Body> {
+    let mut response = Response::new(Body::from(pages.metrics.text()));
+    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Alive: the process answers.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Ready: what is sent is kept. A destination that is down does not change that.
+async fn readyz(State(pages): State<Arc<Pages>>) -> Response<Body> {
+    match pages.status.obstacle() {
+        None => ok(&serde_json::json!({ "ready": true })),
+        Some(obstacle) => problem(StatusCode::SERVICE_UNAVAILABLE, &obstacle),
+    }
+}
+
+fn ok(body: &impl Serialize) -> Response<Body> {
+    let bytes = serde_json::to_vec(body).expect("what the pages show has string keys");
+    let mut response = Response::new(Body::from(bytes));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

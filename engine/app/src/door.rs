@@ -1,0 +1,276 @@
+//! The doors: requests at the paths of sources, and their answers.
+//!
+//! A request is read within its bounds, decompressed, given to the source's plugin, and what the plugin made of it is stamped and
+//! made durable; only then is the sender answered (invariant 1). A plugin that breaks down, a full disk or too great a lag are
+//! answered with 503 and `Retry-After`, for that source alone (invariant 11). Bytes that a plugin refuses from a sender whom it knows
+//! are kept beside the events (invariant 3).
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use weft_domain::event::{Environment, Event};
+use weft_domain::input::{Arrival, Named};
+use weft_domain::value::Timestamp;
+use weft_host::{Received, Source};
+
+use crate::clock::Clock;
+use crate::intake::{Arrived, Intake};
+use crate::limits;
+use crate::telemetry::{Ending, Metrics, Stage};
+use crate::writer::Ledger;
+
+/// A source with a door.
+pub struct Door {
+    /// The stage's name.
+    pub name: String,
+    /// Where it listens: a path beginning with `/`, without one at its end.
+    pub path: String,
+    /// Where its events count unless they say otherwise.
+    pub environment: Environment,
+    /// The plugin at work.
+    pub source: Source,
+}
+
+/// All doors, and what stands behind them.
+pub struct Doors {
+    doors: Vec<Door>,
+    intake: Intake,
+    ledger: Ledger,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    lag_max: u64,
+    closed: AtomicBool,
+}
+
+impl Doors {
+    /// Doors that are open, until `lag_max` records of intake wait for the transforms.
+    #[must_use]
+    pub fn open(mut doors: Vec<Door>, intake: Intake, ledger: Ledger, clock: Clock, metrics: Arc<Metrics>, lag_max: u64) -> Self {
+        // The longest path first: `/segment/eu` is no path of `/segment`.
+        doors.sort_by_key(|door| std::cmp::Reverse(door.path.len()));
+        Doors { doors, intake, ledger, clock, metrics, lag_max, closed: AtomicBool::new(false) }
+    }
+
+    /// Takes nothing more: the engine stops. Requests under way are finished.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// The sources and where they listen.
+    pub fn paths(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.doors.iter().map(|door| (&*door.name, &*door.path))
+    }
+
+    fn door(&self, path: &str) -> Option<(&Door, String)> {
+        self.doors.iter().find_map(|door| {
+            let rest = path.strip_prefix(&*door.path).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+            Some((door, if rest.is_empty() { "/".to_owned() } else { rest.to_owned() }))
+        })
+    }
+
+    /// Why nothing can be taken now, where nothing can.
+    fn obstacle(&self) -> Option<&'static str> {
+        if self.closed.load(Ordering::Acquire) {
+            return Some("the engine stops");
+        }
+        let waiting = self.intake.reader().durable_end().saturating_sub(self.ledger.intake_through());
+        self.metrics.intake_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        (waiting > self.lag_max).then_some("too many events wait for the transforms")
+    }
+
+    async fn receive(&self, door: &Door, request: weft_host::Request, original: Bytes) -> Response<Body> {
+        if let Some(obstacle) = self.obstacle() {
+            return busy(obstacle);
+        }
+        let received_at = Timestamp(i64::try_from(request.received_ms).unwrap_or(i64::MAX));
+        let received = match door.source.receive(request).await {
+            Ok(received) => received,
+            Err(fault) => {
+                tracing::warn!(stage = door.name, code = fault.code(), error = %fault, "source does not answer");
+                return busy("the source's plugin does not answer");
+            }
+        };
+        let arrived = self.stamp(door, &received, received_at, &original);
+        if !arrived.is_empty() {
+            if let Err(unavailable) = self.intake.append(arrived).await {
+                tracing::error!(stage = door.name, error = %unavailable, "intake takes nothing");
+                return busy("the events could not be made durable");
+            }
+        }
+        answer(received.response)
+    }
+
+    /// What a plugin made of a request, as records of intake.
+    fn stamp(&self, door: &Door, received: &Received, at: Timestamp, original: &Bytes) -> Arrived {
+        let mut arrived = Arrived::default();
+        let source = &*door.name;
+        for json in &received.events {
+            match Event::parse(json) {
+                Ok(mut event) => {
+                    event.stamp(at, door.environment);
+                    let named = if event.message_id.is_some() { Named::BySender } else { Named::ByPlace };
+                    arrived.push(&Arrival::Event { source, named, json: &event.to_json() });
+                }
+                Err(message) => {
+                    tracing::warn!(stage = source, error = message, "the plugin gave something that is no event");
+                    arrived.push(&Arrival::Refused { source, code: "invalid_event", message: &message, bytes: json });
+                }
+            }
+        }
+        for refused in &received.refused {
+            let bytes = refused.bytes.as_ref().unwrap_or(original);
+            let (code, message) = (&*refused.rejection.code, &*refused.rejection.message);
+            arrived.push(&Arrival::Refused { source, code, message, bytes });
+        }
+        self.metrics.received.get_or_create(&Stage { stage: source.to_owned() }).inc_by(received.events.len() as u64);
+        arrived
+    }
+}
+
+/// Answers a request at a source's path; 404 where there is none.
+pub async fn knock(State(doors): State<Arc<Doors>>, ConnectInfo(remote): ConnectInfo<SocketAddr>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let Some((door, path)) = doors.door(parts.uri.path()) else {
+        return problem(StatusCode::NOT_FOUND, "there is no source and no page at this path");
+    };
+    let received_ms = u64::try_from(doors.clock.now().0).unwrap_or(0);
+    let read = tokio::time::timeout(limits::REQUEST_TIME_MAX, Limited::new(body, limits::BODY_BYTES_MAX).collect()).await;
+    let (original, body) = match read {
+        Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+        Ok(Ok(collected)) => {
+            let original = collected.to_bytes();
+            let body = match inflate(&parts.headers, &original) {
+                Ok(bytes) => weft_host::Body::Bytes(bytes),
+                Err(message) => weft_host::Body::Unreadable(message),
+            };
+            (original, body)
+        }
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            let message = format!("the body has more than {} bytes", limits::BODY_BYTES_MAX);
+            (Bytes::new(), weft_host::Body::Unreadable(message))
+        }
+        Ok(Err(_)) => return problem(StatusCode::BAD_REQUEST, "the body broke off"),
+    };
+    let request = weft_host::Request {
+        method: parts.method.as_str().to_owned(),
+        path,
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: headers(&parts.headers),
+        body,
+        received_ms,
+        remote: remote.ip().to_string(),
+    };
+    let response = doors.receive(door, request, original).await;
+    let ending = Ending { stage: door.name.clone(), outcome: response.status().as_u16().to_string() };
+    doors.metrics.requests.get_or_create(&ending).inc();
+    response
+}
+
+fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let readable = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    headers.iter().map(readable).collect()
+}
+
+/// Takes the compression off a body, within the bound on what it may grow to.
+fn inflate(headers: &HeaderMap, body: &Bytes) -> Result<Bytes, String> {
+    let encoding = headers.get(header::CONTENT_ENCODING).map_or(Ok("identity"), HeaderValue::to_str);
+    let encoding = encoding.map_err(|_| "the content-encoding cannot be read".to_owned())?.trim().to_ascii_lowercase();
+    let mut inflated = Vec::new();
+    let bound = limits::BODY_INFLATED_BYTES_MAX as u64 + 1;
+    let read = match &*encoding {
+        "identity" | "" => return Ok(body.clone()),
+        "gzip" | "x-gzip" => flate2::read::MultiGzDecoder::new(&**body).take(bound).read_to_end(&mut inflated),
+        "deflate" => flate2::read::ZlibDecoder::new(&**body).take(bound).read_to_end(&mut inflated),
+        _ => return Err(format!("the content-encoding `{}` is not known", weft_domain::value::Excerpt(&encoding))),
+    };
+    match read {
+        Err(_) => Err(format!("the body is not {encoding}, though content-encoding says so")),
+        Ok(length) if length as u64 >= bound => {
+            Err(format!("the body grows past {} bytes when it is decompressed", limits::BODY_INFLATED_BYTES_MAX))
+        }
+        Ok(_) => Ok(inflated.into()),
+    }
+}
+
+fn answer(response: weft_host::Response) -> Response<Body> {
+    let mut answer = Response::new(Body::from(response.body));
+    *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in response.headers {
+        let name = HeaderName::try_from(name);
+        let value = HeaderValue::try_from(value);
+        if let (Ok(name), Ok(value)) = (name, value) {
+            answer.headers_mut().append(name, value);
+        }
+    }
+    answer
+}
+
+/// 503: the sender keeps its events and comes again.
+fn busy(why: &str) -> Response<Body> {
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, why);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    // A browser hides an answer without it from its scripts, which then could not know to come again.
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+/// An answer of the engine's own, as RFC 9457 has it.
+pub fn problem(status: StatusCode, detail: &str) -> Response<Body> {
+    let body = BTreeMap::from([
+        ("title", serde_json::Value::from(status.canonical_reason().unwrap_or("error"))),
+        ("status", status.as_u16().into()),
+        ("detail", detail.into()),
+    ]);
+    let mut response = Response::new(Body::from(serde_json::to_vec(&body).expect("texts and numbers are JSON")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Bytes {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).expect("memory takes it");
+        encoder.finish().expect("memory takes it").into()
+    }
+
+    #[test]
+    fn bodies_are_inflated_within_their_bound() {
+        let check = |encoding: &str, body: Bytes, want: Result<&[u8], &str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_str(encoding).expect("a header"));
+            match (inflate(&headers, &body), want) {
+                (Ok(bytes), Ok(want)) => assert_eq!(&*bytes, want),
+                (Err(message), Err(want)) => assert!(message.contains(want), "{message}"),
+                (got, want) => panic!("{encoding}: {got:?}, not {want:?}"),
+            }
+        };
+        check("identity", Bytes::from_static(b"{}"), Ok(b"{}"));
+        check("gzip", gzip(b"{}"), Ok(b"{}"));
+        check("GZIP", gzip(b"{}"), Ok(b"{}"));
+        check("gzip", Bytes::from_static(b"{}"), Err("is not gzip"));
+        check("gzip", gzip(b"{}").slice(..10), Err("is not gzip"));
+        check("br", Bytes::from_static(b"{}"), Err("not known"));
+        let bomb = gzip(&vec![b'0'; 64 << 20]);
+        assert!(bomb.len() < 100_000);
+        check("gzip", bomb, Err("grows past"));
+    }
+}

@@ -1,0 +1,171 @@
+//! The intake log: where everything that comes through a door is made durable before its sender is answered (invariant 1).
+//!
+//! One thread owns the log. It takes what has queued up, writes it as one block, asks for one barrier, and answers all who
+//! waited: many small requests share one `fdatasync`. After a failed write it takes nothing more, and every door answers 503.
+//! What the bytes mean is no concern of this module: [`crate::door`] writes them and [`crate::pipeline`] reads them.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use weft_domain::input::Arrival;
+use weft_store::StoreError;
+use weft_store::log::{Log, LogReader, Record};
+
+use crate::limits;
+use crate::telemetry::Metrics;
+
+/// Records on their way into the log: encoded once, by those who made them.
+#[derive(Debug, Default)]
+pub struct Arrived {
+    bytes: Vec<u8>,
+    records: Vec<(u8, std::ops::Range<usize>)>,
+}
+
+impl Arrived {
+    /// Adds a record.
+    pub fn push(&mut self, arrival: &Arrival<'_>) {
+        let start = self.bytes.len();
+        let kind = arrival.encode(&mut self.bytes);
+        self.records.push((kind, start..self.bytes.len()));
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        self.records.iter().map(|(kind, span)| Record { kind: *kind, bytes: &self.bytes[span.clone()] })
+    }
+}
+
+/// Why records could not be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Too many wait already.
+    #[error("too many requests wait for the disk")]
+    Busy,
+    /// The log takes nothing more: the disk failed, or the engine stops.
+    #[error("the intake log takes nothing more")]
+    Closed,
+}
+
+enum Order {
+    Append(Arrived, oneshot::Sender<()>),
+    Trim(u64),
+}
+
+/// The way into the intake log.
+#[derive(Clone)]
+pub struct Intake {
+    queue: mpsc::Sender<Order>,
+    reader: LogReader,
+    durable: watch::Receiver<u64>,
+}
+
+impl Intake {
+    /// Starts the thread that owns the log. It ends when the last `Intake` is dropped, or when the disk fails.
+    #[must_use]
+    pub fn start(log: Log, metrics: Arc<Metrics>) -> (Intake, JoinHandle<Result<(), StoreError>>) {
+        let (queue, inbox) = mpsc::channel(limits::INTAKE_QUEUE_MAX);
+        let (durable, seen) = watch::channel(log.durable_end());
+        let intake = Intake { queue, reader: log.reader(), durable: seen };
+        let run = move || work(log, inbox, &durable, &metrics);
+        let thread = std::thread::Builder::new().name("intake".into()).spawn(run);
+        (intake, thread.expect("the system has room for a thread at the start"))
+    }
+
+    /// Makes records durable. When this returns, neither a crash nor a power cut takes them away.
+    ///
+    /// # Errors
+    /// [`Unavailable`]; then it is not known whether they were kept, and the sender must send them again.
+    pub async fn append(&self, arrived: Arrived) -> Result<(), Unavailable> {
+        let (done, durable) = oneshot::channel();
+        self.queue.try_send(Order::Append(arrived, done)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unavailable::Busy,
+            mpsc::error::TrySendError::Closed(_) => Unavailable::Closed,
+        })?;
+        durable.await.map_err(|_| Unavailable::Closed)
+    }
+
+    /// Lets go of segments wholly below a record.
+    pub async fn trim(&self, before: u64) {
+        let _ = self.queue.send(Order::Trim(before)).await;
+    }
+
+    /// Reads the log.
+    #[must_use]
+    pub fn reader(&self) -> &LogReader {
+        &self.reader
+    }
+
+    /// The record before which all is durable; wakes those who wait for it to move.
+    #[must_use]
+    pub fn durable(&self) -> watch::Receiver<u64> {
+        self.durable.clone()
+    }
+}
+
+fn work(
+    mut log: Log,
+    mut inbox: mpsc::Receiver<Order>,
+    durable: &watch::Sender<u64>,
+    metrics: &Metrics,
+) -> Result<(), StoreError> {
+    let mut group: Vec<(Arrived, oneshot::Sender<()>)> = Vec::new();
+    while let Some(order) = inbox.blocking_recv() {
+        let (mut order, mut records, mut bytes) = (Some(order), 0, 0);
+        let mut trim = None;
+        while let Some(next) = order.take() {
+            match next {
+                Order::Append(arrived, done) => {
+                    records += arrived.records.len();
+                    bytes += arrived.bytes.len();
+                    group.push((arrived, done));
+                }
+                Order::Trim(before) => trim = Some(before),
+            }
+            if records < limits::INTAKE_GROUP_RECORDS_MAX && bytes < limits::INTAKE_GROUP_BYTES_MAX {
+                order = inbox.try_recv().ok();
+            }
+        }
+        let started = Instant::now();
+        append(&mut log, &group)?;
+        log.sync()?;
+        metrics.intake_sync.observe(started.elapsed().as_secs_f64());
+        durable.send_replace(log.durable_end());
+        for (_, done) in group.drain(..) {
+            // A sender that went away meanwhile keeps its events all the same.
+            let _ = done.send(());
+        }
+        if let Some(before) = trim {
+            log.trim(before)?;
+        }
+    }
+    log.close()
+}
+
+/// Appends a group in as few blocks as its bytes allow; one request's records may fill a block, and are never divided.
+fn append(log: &mut Log, group: &[(Arrived, oneshot::Sender<()>)]) -> Result<(), StoreError> {
+    let mut block: Vec<Record<'_>> = Vec::new();
+    let mut bytes = 0;
+    for (arrived, _) in group {
+        if bytes + arrived.bytes.len() > limits::INTAKE_GROUP_BYTES_MAX {
+            log.append(&block)?;
+            (bytes, block) = (0, Vec::new());
+        }
+        bytes += arrived.bytes.len();
+        block.extend(arrived.records());
+    }
+    log.append(&block)?;
+    Ok(())
+}

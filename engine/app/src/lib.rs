@@ -1,0 +1,21 @@
+//! The engine that touches the world: configuration, doors, logs, the writer, lanes, pages and commands.
+//!
+//! Read [`engine`] for how the parts fit, then [`writer`]. The rules are in `weft-domain`, the disk in `weft-store`, the sandbox in
+//! `weft-host`; nothing here decides who somebody is or what follows from an event. Each module uses only those before it.
+
+pub mod limits;
+pub mod clock;
+pub mod telemetry;
+//pub mod config;
+//pub mod render;
+pub mod egress { pub struct Connection; impl Connection { pub async fn send(&self, _: weft_host::HttpRequest) -> Result<weft_host::HttpResponse, weft_host::Failure> { unimplemented!() } } }
+pub mod intake;
+pub mod writer;
+pub mod vault;
+pub mod lending;
+pub mod pipeline;
+pub mod delivery;
+pub mod door;
+pub mod status;
+pub mod api;
+pub mod engine;

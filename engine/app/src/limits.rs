@@ -1,0 +1,75 @@
+//! The bounds of what touches the world, with their reasons (invariant 9). Those of values are in [`weft_domain::limits`], those
+//! of plugins in [`weft_host::limits`].
+
+use std::time::Duration;
+
+/// Orders that wait for the writer: a few batches, so that it never starves and memory stays small.
+pub const WRITER_ORDERS_MAX: usize = 8;
+
+/// How long the writer takes orders before it makes them durable: the most that a commit of the group delays anybody.
+pub const WRITER_ROUND: Duration = Duration::from_millis(10);
+
+/// How long the writer sleeps when nothing is due.
+pub const WRITER_IDLE: Duration = Duration::from_secs(60);
+
+/// Ticks between two rounds of orders, when more timers are due than one tick fires.
+pub const TICKS_PER_ROUND_MAX: usize = 16;
+
+/// How often state is committed: after a crash, about this much of history is folded again.
+pub const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+/// Changed rows at which state is committed sooner: some 20 MB of memory.
+pub const COMMIT_ROWS: usize = 100_000;
+
+/// Changed rows at which the writer waits for the commit before: the bound on what memory holds that sled does not.
+pub const COMMIT_ROWS_MAX: usize = 200_000;
+
+/// Rows of each kind that memory keeps between commits, beside those that changed.
+pub const ROWS_HELD: usize = 100_000;
+
+/// Records and bytes that one barrier of the intake log makes durable together.
+pub const INTAKE_GROUP_RECORDS_MAX: usize = 8_192;
+/// See [`INTAKE_GROUP_RECORDS_MAX`]; a block of the log holds 16 MiB.
+pub const INTAKE_GROUP_BYTES_MAX: usize = 8 << 20;
+
+/// Requests that wait for the intake log. Past it the door answers 503.
+pub const INTAKE_QUEUE_MAX: usize = 1_024;
+
+/// Records of intake that may wait for the transforms before the door answers 503, unless the workspace says otherwise.
+pub const INTAKE_LAG_RECORDS_MAX: u64 = 5_000_000;
+
+/// Bytes of a request's body as it arrives, and after decompression. Segment's limit is 500 KB, a bulk import's a few MB.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
+/// See [`BODY_BYTES_MAX`]: JSON shrinks five- to tenfold; what grows more is a bomb.
+pub const BODY_INFLATED_BYTES_MAX: usize = 8 << 20;
+
+/// How long a sender may take over a request.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Batches that transforms work on at once; their order is kept.
+pub const TRANSFORM_BATCHES_MAX: usize = 3;
+
+/// How long a stop waits for what has arrived to pass through.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Tries of one delivery that the destination asks to have again, before it becomes a dead letter.
+pub const DELIVERY_ATTEMPTS_MAX: u32 = 8;
+
+/// The first wait before a delivery is tried again; it doubles, with jitter, up to [`DELIVERY_WAIT_MAX`].
+pub const DELIVERY_WAIT: Duration = Duration::from_millis(500);
+/// See [`DELIVERY_WAIT`].
+pub const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// Keys in the small store of a stage, and the bytes of a key.
+pub const KV_KEY_BYTES_MAX: usize = 512;
+/// Bytes of a value in the small store of a stage.
+pub const KV_VALUE_BYTES_MAX: usize = 64 << 10;
+
+/// How often the oldest intake is looked at for what may go.
+pub const RETENTION_EVERY: Duration = Duration::from_secs(10);
+
+/// Bytes of intake kept after they have reached history, unless the workspace says otherwise: what `replay` can reach.
+pub const INTAKE_BYTES_MAX: u64 = 10 << 30;
+
+/// How often the engine looks whether its parts still run.
+pub const WATCH_EVERY: Duration = Duration::from_millis(100);

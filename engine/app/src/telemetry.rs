@@ -1,0 +1,185 @@
+//! What the engine tells about itself: every metric's name and meaning is here and nowhere else.
+//!
+//! Names are stable: dashboards and alarms are built on them. Labels are names from the configuration, never anything that a
+//! sender chose.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use weft_domain::input::{Input, Passed};
+
+/// A stage of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Stage {
+    /// Its name.
+    pub stage: String,
+}
+
+/// A stage, and what became of something there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Ending {
+    /// The stage.
+    pub stage: String,
+    /// `ok`, or a stable code.
+    pub outcome: String,
+}
+
+/// All metrics.
+pub struct Metrics {
+    registry: Registry,
+    /// Requests at a source's door, by the status that was answered.
+    pub requests: Family<Ending, Counter>,
+    /// Events taken at a source's door.
+    pub received: Family<Stage, Counter>,
+    /// Events folded.
+    pub events: Counter,
+    /// Events left out as repetitions.
+    pub duplicates: Counter,
+    /// Events that a transform dropped on purpose.
+    pub dropped: Family<Stage, Counter>,
+    /// Records that became dead letters.
+    pub dead_letters: Family<Ending, Counter>,
+    /// Deliveries that came to an end.
+    pub deliveries: Family<Ending, Counter>,
+    /// Calls of a destination that failed as a whole.
+    pub failures: Family<Ending, Counter>,
+    /// Records of intake that wait for the transforms.
+    pub intake_waiting: Gauge,
+    /// Records of history, or profile deliveries, that wait for a destination.
+    pub lane_waiting: Family<Stage, Gauge>,
+    /// Customers alive.
+    pub customers: Gauge,
+    /// Seconds of a barrier of the intake log: what a sender waits for at least.
+    pub intake_sync: Histogram,
+    /// Seconds of a barrier of the history log.
+    pub history_sync: Histogram,
+    /// Seconds of a commit of state.
+    pub commit: Histogram,
+    /// Seconds that the fold of one event took, averaged over a batch.
+    pub fold: Histogram,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("weft");
+        macro_rules! metric {
+            ($name:literal, $help:literal, $metric:expr) => {{
+                let metric = $metric;
+                registry.register($name, $help, metric.clone());
+                metric
+            }};
+        }
+        Metrics {
+            requests: metric!("source_requests", "Requests at a source's door by the status answered", Family::default()),
+            received: metric!("source_events", "Events taken at a source's door", Family::default()),
+            events: metric!("events_folded", "Events folded into state", Counter::default()),
+            duplicates: metric!("events_duplicate", "Events left out as repetitions", Counter::default()),
+            dropped: metric!("transform_dropped", "Events that a transform dropped on purpose", Family::default()),
+            dead_letters: metric!("dead_letters", "Records that became dead letters", Family::default()),
+            deliveries: metric!("deliveries", "Deliveries that came to an end", Family::default()),
+            failures: metric!("delivery_failures", "Calls of a destination that failed as a whole", Family::default()),
+            intake_waiting: metric!("intake_waiting_records", "Records of intake that wait for the transforms", Gauge::default()),
+            lane_waiting: metric!("lane_waiting_records", "Records that wait for a destination", Family::default()),
+            customers: metric!("customers", "Customers alive", Gauge::default()),
+            intake_sync: metric!("intake_sync_seconds", "A barrier of the intake log", seconds()),
+            history_sync: metric!("history_sync_seconds", "A barrier of the history log", seconds()),
+            commit: metric!("commit_seconds", "A commit of state", seconds()),
+            fold: metric!(
+                "fold_event_seconds",
+                "The fold of one event, averaged over a batch",
+                Histogram::new([0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.001])
+            ),
+            registry,
+        }
+    }
+}
+
+impl Metrics {
+    /// New metrics, all at zero.
+    #[must_use]
+    pub fn shared() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// All metrics as text (OpenMetrics 1.0).
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a string takes all that is written to it");
+        text
+    }
+
+    /// A batch was folded in this time.
+    pub fn folded(&self, inputs: &[Input], took: Duration) {
+        let mut events = 0;
+        for input in inputs {
+            match input {
+                Input::Event { .. } => events += 1,
+                Input::Passed { reason: Passed::Duplicate, .. } => {
+                    self.duplicates.inc();
+                }
+                Input::Passed { reason: Passed::Dropped { stage }, .. } => {
+                    self.dropped.get_or_create(&Stage { stage: stage.clone() }).inc();
+                }
+                Input::DeadLetter(letter) => self.dead_letter(&letter.stage, &letter.code),
+                _ => (),
+            }
+        }
+        self.events.inc_by(events);
+        if events > 0 {
+            self.fold.observe(took.as_secs_f64() / events as f64);
+        }
+    }
+
+    /// A record became a dead letter.
+    pub fn dead_letter(&self, stage: &str, code: &str) {
+        self.dead_letters.get_or_create(&Ending { stage: stage.to_owned(), outcome: code.to_owned() }).inc();
+    }
+
+    /// History was made durable in this time.
+    pub fn history_synced(&self, took: Duration) {
+        self.history_sync.observe(took.as_secs_f64());
+    }
+
+    /// State was committed.
+    pub fn committed(&self, _rows: usize, took: Duration) {
+        self.commit.observe(took.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_of_metrics_is_stable() {
+        let metrics = Metrics::default();
+        // A family shows itself once it has a member.
+        let (stage, ending) = (Stage { stage: "web".into() }, Ending { stage: "web".into(), outcome: "ok".into() });
+        for family in [&metrics.requests, &metrics.dead_letters, &metrics.deliveries, &metrics.failures] {
+            family.get_or_create(&ending);
+        }
+        metrics.received.get_or_create(&stage);
+        metrics.dropped.get_or_create(&stage);
+        metrics.lane_waiting.get_or_create(&stage);
+        let text = metrics.text();
+        let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        let want = "weft_source_requests counter, weft_source_events counter, weft_events_folded counter, \
+                    weft_events_duplicate counter, weft_transform_dropped counter, weft_dead_letters counter, \
+                    weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
+                    weft_lane_waiting_records gauge, weft_customers gauge, weft_intake_sync_seconds histogram, \
+                    weft_history_sync_seconds histogram, weft_commit_seconds histogram, weft_fold_event_seconds histogram";
+        assert_eq!(names.join(", "), want);
+    }
+}

@@ -1,0 +1,186 @@
+//! The data folder: opening it after anything, rebuilding state from history, and looking it over.
+//!
+//! ```text
+//! data/intake/   what came through the doors      data/history/  what the fold consumed: the truth
+//! data/state/    what follows from history        data/plugins/  compiled plugins, a cache
+//! ```
+//!
+//! State that is missing, damaged or from another history is thrown away and folded anew (invariant 4); nothing is sent
+//! meanwhile, because no lane exists yet. History and intake are never thrown away: damage there stops the start and is named.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use weft_store::StoreError;
+use weft_store::files::Disk;
+use weft_store::log::{self, Log, Recovery};
+use weft_store::overlay::Overlay;
+use weft_store::state::{Folder, Options, State, StateStore};
+
+use crate::limits;
+use crate::writer::{WriterError, catch_up};
+
+/// An opened data folder.
+pub struct Vault {
+    /// The intake log.
+    pub intake: Log,
+    /// The history log.
+    pub history: Log,
+    /// State as sled has it. Kept open with its folder's lock.
+    pub state: Arc<State>,
+    /// State as the fold sees it, folded up to the end of history.
+    pub overlay: Overlay,
+    /// What a crash had left behind.
+    pub notes: Vec<String>,
+    /// Holds the lock on the state folder.
+    pub folder: Folder,
+}
+
+/// Why the data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// A log is damaged, or the disk fails.
+    #[error("{log} log: {error}")]
+    Log {
+        /// `intake` or `history`.
+        log: &'static str,
+        /// What is wrong.
+        error: StoreError,
+    },
+    /// State cannot be kept.
+    #[error("state: {0}")]
+    State(#[from] StoreError),
+    /// History cannot be folded.
+    #[error(transparent)]
+    Fold(#[from] WriterError),
+}
+
+/// How far a long step is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// What is being done.
+    pub doing: &'static str,
+    /// Records done.
+    pub done: u64,
+    /// Records in all.
+    pub all: u64,
+}
+
+/// Where the parts of a data folder are.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The parts of this data folder.
+    #[must_use]
+    pub fn of(root: &Path) -> Self {
+        Layout { root: root.to_owned() }
+    }
+
+    /// The intake log.
+    #[must_use]
+    pub fn intake(&self) -> PathBuf {
+        self.root.join("intake")
+    }
+
+    /// The history log.
+    #[must_use]
+    pub fn history(&self) -> PathBuf {
+        self.root.join("history")
+    }
+
+    /// State.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
+    /// Compiled plugins.
+    #[must_use]
+    pub fn plugins(&self) -> PathBuf {
+        self.root.join("plugins")
+    }
+}
+
+impl Vault {
+    /// Opens a data folder, which is made if need be, and folds what history holds past state.
+    ///
+    /// # Errors
+    /// [`VaultError`]; nothing was changed but what a crash had left unfinished.
+    pub fn open(root: &Path, progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
+        Vault::open_with(root, Rebuild::WhereNeeded, progress)
+    }
+
+    /// Throws state away, folds all of history anew, and swaps. It sends nothing.
+    ///
+    /// # Errors
+    /// [`VaultError`]; the state that was in use still is.
+    pub fn rebuild(root: &Path, progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
+        Vault::open_with(root, Rebuild::Always, progress)
+    }
+
+    fn open_with(root: &Path, rebuild: Rebuild, mut progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
+        let layout = Layout::of(root);
+        let mut notes = Vec::new();
+        let intake = open_log("intake", &layout.intake(), &mut notes)?;
+        let history = open_log("history", &layout.history(), &mut notes)?;
+        let mut folder = Folder::open(&layout.state(), Options::default())?;
+        let kept = match rebuild {
+            Rebuild::Always => None,
+            Rebuild::WhereNeeded => usable(folder.open_current(), history.durable_end(), &mut notes)?,
+        };
+        let (state, doing) = match kept {
+            Some(state) => (Arc::new(state), "folding what came after the last commit"),
+            None => (Arc::new(folder.begin_rebuild()?), "rebuilding state from history"),
+        };
+        let mut overlay = Overlay::open(state.clone(), limits::ROWS_HELD)?;
+        let told = |done, all| progress(Progress { doing, done, all });
+        catch_up(&history.reader(), &mut overlay, &*state, told)?;
+        folder.adopt(&state)?;
+        Ok(Vault { intake, history, state, overlay, notes, folder })
+    }
+
+    /// A hash of state: equal for states that say the same, whatever commits led to them.
+    ///
+    /// # Errors
+    /// [`StoreError`], where state cannot be read.
+    pub fn state_hash(&self) -> Result<String, StoreError> {
+        Ok(self.state.export_hash()?.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rebuild {
+    WhereNeeded,
+    Always,
+}
+
+fn open_log(name: &'static str, dir: &Path, notes: &mut Vec<String>) -> Result<Log, VaultError> {
+    let (log, recovery) =
+        Log::open(Arc::new(Disk), dir, log::Options::default()).map_err(|error| VaultError::Log { log: name, error })?;
+    let Recovery { torn, leftovers, .. } = recovery;
+    if let Some(torn) = torn {
+        let (bytes, first) = (torn.bytes, torn.first);
+        notes.push(format!("{name} log: cut off {bytes} bytes that a crash had left unfinished, before record {first}"));
+    }
+    notes.extend(leftovers.iter().map(|file| format!("{name} log: removed {file}, left behind by a crash")));
+    Ok(log)
+}
+
+/// The state in use, if it can be trusted and belongs to this history.
+fn usable(current: Result<Option<State>, StoreError>, end: u64, notes: &mut Vec<String>) -> Result<Option<State>, StoreError> {
+    match current {
+        Ok(Some(state)) if state.position() > end => {
+            notes.push(format!("state knows {} records of history and there are {end}: it is rebuilt", state.position()));
+            Ok(None)
+        }
+        Ok(state) => Ok(state),
+        Err(StoreError::StateDamaged { reason }) => {
+            notes.push(format!("state is damaged ({reason}): it is rebuilt"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,154 @@
+//! The engine without plugins: events put into intake become customers, survive every way of stopping, and can be folded anew
+//! to the same state (invariants 1 to 5).
+
+use std::path::Path;
+
+use weft::clock::Clock;
+use weft::engine::{Engine, Settings, Stages};
+use weft::intake::Arrived;
+use weft::limits;
+use weft::vault::Vault;
+use weft_domain::event::{Environment, Event};
+use weft_domain::explain::{explain, whose};
+use weft_domain::input::{Arrival, Command, Input, Named};
+use weft_domain::plan::Plan;
+use weft_domain::value::Timestamp;
+use weft_domain::view::View;
+
+fn settings(data: &Path, clock: &Clock) -> Settings {
+    Settings {
+        data: data.to_owned(),
+        listen: None,
+        plan: Plan { profile_lanes: vec!["lake".into()], ..Plan::default() },
+        tokens: Vec::new(),
+        intake_lag_max: limits::INTAKE_LAG_RECORDS_MAX,
+        intake_bytes_max: limits::INTAKE_BYTES_MAX,
+        clock: clock.clone(),
+    }
+}
+
+async fn start(data: &Path, clock: &Clock) -> Engine {
+    Engine::start(settings(data, clock), async |_| Ok(Stages::default()), |_| ()).await.expect("the engine starts")
+}
+
+fn noon() -> Clock {
+    Clock::at("2026-03-01T12:00:00Z".parse().expect("valid"))
+}
+
+/// Puts events into intake, as a door would.
+async fn tell(engine: &Engine, events: &[&str], received: Timestamp) {
+    let mut arrived = Arrived::default();
+    for json in events {
+        let mut event = Event::parse(json.as_bytes()).expect("a valid event");
+        event.stamp(received, Environment::Production);
+        let named = if event.message_id.is_some() { Named::BySender } else { Named::ByPlace };
+        arrived.push(&Arrival::Event { source: "web", named, json: &event.to_json() });
+    }
+    engine.intake().append(arrived).await.expect("intake takes them");
+    folded(engine).await;
+}
+
+async fn folded(engine: &Engine) {
+    while engine.ledger().intake_through() < engine.intake().reader().durable_end() {
+        assert_eq!(engine.report().trouble, None);
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+fn names(engine: &Engine, kind: &str, value: &str) -> String {
+    let state = engine.ledger().state();
+    let Some(id) = whose(&*state, kind, value).expect("readable") else { return "nobody".into() };
+    let explained = explain(&*state, id).expect("readable").expect("a customer");
+    let identifiers: Vec<&str> = explained.profile.identifiers.iter().map(|one| &*one.value).collect();
+    format!("{} {} events", identifiers.join(" "), explained.profile.events_total)
+}
+
+const VISIT: &str = r#"{"type":"page","message_id":"m1","claims":[{"type":"anonymous_id","value":"a1"}]}"#;
+const SIGN_UP: &str = r#"{"type":"identify","message_id":"m2","claims":[{"type":"anonymous_id","value":"a1"},{"type":"user_id","value":"ann"}],"traits":{"city":"Bonn"}}"#;
+const PHONE: &str = r#"{"type":"track","name":"Opened","message_id":"m3","claims":[{"type":"anonymous_id","value":"a2"},{"type":"user_id","value":"ann"}]}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_on_two_devices_is_one_customer_after_any_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = noon();
+    let engine = start(folder.path(), &clock).await;
+    tell(&engine, &[VISIT, VISIT], clock.now()).await;
+    assert_eq!(names(&engine, "anonymous_id", "a1"), "a1 1 events");
+    tell(&engine, &[SIGN_UP, PHONE], clock.now()).await;
+    assert_eq!(names(&engine, "anonymous_id", "a1"), "a1 a2 ann 3 events");
+    engine.stop().await.expect("an orderly stop");
+
+    let engine = start(folder.path(), &clock).await;
+    assert_eq!(names(&engine, "anonymous_id", "a2"), "a1 a2 ann 3 events");
+    tell(&engine, &[VISIT, SIGN_UP, PHONE], clock.now()).await;
+    assert_eq!(names(&engine, "user_id", "ann"), "a1 a2 ann 3 events", "repetitions are known after a restart");
+    engine.stop().await.expect("an orderly stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_gives_the_same_state() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = noon();
+    for round in 0..3 {
+        let engine = start(folder.path(), &clock).await;
+        let event = |place: usize| {
+            let (person, device) = (place % 97, place % 211);
+            format!(r#"{{"type":"identify","message_id":"r{round}-{place}","claims":[{{"type":"user_id","value":"u{person}"}},{{"type":"anonymous_id","value":"a{device}"}}],"traits":{{"visits":{place}}}}}"#)
+        };
+        let events: Vec<String> = (0..2_000).map(event).collect();
+        let events: Vec<&str> = events.iter().map(String::as_str).collect();
+        for chunk in events.chunks(300) {
+            tell(&engine, chunk, clock.now()).await;
+            clock.set(clock.now().plus_ms(700));
+        }
+        let claim = engine.ledger().state().identifier(weft_domain::claim::IdentifierId::of("user_id", "u1"));
+        let claim = claim.expect("readable").expect("u1 is known").claims[0];
+        engine.ledger().log(Input::Command(Command::Retract { claim, reason: "a test".into() })).await.expect("logged");
+        engine.ledger().commit().await;
+        engine.stop().await.expect("an orderly stop");
+    }
+    let kept = Vault::open(folder.path(), |_| ()).expect("opens");
+    let (hash, position) = (kept.state_hash().expect("readable"), kept.overlay.position());
+    drop(kept);
+    let rebuilt = Vault::rebuild(folder.path(), |_| ()).expect("rebuilds");
+    assert_eq!((rebuilt.state_hash().expect("readable"), rebuilt.overlay.position()), (hash, position));
+    assert!(rebuilt.overlay.totals().customers >= 97 && position > 6_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_or_damaged_state_is_rebuilt_at_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = noon();
+    let engine = start(folder.path(), &clock).await;
+    tell(&engine, &[VISIT, SIGN_UP, PHONE], clock.now()).await;
+    engine.stop().await.expect("an orderly stop");
+
+    std::fs::remove_dir_all(folder.path().join("state")).expect("state is lost");
+    let engine = start(folder.path(), &clock).await;
+    assert_eq!(names(&engine, "user_id", "ann"), "a1 a2 ann 3 events");
+    engine.stop().await.expect("an orderly stop");
+
+    std::fs::write(folder.path().join("state/CURRENT"), "rubbish").expect("state is damaged");
+    let engine = start(folder.path(), &clock).await;
+    assert!(engine.notes().iter().any(|note| note.contains("damaged")), "{:?}", engine.notes());
+    assert_eq!(names(&engine, "user_id", "ann"), "a1 a2 ann 3 events");
+    engine.stop().await.expect("an orderly stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_profiles_wait_for_their_destination_once_they_rest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = noon();
+    let engine = start(folder.path(), &clock).await;
+    tell(&engine, &[VISIT, SIGN_UP], clock.now()).await;
+    let waiting = |engine: &Engine| engine.ledger().state().lane("lake").expect("readable").profiles_next;
+    assert_eq!(waiting(&engine), 0);
+    clock.set(clock.now().plus_ms(2_000));
+    while waiting(&engine) == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    let told = engine.ledger().state().delivery("lake", 0).expect("readable").expect("a delivery");
+    assert!(told.contains(r#""traits":{"city":"Bonn"}"#), "{told}");
+    assert_eq!(waiting(&engine), 1, "one customer, one delivery");
+    engine.stop().await.expect("an orderly stop");
+}

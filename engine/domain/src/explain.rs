@@ -1,0 +1,130 @@
+//! Why a customer is one: the profile with the events that it rests on.
+//!
+//! Everything here is read from state and nothing is decided: the claims, their witnesses and what the guards set aside are
+//! kept by [`crate::resolve`], the facts and their events by [`crate::profile`].
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::claim::{ClaimId, CustomerId, Guard, IdentifierId};
+use crate::event::Identifier;
+use crate::profile::{Fact, Profile, latest};
+use crate::value::Timestamp;
+use crate::view::{Read, View};
+
+/// A customer, explained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Explained {
+    /// The profile.
+    pub profile: Profile,
+    /// For each trait, the event that said so.
+    pub facts: BTreeMap<String, Fact>,
+    /// What makes this one customer, the earliest first.
+    pub claims: Vec<Because>,
+}
+
+/// One reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Because {
+    /// The claim, by which it can be retracted.
+    #[schemars(with = "String")]
+    pub claim: ClaimId,
+    /// The identifiers that it joins.
+    pub identifiers: Vec<Identifier>,
+    /// Those of them that an earlier claim had brought already: through these it belongs here.
+    pub shared: Vec<Identifier>,
+    /// Those that a guard kept away, and which.
+    pub set_aside: Vec<SetAside>,
+    /// When the earliest event that says so occurred.
+    pub occurred: Timestamp,
+    /// That event's message id.
+    pub message_id: String,
+    /// The source that told it.
+    pub source: String,
+    /// Why somebody retracted it, where somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retracted: Option<String>,
+    /// How many events say so.
+    pub events_total: u64,
+}
+
+/// An identifier that a guard kept away.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SetAside {
+    /// The identifier.
+    #[serde(flatten)]
+    pub identifier: Identifier,
+    /// The guard.
+    #[schemars(with = "String")]
+    pub guard: Guard,
+}
+
+/// The customer who has an identifier.
+///
+/// # Errors
+/// [`crate::view::ViewError`], where state cannot be read; so for the others.
+pub fn whose(view: &impl View, kind: &str, value: &str) -> Read<Option<CustomerId>> {
+    Ok(view.identifier(IdentifierId::of(kind, value))?.and_then(|row| row.customer))
+}
+
+/// The customer whom an id means today: itself, or the one that it was merged into.
+#[allow(clippy::missing_errors_doc)]
+pub fn today(view: &impl View, id: CustomerId) -> Read<Option<CustomerId>> {
+    Ok(view.node(id.into())?.and_then(|node| node.customer))
+}
+
+/// The claims of a customer.
+#[allow(clippy::missing_errors_doc)]
+pub fn claims_of(view: &impl View, id: CustomerId) -> Read<Vec<ClaimId>> {
+    if let Some(row) = view.customer(id)? {
+        return Ok(row.claims.clone());
+    }
+    let alone = view.node(id.into())?.is_some_and(|node| node.customer == Some(id));
+    Ok(if alone { vec![id.into()] } else { Vec::new() })
+}
+
+/// A customer, explained; none where there is no such customer.
+#[allow(clippy::missing_errors_doc)]
+pub fn explain(view: &impl View, id: CustomerId) -> Read<Option<Explained>> {
+    let claims = claims_of(view, id)?;
+    if claims.is_empty() {
+        return Ok(None);
+    }
+    let mut nodes = Vec::with_capacity(claims.len());
+    let mut reasons = Vec::with_capacity(claims.len());
+    for claim_id in claims {
+        let Some(node) = view.node(claim_id)? else { continue };
+        if let Some(claim) = view.claim(claim_id)? {
+            reasons.push((claim_id, claim, node.events_total));
+        }
+        nodes.push(node);
+    }
+    reasons.sort_by(|(one, a, _), (other, b, _)| (&a.witness, one).cmp(&(&b.witness, other)));
+    let nodes: Vec<_> = nodes.iter().map(|node| &**node).collect();
+    let facts = latest(nodes.iter().map(|node| &node.traits));
+    let facts = facts.into_iter().filter(|(_, fact)| !fact.value.is_null()).map(|(name, fact)| (name.to_owned(), fact.clone()));
+    let mut brought: Vec<(String, String)> = Vec::new();
+    let mut claims = Vec::with_capacity(reasons.len());
+    for (id, claim, events_total) in reasons {
+        let aside = |one: &&Identifier| claim.set_aside.iter().any(|(set_aside, _)| set_aside == *one);
+        let held: Vec<&Identifier> = claim.identifiers.iter().filter(|one| !aside(one)).collect();
+        let known = |one: &&&Identifier| brought.contains(&(one.kind.clone(), one.value.clone()));
+        let shared = held.iter().filter(known).map(|one| (*one).clone()).collect();
+        brought.extend(held.iter().map(|one| (one.kind.clone(), one.value.clone())));
+        let set_aside = claim.set_aside.iter().map(|(identifier, guard)| SetAside { identifier: identifier.clone(), guard: *guard });
+        claims.push(Because {
+            claim: id,
+            identifiers: claim.identifiers.clone(),
+            shared,
+            set_aside: set_aside.collect(),
+            occurred: claim.witness.occurred,
+            message_id: claim.witness.message_id.clone(),
+            source: claim.witness.source.clone(),
+            retracted: claim.retracted.clone(),
+            events_total,
+        });
+    }
+    Ok(Some(Explained { profile: Profile::unite(id, &nodes), facts: facts.collect(), claims }))
+}

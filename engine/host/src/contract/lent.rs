@@ -1,0 +1,150 @@
+//! What the app lends to a stage: the only ways out of the sandbox.
+//!
+//! Deny by default: every method answers "not lent" until it is written, so that a lender names exactly what it gives.
+//! The sandbox asks a lender only for what the plugin's manifest asks for (invariant 7), after it has checked the bounds of
+//! the contract; a lender never sees a name with a separator in it or a value that is too large.
+//!
+//! A lender bounds its own waits: time spent in these futures is not counted against the plugin's budget.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::{Failure, FailureKind};
+
+/// A future that a lender gives. The call into the plugin waits for it; dropping the call drops it.
+pub type Lending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How loud a plugin's line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For the plugin's author.
+    Debug,
+    /// For whoever reads along.
+    Info,
+    /// For the operator, some day.
+    Warn,
+    /// For the operator, now. The SDK writes a panic's text at this level before it traps.
+    Error,
+}
+
+/// A request that a plugin makes through its stage's connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// Such as `POST`. Not checked here.
+    pub method: String,
+    /// A path and query relative to the connection's `base_url`. Not checked here.
+    pub target: String,
+    /// In the plugin's order.
+    pub headers: Vec<(String, String)>,
+    /// At most the stage's `body_bytes`.
+    pub body: Vec<u8>,
+    /// What the plugin asks for; the connection's own limit is the ceiling.
+    pub timeout_ms: Option<u32>,
+}
+
+/// The answer, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Decompressed, within the connection's bound.
+    pub body: Vec<u8>,
+}
+
+/// What the app lends to one stage.
+pub trait Lent: Send + Sync + 'static {
+    /// A line, already cut to [`crate::limits::LOG_LINE_BYTES_MAX`]. Must not block.
+    fn log(&self, level: Level, message: &str) {
+        let _ = (level, message);
+    }
+
+    /// Sends a request through the stage's connection.
+    fn http(&self, request: HttpRequest) -> Lending<'_, Result<HttpResponse, Failure>> {
+        let _ = request;
+        not_lent("no connection is lent to this stage")
+    }
+
+    /// The secret behind a handle of this stage's configuration. It stays in the host: the sandbox compares with it and
+    /// signs with it.
+    fn secret(&self, handle: &str) -> Option<Arc<[u8]>> {
+        let _ = handle;
+        None
+    }
+
+    /// The value of a key in the stage's namespace.
+    fn kv_get(&self, key: &str) -> Lending<'_, Result<Option<Vec<u8>>, Failure>> {
+        let _ = key;
+        not_lent("no key-value namespace is lent to this stage")
+    }
+
+    /// Sets a key; durable when it returns. The lender bounds the number of keys.
+    fn kv_set(&self, key: &str, value: Vec<u8>) -> Lending<'_, Result<(), Failure>> {
+        let _ = (key, value);
+        not_lent("no key-value namespace is lent to this stage")
+    }
+
+    /// Deletes a key; deleting what is not there is no failure.
+    fn kv_delete(&self, key: &str) -> Lending<'_, Result<(), Failure>> {
+        let _ = key;
+        not_lent("no key-value namespace is lent to this stage")
+    }
+
+    /// The whole file; `None` where there is no such file.
+    fn file_read(&self, folder: &str, name: &str) -> Lending<'_, Result<Option<Vec<u8>>, Failure>> {
+        let _ = (folder, name);
+        not_lent("no folder is lent to this stage")
+    }
+
+    /// A file's length in bytes; `None` where there is no such file.
+    fn file_size(&self, folder: &str, name: &str) -> Lending<'_, Result<Option<u64>, Failure>> {
+        let _ = (folder, name);
+        not_lent("no folder is lent to this stage")
+    }
+
+    /// Replaces a file as a whole, durably and atomically.
+    fn file_write(&self, folder: &str, name: &str, bytes: Vec<u8>) -> Lending<'_, Result<(), Failure>> {
+        let _ = (folder, name, bytes);
+        not_lent("no folder is lent to this stage")
+    }
+
+    /// Cuts a file to `at`, appends, makes it durable; the new length.
+    fn file_append(&self, folder: &str, name: &str, at: u64, bytes: Vec<u8>) -> Lending<'_, Result<u64, Failure>> {
+        let _ = (folder, name, at, bytes);
+        not_lent("no folder is lent to this stage")
+    }
+
+    /// Gives a file another name, durably, replacing what has that name.
+    fn file_rename(&self, folder: &str, from: &str, to: &str) -> Lending<'_, Result<(), Failure>> {
+        let _ = (folder, from, to);
+        not_lent("no folder is lent to this stage")
+    }
+
+    /// The names in a folder, sorted.
+    fn file_list(&self, folder: &str) -> Lending<'_, Result<Vec<String>, Failure>> {
+        let _ = folder;
+        not_lent("no folder is lent to this stage")
+    }
+}
+
+/// Where one `poll` or `decode` puts what it reads. Given to the call and not to the stage, since several may run at once.
+pub trait Output: Send + Sync + 'static {
+    /// Takes events (UTF-8 has been checked, JSON has not). The plugin waits until the future is done: this is the
+    /// back-pressure. Answer a failure of kind `cancelled` to ask the plugin to return.
+    fn emit(&self, events: Vec<bytes::Bytes>) -> Lending<'_, Result<(), Failure>>;
+
+    /// Everything emitted so far in this call is covered by this state (JSON text, checked). Commit both or neither.
+    fn checkpoint(&self, state: String) -> Lending<'_, Result<(), Failure>>;
+}
+
+/// Lends nothing, and keeps no line.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nothing;
+
+impl Lent for Nothing {}
+
+fn not_lent<'a, T: Send + 'a>(message: &'static str) -> Lending<'a, Result<T, Failure>> {
+    Box::pin(std::future::ready(Err(Failure::new(FailureKind::Config, message))))
+}

@@ -1,0 +1,437 @@
+//! State in memory over state in sled: what the fold reads and writes.
+//!
+//! A row that the fold touches stays here until the next commit, however often it changes, and is then written once; this is
+//! where the engine's speed comes from. [`Overlay::freeze`] takes what changed since the last commit, as shared values, so that
+//! a [`Frozen`] commit is encoded and written by another thread while the fold goes on; [`Overlay::settle`] then lets go of
+//! rows that sled has. Readers look here first, so they see each event as soon as it is folded.
+//!
+//! The history position travels with the rows in one atomic batch (invariant 2). Nothing here decides what a row says.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use weft_domain::claim::{Claim, ClaimId, CustomerId, IdentifierId};
+use weft_domain::plan::Plan;
+use weft_domain::profile::{Entry, Node};
+use weft_domain::value::Timestamp;
+use weft_domain::view::{
+    Changes, Customer, IdentifierRow, Lane, Letter, Read, Rows, Totals, View, ViewError, Window, WindowPage,
+};
+
+use crate::rows::{Delivery, Meta, Row, Value, letter_of, timer_key, timer_of};
+use crate::key::after;
+use crate::state::{Space, StateStore};
+use crate::{StoreError, format};
+
+/// State as the fold sees it.
+pub struct Overlay {
+    base: Arc<dyn StateStore>,
+    rows_max: usize,
+    epoch: u64,
+    settled: u64,
+    position: u64,
+    intake_through: u64,
+    identifiers: Table<IdentifierRow>,
+    claims: Table<Claim>,
+    nodes: Table<Node>,
+    pages: Table<Vec<Entry>>,
+    customers: Table<Customer>,
+    lanes: Table<Lane>,
+    deliveries: Table<Delivery>,
+    letters: Table<Letter>,
+    kv: Table<Value>,
+    timers: BTreeMap<(Timestamp, CustomerId), Timer>,
+    window: Window,
+    window_written: std::ops::Range<u64>,
+    window_dirty_from: u64,
+    plan: Arc<Plan>,
+    clock: Timestamp,
+    totals: Totals,
+}
+
+/// A timer that sled does not have yet, or has no longer.
+#[derive(Clone, Copy)]
+struct Timer {
+    set: bool,
+    epoch: u64,
+}
+
+/// Rows of one kind: those read lately and those that sled does not have yet.
+struct Table<R: Row> {
+    rows: RefCell<HashMap<R::Id, Held<R>>>,
+    dirty: Vec<R::Id>,
+}
+
+struct Held<R> {
+    row: Option<Arc<R>>,
+    /// The epoch of its last change, 0 if it is as sled has it.
+    changed: u64,
+    /// The epoch in which it was last read or changed.
+    touched: u64,
+}
+
+impl<R: Row> Table<R> {
+    fn new() -> Self {
+        Table { rows: RefCell::default(), dirty: Vec::new() }
+    }
+
+    fn get(&self, base: &dyn StateStore, epoch: u64, id: &R::Id) -> Result<Option<Arc<R>>, StoreError> {
+        if let Some(held) = self.rows.borrow_mut().get_mut(id) {
+            held.touched = epoch;
+            return Ok(held.row.clone());
+        }
+        let row = read::<R>(base, id)?;
+        self.rows.borrow_mut().insert(id.clone(), Held { row: row.clone(), changed: 0, touched: epoch });
+        Ok(row)
+    }
+
+    fn put(&mut self, epoch: u64, id: R::Id, row: Option<Arc<R>>) {
+        let held = Held { row, changed: epoch, touched: epoch };
+        let before = self.rows.get_mut().insert(id.clone(), held);
+        if before.is_none_or(|before| before.changed != epoch) {
+            self.dirty.push(id);
+        }
+    }
+
+    fn put_all(&mut self, epoch: u64, rows: Rows<R::Id, R>) {
+        for (id, row) in rows {
+            self.put(epoch, id, row);
+        }
+    }
+
+    fn freeze(&mut self) -> Vec<(R::Id, Option<Arc<R>>)> {
+        let rows = self.rows.get_mut();
+        let row = |id: R::Id| {
+            let row = rows.get(&id).expect("a row that changed is held until it is settled").row.clone();
+            (id, row)
+        };
+        self.dirty.drain(..).map(row).collect()
+    }
+
+    /// Lets go of rows that sled has and nobody touched lately, where there are more than `max`.
+    fn shrink(&mut self, settled: u64, epoch: u64, max: usize) {
+        let rows = self.rows.get_mut();
+        if rows.len() > max {
+            rows.retain(|_, held| held.changed > settled || held.touched >= epoch);
+        }
+        if rows.len() > max {
+            rows.retain(|_, held| held.changed > settled);
+        }
+    }
+}
+
+fn read<R: Row>(base: &dyn StateStore, id: &R::Id) -> Result<Option<Arc<R>>, StoreError> {
+    let Some(bytes) = base.get(R::SPACE, &R::key(id))? else { return Ok(None) };
+    Ok(Some(Arc::new(format::decode::<R>(&bytes)?.1)))
+}
+
+/// What changed between two commits. It is written by [`Frozen::commit`], on any thread.
+pub struct Frozen {
+    epoch: u64,
+    position: u64,
+    identifiers: Vec<(IdentifierId, Option<Arc<IdentifierRow>>)>,
+    claims: Vec<(ClaimId, Option<Arc<Claim>>)>,
+    nodes: Vec<(ClaimId, Option<Arc<Node>>)>,
+    pages: Vec<((ClaimId, u32), Option<Arc<Vec<Entry>>>)>,
+    customers: Vec<(CustomerId, Option<Arc<Customer>>)>,
+    lanes: Vec<(String, Option<Arc<Lane>>)>,
+    deliveries: Vec<((String, u64), Option<Arc<Delivery>>)>,
+    letters: Vec<((u64, u32), Option<Arc<Letter>>)>,
+    kv: Vec<((String, String), Option<Arc<Value>>)>,
+    timers: Vec<((Timestamp, CustomerId), bool)>,
+    window: Vec<(u64, Option<Arc<WindowPage>>)>,
+    meta: Meta,
+}
+
+/// What a commit puts and takes away.
+type Batch = Vec<(Space, Vec<u8>, Option<Vec<u8>>)>;
+
+impl Frozen {
+    /// Writes it: one atomic batch that holds the rows and the history position, durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then sled holds what it held before.
+    pub fn commit(self, base: &dyn StateStore) -> Result<Committed, StoreError> {
+        let (position, mut batch) = (self.position, Batch::new());
+        write(&mut batch, position, self.identifiers)?;
+        write(&mut batch, position, self.claims)?;
+        write(&mut batch, position, self.nodes)?;
+        write(&mut batch, position, self.pages)?;
+        write(&mut batch, position, self.customers)?;
+        write(&mut batch, position, self.lanes)?;
+        write(&mut batch, position, self.deliveries)?;
+        write(&mut batch, position, self.letters)?;
+        write(&mut batch, position, self.kv)?;
+        write(&mut batch, position, self.window)?;
+        write(&mut batch, position, vec![((), Some(Arc::new(self.meta)))])?;
+        for (timer, set) in &self.timers {
+            let value = if *set { Some(format::encode(position, &())?) } else { None };
+            batch.push((Space::Timer, timer_key(timer), value));
+        }
+        let rows = batch.len();
+        base.commit(batch, position)?;
+        Ok(Committed { epoch: self.epoch, position, rows })
+    }
+}
+
+fn write<R: Row>(batch: &mut Batch, position: u64, rows: Vec<(R::Id, Option<Arc<R>>)>) -> Result<(), StoreError> {
+    for (id, row) in rows {
+        let value = row.map(|row| format::encode(position, &*row)).transpose()?;
+        batch.push((R::SPACE, R::key(&id), value));
+    }
+    Ok(())
+}
+
+/// A commit that is durable.
+#[derive(Clone, Copy, Debug)]
+pub struct Committed {
+    epoch: u64,
+    /// The history position that it covers.
+    pub position: u64,
+    /// Rows put and taken away.
+    pub rows: usize,
+}
+
+impl Overlay {
+    /// Opens state for the fold. It holds about `rows_max` rows of each kind in memory, and more only between commits.
+    ///
+    /// # Errors
+    /// [`StoreError`], where the few rows that are always held cannot be read.
+    pub fn open(base: Arc<dyn StateStore>, rows_max: usize) -> Result<Self, StoreError> {
+        let meta = read::<Meta>(&*base, &())?.unwrap_or_default();
+        let plan = meta.plan().unwrap_or_default();
+        let mut pages = Vec::new();
+        let scan = base.scan(Space::Window, &[], None, usize::MAX)?;
+        for (_, bytes) in &scan {
+            pages.push(format::decode::<WindowPage>(bytes)?.1);
+        }
+        let window = Window::restore(pages, meta.remembered_total, plan.duplicate_window_events);
+        let written = window.pages();
+        Ok(Overlay {
+            position: base.position(),
+            intake_through: meta.intake_through,
+            base,
+            rows_max,
+            epoch: 1,
+            settled: 0,
+            identifiers: Table::new(),
+            claims: Table::new(),
+            nodes: Table::new(),
+            pages: Table::new(),
+            customers: Table::new(),
+            lanes: Table::new(),
+            deliveries: Table::new(),
+            letters: Table::new(),
+            kv: Table::new(),
+            timers: BTreeMap::new(),
+            window_dirty_from: meta.remembered_total,
+            window,
+            window_written: written,
+            plan: Arc::new(plan),
+            clock: meta.clock,
+            totals: meta.totals,
+        })
+    }
+
+    /// The place in history up to which state has been folded.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The record of intake before which all have reached history.
+    #[must_use]
+    pub fn intake_through(&self) -> u64 {
+        self.intake_through
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Carries out what follows from the input at `position`, which answers for the record `intake` where it came from there.
+    pub fn apply(&mut self, position: u64, intake: Option<u64>, changes: Changes) {
+        let epoch = self.epoch;
+        self.identifiers.put_all(epoch, changes.identifiers);
+        self.claims.put_all(epoch, changes.claims);
+        self.nodes.put_all(epoch, changes.nodes);
+        self.customers.put_all(epoch, changes.customers);
+        self.letters.put_all(epoch, changes.letters);
+        for (id, page) in changes.pages {
+            self.pages.put(epoch, id, Some(page));
+        }
+        for (name, lane) in changes.lanes {
+            self.lanes.put(epoch, name, Some(Arc::new(lane)));
+        }
+        for (id, text) in changes.deliveries {
+            self.deliveries.put(epoch, id, text.map(|text| Arc::new(Delivery(text))));
+        }
+        for (id, value) in changes.kv {
+            self.kv.put(epoch, id, value.map(|value| Arc::new(Value(value))));
+        }
+        for (timer, set) in changes.timers {
+            self.timers.insert(timer, Timer { set, epoch });
+        }
+        self.plan = changes.plan.unwrap_or_else(|| self.plan.clone());
+        if let Some(fingerprint) = changes.remember {
+            self.window.remember(fingerprint, self.plan.duplicate_window_events);
+        }
+        self.clock = changes.clock.unwrap_or(self.clock);
+        self.totals = changes.totals.unwrap_or(self.totals);
+        self.position = position + 1;
+        if let Some(intake) = intake {
+            self.intake_through = self.intake_through.max(intake + 1);
+        }
+    }
+
+    /// Takes what changed since the last time, for one commit. Until that commit is settled nothing of it is let go.
+    pub fn freeze(&mut self) -> Frozen {
+        let epoch = self.epoch;
+        self.epoch += 1;
+        let pages = self.window.pages();
+        let page_of = |count: u64| count / weft_domain::limits::WINDOW_PAGE_ENTRIES as u64;
+        let gone = self.window_written.start..pages.start.min(self.window_written.end);
+        let changed = page_of(self.window_dirty_from).max(pages.start)..pages.end;
+        let window = gone.map(|number| (number, None));
+        let window = window.chain(changed.map(|number| (number, Some(Arc::new(self.window.page(number))))));
+        let window = if self.window_dirty_from == self.window.remembered_total() { Vec::new() } else { window.collect() };
+        (self.window_written, self.window_dirty_from) = (pages, self.window.remembered_total());
+        let timers = self.timers.iter().filter(|(_, timer)| timer.epoch == epoch).map(|(id, timer)| (*id, timer.set)).collect();
+        Frozen {
+            epoch,
+            position: self.position,
+            identifiers: self.identifiers.freeze(),
+            claims: self.claims.freeze(),
+            nodes: self.nodes.freeze(),
+            pages: self.pages.freeze(),
+            customers: self.customers.freeze(),
+            lanes: self.lanes.freeze(),
+            deliveries: self.deliveries.freeze(),
+            letters: self.letters.freeze(),
+            kv: self.kv.freeze(),
+            timers,
+            window,
+            meta: Meta {
+                plan: serde_json::to_string(&*self.plan).expect("a plan has string keys"),
+                clock: self.clock,
+                totals: self.totals,
+                remembered_total: self.window.remembered_total(),
+                intake_through: self.intake_through,
+            },
+        }
+    }
+
+    /// Lets go of what a commit made durable.
+    pub fn settle(&mut self, committed: Committed) {
+        self.settled = committed.epoch;
+        let (settled, epoch, max) = (self.settled, self.epoch, self.rows_max);
+        self.identifiers.shrink(settled, epoch, max);
+        self.claims.shrink(settled, epoch, max);
+        self.nodes.shrink(settled, epoch, max);
+        self.pages.shrink(settled, epoch, 0);
+        self.customers.shrink(settled, epoch, max);
+        self.lanes.shrink(settled, epoch, max);
+        self.deliveries.shrink(settled, epoch, max);
+        self.letters.shrink(settled, epoch, max);
+        self.kv.shrink(settled, epoch, max);
+        self.timers.retain(|_, timer| timer.epoch > settled);
+    }
+
+    /// How many rows changed since the last [`Overlay::freeze`].
+    #[must_use]
+    pub fn dirty(&self) -> usize {
+        let Overlay { identifiers, claims, nodes, customers, deliveries, letters, .. } = self;
+        [identifiers.dirty.len(), claims.dirty.len(), nodes.dirty.len(), customers.dirty.len(), deliveries.dirty.len(), letters.dirty.len()]
+            .iter()
+            .sum()
+    }
+
+    /// A full page of the history index.
+    ///
+    /// # Errors
+    /// [`ViewError`], where state cannot be read; so for the two below.
+    pub fn page(&self, claim: ClaimId, number: u32) -> Read<Option<Arc<Vec<Entry>>>> {
+        self.pages.get(&*self.base, self.epoch, &(claim, number)).map_err(unreadable)
+    }
+
+    /// A value of a stage's own small store.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn value(&self, stage: &str, key: &str) -> Read<Option<Arc<Value>>> {
+        self.kv.get(&*self.base, self.epoch, &(stage.to_owned(), key.to_owned())).map_err(unreadable)
+    }
+
+    /// Dead letters from an id on, at most `max`, in the order in which they came.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn letters(&self, from: (u64, u32), max: usize) -> Read<Vec<((u64, u32), Arc<Letter>)>> {
+        let mut found = BTreeMap::new();
+        let held = self.letters.rows.borrow();
+        for (id, held) in held.iter().filter(|(id, _)| **id >= from) {
+            found.insert(*id, held.row.clone());
+        }
+        drop(held);
+        let gone = found.values().filter(|row| row.is_none()).count();
+        let scan = self.base.scan(Space::DeadLetter, &Letter::key(&from), None, max.saturating_add(gone)).map_err(unreadable)?;
+        for (key, bytes) in scan {
+            let id = letter_of(&key).ok_or_else(|| ViewError("the key of a dead letter is malformed".into()))?;
+            if let std::collections::btree_map::Entry::Vacant(place) = found.entry(id) {
+                place.insert(Some(Arc::new(format::decode::<Letter>(&bytes).map_err(unreadable)?.1)));
+            }
+        }
+        Ok(found.into_iter().filter_map(|(id, row)| Some((id, row?))).take(max).collect())
+    }
+}
+
+fn unreadable(error: StoreError) -> ViewError {
+    ViewError(error.to_string())
+}
+
+impl View for Overlay {
+    fn identifier(&self, id: IdentifierId) -> Read<Option<Arc<IdentifierRow>>> {
+        self.identifiers.get(&*self.base, self.epoch, &id).map_err(unreadable)
+    }
+    fn claim(&self, id: ClaimId) -> Read<Option<Arc<Claim>>> {
+        self.claims.get(&*self.base, self.epoch, &id).map_err(unreadable)
+    }
+    fn node(&self, id: ClaimId) -> Read<Option<Arc<Node>>> {
+        self.nodes.get(&*self.base, self.epoch, &id).map_err(unreadable)
+    }
+    fn customer(&self, id: CustomerId) -> Read<Option<Arc<Customer>>> {
+        self.customers.get(&*self.base, self.epoch, &id).map_err(unreadable)
+    }
+    fn due(&self, now: Timestamp, max: usize) -> Read<Vec<(Timestamp, CustomerId)>> {
+        let until = (now, CustomerId([255; 16]));
+        let here = self.timers.range(..=until);
+        let gone = here.clone().filter(|(_, timer)| !timer.set).count();
+        let mut due: Vec<_> = here.filter(|(_, timer)| timer.set).map(|(id, _)| *id).collect();
+        let stored = self.base.scan(Space::Timer, &[], Some(&after(&timer_key(&until))), max.saturating_add(gone)).map_err(unreadable)?;
+        for (key, _) in stored {
+            let timer = timer_of(&key).ok_or_else(|| ViewError("the key of a timer is malformed".into()))?;
+            if !self.timers.contains_key(&timer) {
+                due.push(timer);
+            }
+        }
+        due.sort_unstable();
+        due.truncate(max);
+        Ok(due)
+    }
+    fn lane(&self, name: &str) -> Read<Lane> {
+        let row = self.lanes.get(&*self.base, self.epoch, &name.to_owned()).map_err(unreadable)?;
+        Ok(row.map(|row| Lane::clone(&row)).unwrap_or_default())
+    }
+    fn delivery(&self, lane: &str, number: u64) -> Read<Option<Arc<str>>> {
+        let row = self.deliveries.get(&*self.base, self.epoch, &(lane.to_owned(), number)).map_err(unreadable)?;
+        Ok(row.map(|row| row.0.clone()))
+    }
+    fn repeated(&self, fingerprint: u64) -> bool {
+        self.window.holds(fingerprint)
+    }
+    fn clock(&self) -> Timestamp {
+        self.clock
+    }
+    fn totals(&self) -> Totals {
+        self.totals
+    }
+}

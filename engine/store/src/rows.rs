@@ -1,0 +1,115 @@
+//! Which rows there are: for each kind of row of the domain its space, its key and its value.
+//!
+//! Adding a kind of row is adding an `impl` here. Values are [`crate::format`]'s; keys are fixed-width and begin with a
+//! partition ([`crate::key`]). Next: [`crate::overlay`], which holds rows between the fold and sled.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use weft_domain::claim::{Claim, ClaimId, CustomerId, IdentifierId};
+use weft_domain::plan::Plan;
+use weft_domain::profile::{Entry, Node};
+use weft_domain::value::Timestamp;
+use weft_domain::view::{Customer, IdentifierRow, Lane, Letter, Totals, WindowPage};
+
+use crate::key::{Key, Parts};
+use crate::state::Space;
+
+/// The one partition of a deployment on one machine.
+pub const PARTITION: u16 = 0;
+
+/// A kind of row.
+pub trait Row: Serialize + DeserializeOwned {
+    /// What finds it.
+    type Id: Clone + Eq + std::hash::Hash + Ord;
+    /// Where it stands.
+    const SPACE: Space;
+    /// The key's bytes.
+    fn key(id: &Self::Id) -> Vec<u8>;
+}
+
+macro_rules! row {
+    ($row:ty, $space:ident, $id:ty, |$name:pat_param| $key:expr) => {
+        impl Row for $row {
+            type Id = $id;
+            const SPACE: Space = Space::$space;
+            fn key($name: &$id) -> Vec<u8> {
+                $key.finish()
+            }
+        }
+    };
+}
+
+row!(IdentifierRow, Identifier, IdentifierId, |id| begin().bytes(&id.0));
+row!(Claim, Claim, ClaimId, |id| begin().bytes(&id.0));
+row!(Node, Node, ClaimId, |id| begin().bytes(&id.0));
+row!(Customer, Customer, CustomerId, |id| begin().bytes(&id.0));
+row!(Vec<Entry>, Page, (ClaimId, u32), |(claim, number)| begin().bytes(&claim.0).u32(*number));
+row!(WindowPage, Window, u64, |number| begin().u64(*number));
+row!(Lane, Lane, String, |name| begin().bytes(name.as_bytes()));
+row!(Delivery, Delivery, (String, u64), |(lane, number)| text(begin(), lane).u64(*number));
+row!(Letter, DeadLetter, (u64, u32), |(position, ordinal)| begin().u64(*position).u32(*ordinal));
+row!(Value, Kv, (String, String), |(stage, key)| text(begin(), stage).bytes(key.as_bytes()));
+row!(Meta, Meta, (), |()| begin().bytes(b"fold"));
+
+/// A profile delivery: the JSON that a destination gets.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Delivery(pub Arc<str>);
+
+/// A value of a stage's own small store.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Value(pub Vec<u8>);
+
+/// What there is one of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Meta {
+    /// The rules in force, as JSON: they are read by people who look for what was in force.
+    pub plan: String,
+    /// The last tick.
+    pub clock: Timestamp,
+    /// Counts.
+    pub totals: Totals,
+    /// How many fingerprints the duplicate window ever took in.
+    pub remembered_total: u64,
+    /// The record of intake before which all have reached history.
+    pub intake_through: u64,
+}
+
+impl Meta {
+    /// The plan again; none where it cannot be read.
+    pub fn plan(&self) -> Option<Plan> {
+        serde_json::from_str(&self.plan).ok()
+    }
+}
+
+fn begin() -> Key {
+    Key::new(PARTITION)
+}
+
+/// A text that other parts follow: preceded by its length, so that no two keys run together.
+fn text(key: Key, text: &str) -> Key {
+    key.u16(u16::try_from(text.len()).unwrap_or(u16::MAX)).bytes(text.as_bytes())
+}
+
+/// The key of a timer. Timers have no value: the key says it all.
+#[must_use]
+pub fn timer_key((due, customer): &(Timestamp, CustomerId)) -> Vec<u8> {
+    begin().i64(due.0).bytes(&customer.0).finish()
+}
+
+/// A timer again, from its key.
+#[must_use]
+pub fn timer_of(key: &[u8]) -> Option<(Timestamp, CustomerId)> {
+    let mut parts = Parts::new(key);
+    let (_, due) = (parts.u16()?, parts.i64()?);
+    Some((Timestamp(due), CustomerId(parts.rest().try_into().ok()?)))
+}
+
+/// A dead letter's id again, from its key.
+#[must_use]
+pub fn letter_of(key: &[u8]) -> Option<(u64, u32)> {
+    let mut parts = Parts::new(key);
+    parts.u16()?;
+    Some((parts.u64()?, parts.u32()?))
+}

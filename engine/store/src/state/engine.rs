@@ -1,0 +1,524 @@
+//! The only place that knows sled (0.34.7), and what must be done around it.
+//!
+//! - Its `flush` does not reach the disk: a commit is one transaction over all trees, then `flush`, then `fdatasync` on a
+//!   second handle of its `db` file. Right after creation its other files and its folder are synced as well.
+//! - A leaf of sixteen rows larger than a quarter of a segment would go to a file of its own, which sled never syncs.
+//!   Segments here are so large that this does not happen; should it all the same, those files are synced too.
+//! - It does not notice damage, serves what it finds, panics or spins. So it is opened in a thread of its own with a time
+//!   limit, every call catches panics, each row has a checksum, and one row, the marker, holds the number of all rows and
+//!   the sum of their checksums. The sum shows what no single row can: an old value in the place of a newer one.
+//! - Its locks are those of the process: while a commit is applied, reads wait.
+//!
+//! All of that becomes [`StoreError::StateDamaged`]: nothing here ever tries to mend a state.
+
+mod check;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
+use sled::{Db, Tree};
+
+use super::{Change, Row, Sizes, Space, StateStore};
+use crate::files::{Disk, Files};
+use crate::{StoreError, format};
+
+/// The version of the layout that the marker stands for.
+const STATE_VERSION: u32 = 1;
+/// The tree and key of the marker.
+const MARKER: &str = "weft";
+/// sled's segments, in bytes: a quarter of this is the largest leaf that stays in the log (see above), and a leaf has up to
+/// 17 rows of [`format::ROW_BYTES_MAX`] and their keys.
+const SEGMENT_BYTES: usize = 8 << 20;
+/// The file that says that the state was closed in order.
+const CLEAN: &str = "CLEAN";
+/// sled lets go of its lock a moment after it was dropped.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// How long to wait between two tries for the lock.
+const LOCK_RETRY: Duration = Duration::from_millis(20);
+/// Slower than this, a disk counts as hung while sled reads its file at opening.
+const OPEN_BYTES_PER_SECOND_MIN: u64 = 20 << 20;
+
+/// How a state is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// What sled may cache, in bytes. The process takes about twice as much.
+    pub cache_bytes: u64,
+    /// How often sled writes what it holds and collects its garbage; it collects none otherwise.
+    pub flush_every: Duration,
+    /// How long opening may take before the state counts as damaged; a second is added for every 20 MiB on disk.
+    pub open_wait: Duration,
+    /// Up to this many rows, each is read at an opening that follows no orderly close; past it, a sample is. A million rows
+    /// take some three seconds.
+    pub check_rows_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            cache_bytes: 64 << 20,
+            flush_every: Duration::from_millis(500),
+            open_wait: Duration::from_secs(60),
+            check_rows_max: 1_000_000,
+        }
+    }
+}
+
+/// A state in sled. See [`StateStore`] for what it does, [`super::Folder`] for how to get one.
+pub struct State {
+    trees: Vec<Tree>,
+    marker_tree: Tree,
+    db: Db,
+    /// A second handle of sled's file: the true barrier.
+    barrier: File,
+    writer: Mutex<Writer>,
+    /// The last commit's, so that asking for it waits for no commit.
+    position: AtomicU64,
+    /// After sled, so that it is closed before its folder is removed.
+    remains: Remains,
+}
+
+struct Writer {
+    marker: Marker,
+    failed: Option<String>,
+    /// Keys changed since a copy began.
+    journal: Option<BTreeSet<(Space, Vec<u8>)>>,
+    blobs: BTreeSet<String>,
+}
+
+/// The row that stands for all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Marker {
+    version: u32,
+    /// Commits so far.
+    epoch: u64,
+    position: u64,
+    rows: u64,
+    live_bytes: u64,
+    /// The wrapping sum of [`fingerprint`] over all rows.
+    sum: u64,
+}
+
+struct Remains {
+    dir: PathBuf,
+    retired: Arc<AtomicBool>,
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        if self.retired.load(Ordering::Acquire) {
+            // What is left is removed when the folder is opened the next time.
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+/// Whether a state is expected in the folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    Nothing,
+    State,
+}
+
+impl State {
+    /// Opens or makes the state in `dir`, guarded: an error, a panic or a hang of sled is [`StoreError::StateDamaged`].
+    pub(super) fn open(dir: &Path, options: Options, expect: Expect) -> Result<State, StoreError> {
+        let limit = options.open_wait + Duration::from_secs(disk_bytes(dir).unwrap_or(0) / OPEN_BYTES_PER_SECOND_MIN);
+        let (send, receive) = mpsc::sync_channel(1);
+        let folder = dir.to_owned();
+        let opening = move || {
+            let opened = catch_unwind(AssertUnwindSafe(|| open_here(&folder, options, expect)));
+            // Nobody waits any more after the time limit.
+            let _ = send.send(opened.unwrap_or_else(|panic| Err(panicked(&*panic))));
+        };
+        let thread = thread::Builder::new().name("state-open".to_owned());
+        thread.spawn(opening).map_err(StoreError::io("start a thread to open", dir))?;
+        match receive.recv_timeout(limit) {
+            Ok(opened) => opened,
+            // The thread cannot be stopped: it keeps its memory until the process ends.
+            Err(_) => Err(damaged(format!("opening it did not end within {} s", limit.as_secs()))),
+        }
+    }
+
+    /// Closes the state in order, so that the next opening need not read all of it.
+    pub fn close(self) -> Result<(), StoreError> {
+        let State { trees, marker_tree, db, barrier, writer, remains, .. } = self;
+        if writer.lock().unwrap_or_else(PoisonError::into_inner).failed.is_some() {
+            return Ok(());
+        }
+        guard(&remains.dir, || db.flush().map(|_| ()))?;
+        drop((trees, marker_tree, db));
+        barrier.sync_data().map_err(StoreError::io("sync", &remains.dir))?;
+        let path = remains.dir.join(CLEAN);
+        let mark = Disk.create(&path).and_then(|file| file.sync_data()).and_then(|()| Disk.sync_dir(&remains.dir));
+        mark.map_err(StoreError::io("create", &path))
+    }
+
+    /// Reads every row and compares with the marker: for `weft doctor`. Commits wait meanwhile.
+    pub fn verify(&self) -> Result<Sizes, StoreError> {
+        let writer = self.writer();
+        let marker = writer.marker;
+        guard(&self.remains.dir, || Ok(check::all(&self.trees, &marker)))??;
+        Ok(Sizes { rows: marker.rows, live_bytes: marker.live_bytes, disk_bytes: self.disk_bytes()? })
+    }
+
+    pub(super) fn retired(&self) -> Arc<AtomicBool> {
+        self.remains.retired.clone()
+    }
+
+    /// Copies everything into `new`, while commits go on but for the last few changes, and runs `switch` while they wait.
+    pub(super) fn copy_into(
+        &self,
+        new: &State,
+        switch: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.writer().journal = Some(BTreeSet::new());
+        let copied = self.copy_rows(new).and_then(|()| self.copy_changes(new));
+        if copied.is_err() {
+            self.writer().journal = None;
+        }
+        let mut writer = copied?;
+        let changed = writer.journal.take().unwrap_or_default();
+        let position = writer.marker.position;
+        new.apply(&self.current(changed)?, position)?;
+        let (old, copy) = (writer.marker, new.writer().marker);
+        if (old.rows, old.live_bytes, old.sum) != (copy.rows, copy.live_bytes, copy.sum) {
+            return Err(damaged("its rows do not add up to its marker".to_owned()));
+        }
+        switch()
+    }
+
+    fn copy_rows(&self, new: &State) -> Result<(), StoreError> {
+        for space in Space::ALL {
+            let mut from = Vec::new();
+            loop {
+                let rows = self.scan(space, &from, None, check::PAGE_ROWS)?;
+                let Some((last, _)) = rows.last() else { break };
+                from = crate::key::after(last);
+                let changes: Vec<Change> = rows.into_iter().map(|(key, value)| (space, key, Some(value))).collect();
+                new.apply(&changes, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Catches up with the commits since the copy began, until few changes are left, and stops further ones.
+    fn copy_changes(&self, new: &State) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        // A writer that outruns the copy is stopped after so many rounds all the same.
+        for _ in 0..8 {
+            let mut writer = self.writer();
+            let journal = writer.journal.get_or_insert_default();
+            if journal.len() <= check::PAGE_ROWS {
+                return Ok(writer);
+            }
+            let changed = std::mem::take(journal);
+            drop(writer);
+            new.apply(&self.current(changed)?, 0)?;
+        }
+        Ok(self.writer())
+    }
+
+    fn current(&self, keys: BTreeSet<(Space, Vec<u8>)>) -> Result<Vec<Change>, StoreError> {
+        let changes = keys.into_iter().map(|(space, key)| {
+            let value = self.get(space, &key)?;
+            Ok((space, key, value))
+        });
+        changes.collect()
+    }
+
+    /// The commit itself, without the rules about positions, which a copy cannot follow.
+    fn apply(&self, changes: &[Change], position: u64) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        self.apply_locked(&mut writer, changes, position)
+    }
+
+    fn apply_locked(&self, writer: &mut Writer, changes: &[Change], position: u64) -> Result<(), StoreError> {
+        if self.remains.retired.load(Ordering::Acquire) {
+            return Err(StoreError::Retired);
+        }
+        if let Some(cause) = &writer.failed {
+            return Err(StoreError::Poisoned { cause: cause.clone() });
+        }
+        let done = self.transact(writer.marker, changes, position).and_then(|marker| {
+            self.barrier(&mut writer.blobs)?;
+            Ok(marker)
+        });
+        match done {
+            Ok(marker) => {
+                writer.marker = marker;
+                self.position.store(position, Ordering::Release);
+            }
+            Err(error) => {
+                writer.failed = Some(error.to_string());
+                return Err(error);
+            }
+        }
+        if let Some(journal) = &mut writer.journal {
+            journal.extend(changes.iter().map(|(space, key, _)| (*space, key.clone())));
+        }
+        Ok(())
+    }
+
+    /// One transaction over every tree that changes and the marker's.
+    fn transact(&self, marker: Marker, changes: &[Change], position: u64) -> Result<Marker, StoreError> {
+        let touched: BTreeSet<Space> = changes.iter().map(|(space, _, _)| *space).collect();
+        let touched: Vec<Space> = touched.into_iter().collect();
+        let mut trees: Vec<&Tree> = touched.iter().map(|space| &self.trees[*space as usize]).collect();
+        trees.push(&self.marker_tree);
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            trees.as_slice().transaction(|views| {
+                let mut next = Marker { epoch: marker.epoch + 1, position, ..marker };
+                for (space, key, value) in changes {
+                    let view = &views[touched.binary_search(space).expect("every change's space was collected")];
+                    let old = match value {
+                        Some(value) => view.insert(key.as_slice(), value.as_slice())?,
+                        None => view.remove(key.as_slice())?,
+                    };
+                    next.count(*space, key, old.as_deref(), value.as_deref());
+                }
+                let row = format::encode(position, &next).map_err(ConflictableTransactionError::Abort)?;
+                views[touched.len()].insert(MARKER, row)?;
+                Ok(next)
+            })
+        }));
+        match done {
+            Ok(Ok(marker)) => Ok(marker),
+            Ok(Err(TransactionError::Abort(error))) => Err(error),
+            Ok(Err(TransactionError::Storage(error))) => Err(failed(&self.remains.dir, error)),
+            Err(panic) => Err(panicked(&*panic)),
+        }
+    }
+
+    /// Makes what sled has accepted durable.
+    fn barrier(&self, blobs: &mut BTreeSet<String>) -> Result<(), StoreError> {
+        let dir = &self.remains.dir;
+        guard(dir, || self.db.flush().map(|_| ()))?;
+        sync_blobs(&dir.join("blobs"), blobs).map_err(StoreError::io("sync", dir))?;
+        self.barrier.sync_data().map_err(StoreError::io("sync", dir))
+    }
+
+    fn disk_bytes(&self) -> Result<u64, StoreError> {
+        disk_bytes(&self.remains.dir).map_err(StoreError::io("read", &self.remains.dir))
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StateStore for State {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        guard(&self.remains.dir, || Ok(self.trees[space as usize].get(key)?.map(|value| value.to_vec())))
+    }
+
+    fn scan(&self, space: Space, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        guard(&self.remains.dir, || {
+            let mut rows = Vec::with_capacity(limit.min(check::PAGE_ROWS));
+            for row in self.trees[space as usize].range(from..).take(limit) {
+                let (key, value) = row?;
+                if to.is_some_and(|to| &*key >= to) {
+                    break;
+                }
+                rows.push((key.to_vec(), value.to_vec()));
+            }
+            Ok(rows)
+        })
+    }
+
+    fn commit(&self, changes: Vec<Change>, position: u64) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        super::check(&changes, position, writer.marker.position)?;
+        self.apply_locked(&mut writer, &changes, position)
+    }
+
+    fn position(&self) -> u64 {
+        self.position.load(Ordering::Acquire)
+    }
+
+    fn sizes(&self) -> Result<Sizes, StoreError> {
+        let marker = self.writer().marker;
+        Ok(Sizes { rows: marker.rows, live_bytes: marker.live_bytes, disk_bytes: self.disk_bytes()? })
+    }
+
+    fn export(&self, visit: &mut dyn FnMut(Space, &[u8], &[u8]) -> Result<(), StoreError>) -> Result<u64, StoreError> {
+        let writer = self.writer();
+        for space in Space::ALL {
+            let mut from = Vec::new();
+            loop {
+                let rows = self.scan(space, &from, None, check::PAGE_ROWS)?;
+                let Some((last, _)) = rows.last() else { break };
+                from = crate::key::after(last);
+                rows.iter().try_for_each(|(key, value)| visit(space, key, value))?;
+            }
+        }
+        Ok(writer.marker.position)
+    }
+}
+
+impl Marker {
+    fn count(&mut self, space: Space, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
+        if let Some(old) = old {
+            self.rows -= 1;
+            self.live_bytes -= (key.len() + old.len()) as u64;
+            self.sum = self.sum.wrapping_sub(fingerprint(space, key, old));
+        }
+        if let Some(new) = new {
+            self.rows += 1;
+            self.live_bytes += (key.len() + new.len()) as u64;
+            self.sum = self.sum.wrapping_add(fingerprint(space, key, new));
+        }
+    }
+}
+
+/// A number for a row that, summed over all rows, changes when any of them does. Not proof against malice.
+fn fingerprint(space: Space, key: &[u8], value: &[u8]) -> u64 {
+    let crc = crc32c::crc32c_append(crc32c::crc32c_append(u32::from(space as u8), key), value);
+    // The finisher of SplitMix64: so that sums of checksums do not cancel out where checksums themselves would.
+    let mut z = u64::from(crc) | ((key.len() + value.len()) as u64) << 32;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn open_here(dir: &Path, options: Options, expect: Expect) -> Result<State, StoreError> {
+    Disk.create_dir(dir).map_err(StoreError::io("create", dir))?;
+    let clean = dir.join(CLEAN);
+    let closed_in_order = clean.exists();
+    if closed_in_order {
+        fs::remove_file(&clean).and_then(|()| Disk.sync_dir(dir)).map_err(StoreError::io("remove", &clean))?;
+    }
+    let db = open_sled(dir, options)?;
+    let sled = |error| failed(dir, error);
+    let trees = Space::ALL.iter().map(|space| db.open_tree(space.name())).collect::<Result<Vec<_>, _>>().map_err(sled)?;
+    let marker_tree = db.open_tree(MARKER).map_err(sled)?;
+    let barrier = File::open(dir.join("db")).map_err(StoreError::io("open", dir))?;
+    let found = marker_tree.get(MARKER).map_err(sled)?;
+    let marker = match (found, expect) {
+        (Some(row), _) => format::decode::<Marker>(&row).map_err(|error| damaged(error.to_string()))?.1,
+        (None, Expect::State) => return Err(damaged("it has no marker".to_owned())),
+        (None, Expect::Nothing) => {
+            Marker { version: STATE_VERSION, epoch: 0, position: 0, rows: 0, live_bytes: 0, sum: 0 }
+        }
+    };
+    if marker.version != STATE_VERSION {
+        return Err(StoreError::Version { path: dir.to_owned(), found: marker.version, known: STATE_VERSION });
+    }
+    if closed_in_order || marker.rows > options.check_rows_max {
+        check::sample(&trees, &marker)?;
+    } else {
+        check::all(&trees, &marker)?;
+    }
+    let writer = Mutex::new(Writer { marker, failed: None, journal: None, blobs: BTreeSet::new() });
+    let remains = Remains { dir: dir.to_owned(), retired: Arc::default() };
+    let position = AtomicU64::new(marker.position);
+    let state = State { trees, marker_tree, db, barrier, writer, position, remains };
+    if marker.epoch == 0 {
+        // So that a state without a marker is always a damaged one.
+        state.apply(&[], 0)?;
+    }
+    sync_all(dir).map_err(StoreError::io("sync", dir))?;
+    Ok(state)
+}
+
+fn open_sled(dir: &Path, options: Options) -> Result<Db, StoreError> {
+    let config = sled::Config::new()
+        .path(dir)
+        .cache_capacity(options.cache_bytes)
+        .flush_every_ms(Some(options.flush_every.as_millis().max(1) as u64))
+        .segment_size(SEGMENT_BYTES);
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match config.open() {
+            Ok(db) => return Ok(db),
+            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
+                if Instant::now() > deadline {
+                    return Err(StoreError::Locked { path: dir.to_owned() });
+                }
+                thread::sleep(LOCK_RETRY);
+            }
+            Err(error) => return Err(failed(dir, error)),
+        }
+    }
+}
+
+/// Syncs the files beside `db` that sled leaves to the kernel, and the names of all.
+fn sync_all(dir: &Path) -> io::Result<()> {
+    for name in Disk.list(dir)? {
+        match File::open(dir.join(name)) {
+            Ok(file) => file.sync_all()?,
+            // An old snapshot that sled removes meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Disk.sync_dir(&dir.join("blobs"))?;
+    Disk.sync_dir(dir)
+}
+
+fn sync_blobs(dir: &Path, synced: &mut BTreeSet<String>) -> io::Result<()> {
+    let names: BTreeSet<String> = Disk.list(dir)?.into_iter().collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    for name in names.difference(synced) {
+        match File::open(dir.join(name)) {
+            Ok(file) => file.sync_all()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    *synced = names;
+    Disk.sync_dir(dir)
+}
+
+/// The bytes that the files in a folder take, holes not counted.
+fn disk_bytes(dir: &Path) -> io::Result<u64> {
+    let mut blocks = 0;
+    for folder in [dir.to_owned(), dir.join("blobs")] {
+        for name in Disk.list(&folder)? {
+            match fs::metadata(folder.join(name)) {
+                Ok(metadata) => blocks += metadata.blocks(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    // stat(2) counts in units of 512 bytes, whatever the file system's own block is.
+    Ok(blocks * 512)
+}
+
+/// Runs a call into sled: panics and errors come out as ours.
+fn guard<T>(dir: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|error| failed(dir, error)),
+        Err(panic) => Err(panicked(&*panic)),
+    }
+}
+
+fn failed(dir: &Path, error: sled::Error) -> StoreError {
+    match error {
+        // A file that sled refers to and that is not there, or is shorter than it must be, is damage.
+        sled::Error::Io(source) if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
+            StoreError::io("read or write", dir)(source)
+        }
+        error => damaged(error.to_string()),
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> StoreError {
+    let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    damaged(format!("sled panicked: {}", said.unwrap_or("without a message")))
+}
+
+fn damaged(reason: String) -> StoreError {
+    StoreError::StateDamaged { reason }
+}
