@@ -20,6 +20,7 @@ use weft_domain::input::{Command, Input, event_json};
 use weft_domain::profile::Entry;
 use weft_domain::view::{Read, View};
 
+use crate::config::{Scope, Token};
 use crate::door::{Doors, knock, problem};
 use crate::status::Status;
 use crate::telemetry::Metrics;
@@ -35,27 +36,6 @@ pub struct Pages {
     pub status: Arc<Status>,
     /// Who may read, as SHA-256 of their tokens; empty where everybody who reaches the listener may.
     pub tokens: Vec<Token>,
-}
-
-/// A token that is known by its hash.
-#[derive(Clone, Debug)]
-pub struct Token {
-    /// SHA-256 of the token.
-    pub hash: [u8; 32],
-    /// What it is good for.
-    pub scopes: Vec<Scope>,
-}
-
-/// What a token is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// Sending events to the engine's own pages.
-    Ingest,
-    /// Reading profiles and status.
-    Read,
-    /// Everything.
-    Admin,
 }
 
 /// All pages of the engine, and the doors of its sources.

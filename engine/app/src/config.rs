@@ -1,21 +1,333 @@
-//! shim
+//! Configuration: from YAML files to one immutable [`Config`], or to everything that is wrong with them.
+//!
+//! ```text
+//! files ─► trees with places ─► one tree ─► placeholders ─► schemas: ours, each plugin's ─► specs ─► references ─► Config
+//!  workspace      tree         workspace    placeholder         schema, settle              spec      reference
+//! ```
+//!
+//! Every step reports all that it finds, each with a place, and the next goes on with what is right ([`source::Report`]).
+//! Nothing here loads a plugin, opens a socket or makes a folder: manifests are handed in, and what cannot be checked
+//! without the outside is left to others. A bad configuration never becomes a `Config` (invariant 8), and a secret never
+//! stands in one as a text (invariant 7).
+
+mod build;
 pub mod limits;
+mod placeholder;
+mod reference;
+mod schema;
 pub mod secret;
+mod settle;
 pub mod source;
+pub mod spec;
 pub mod tree;
 pub mod units;
-#[cfg(test)]
-mod probe {
-    #[test]
-    fn probe() {
-        for text in std::fs::read_to_string("/tmp/probe.txt").unwrap().split("=====\n") {
-            let mut sources = super::source::Sources::default();
-            let file = sources.add("weft.yaml".into(), text.to_owned());
-            let mut report = super::source::Report::default();
-            let node = super::tree::parse(file, text, &mut Default::default(), &mut report);
-            println!("-----\n{text}");
-            println!("{:?}", node.map(|n| n.to_json_text()));
-            for p in &report.finish(&sources) { println!("   {p}\n     {:?}", p.place.as_ref().map(|p| (&p.excerpt,p.mark,p.width))); for r in &p.related {println!("      {}: {:?}", r.message, r.place)} }
+mod workspace;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+use weft_domain::event::Environment as EventEnvironment;
+use weft_domain::identity::Rules;
+use weft_domain::plan::Plan;
+use weft_domain::problem::{Code, Place, Problem, Problems, Severity};
+use weft_host::{ConfigProblem, Manifest};
+
+pub use secret::{Environment, Secret};
+pub use spec::scenario::Scenario;
+pub use spec::stage::{EventsSpec, OnError};
+pub use spec::{LimitsSpec, Scope};
+pub use units::{Duration, Rate, Size};
+pub use workspace::MAIN_FILE;
+
+use source::{At, Sources, join};
+use tree::Node;
+
+/// The variable that names the folder of secrets. Without it: `secrets` in the workspace.
+pub const SECRETS_VARIABLE: &str = "WEFT_SECRETS";
+
+/// What a workspace says, checked as a whole. It never changes: another configuration is another value.
+#[derive(Clone)]
+pub struct Config {
+    /// The folder that relative paths begin from.
+    pub folder: PathBuf,
+    /// The name of the workspace.
+    pub name: String,
+    /// An IANA time zone; its shape is checked, not that the system knows it.
+    pub zone: String,
+    /// Where to listen. Where others can reach it, there are tokens.
+    pub listen: SocketAddr,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Bounds that the operator sets.
+    pub limits: LimitsSpec,
+    /// Who may use the API, by name.
+    pub tokens: BTreeMap<String, Token>,
+    /// Plugins by name.
+    pub plugins: BTreeMap<String, PluginFile>,
+    /// The outside, by name.
+    pub connections: BTreeMap<String, Connection>,
+    /// Sources by name.
+    pub sources: BTreeMap<String, Source>,
+    /// Transforms by name. [`Config::chain`] puts them in order.
+    pub transforms: BTreeMap<String, Transform>,
+    /// Who is who.
+    pub identity: Rules,
+    /// Destinations by name.
+    pub destinations: BTreeMap<String, Destination>,
+    /// Scenarios, in the order of the files.
+    pub tests: Vec<Scenario>,
+    /// What works, and probably not as meant.
+    pub warnings: Problems,
+    files: Sources,
+    tree: Node,
+}
+
+/// A token of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// SHA-256 of the token.
+    pub hash: [u8; 32],
+    /// What may be done with it.
+    pub scopes: Vec<Scope>,
+}
+
+/// A plugin's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginFile {
+    /// The name that stages use.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// An address of the outside, and how to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// What requests begin with; its path ends with a slash.
+    pub base_url: Url,
+    /// The credentials.
+    pub auth: Option<Auth>,
+    /// How many requests are sent at most.
+    pub rate_limit: Option<Rate>,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+/// Credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// `Authorization: Bearer …`.
+    Bearer(Secret),
+    /// `Authorization: Basic …`.
+    Basic {
+        /// Without a colon.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A header of any name.
+    Header {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: Secret,
+    },
+}
+
+/// A plugin's own block, and what its handles stand for. They mean nothing to another stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// JSON text for the plugin: secrets are `secret:<pointer>`, folders `folder:<n>`.
+    pub json: String,
+    /// Secrets by handle.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Folders by handle; they need not exist.
+    pub folders: BTreeMap<String, PathBuf>,
+}
+
+/// Where events come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// A plugin of this kind, by name.
+    pub plugin: String,
+    /// The path of the listener, without a slash at its end.
+    pub http_path: Option<String>,
+    /// The connection of the plugin's own requests, by name.
+    pub connection: Option<String>,
+    /// The plugin's block.
+    pub block: Block,
+    /// Where its events count, unless an event says otherwise.
+    pub environment: EventEnvironment,
+}
+
+/// What is done with events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transform {
+    /// A plugin of this kind, by name.
+    pub plugin: String,
+    /// Sources and transforms that are read. Nothing else reads them.
+    pub inputs: Vec<String>,
+    /// The plugin's block.
+    pub block: Block,
+    /// What happens to an event that the plugin fails on.
+    pub on_error: OnError,
+}
+
+/// Where events and profiles go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// A plugin of this kind, by name.
+    pub plugin: String,
+    /// The connection of the plugin's requests, by name.
+    pub connection: Option<String>,
+    /// The events that it is fed with.
+    pub events: Option<EventsSpec>,
+    /// Whether it hears of changed profiles.
+    pub profiles: Option<spec::stage::All>,
+    /// Where the events count that it is fed with.
+    pub environment: EventEnvironment,
+    /// The plugin's block.
+    pub block: Block,
+    /// Attempts before a delivery becomes a dead letter.
+    pub attempts_max: u32,
+    /// Deliveries in one batch.
+    pub batch_records_max: u32,
+    /// Bytes in one batch.
+    pub batch_bytes_max: u64,
+}
+
+/// What plugins say of themselves. The caller has loaded them; here they are only asked for.
+pub trait Manifests {
+    /// The manifest of the plugin that the workspace calls so.
+    ///
+    /// # Errors
+    /// Why there is none; it is reported where the plugin is declared.
+    fn manifest(&self, plugin: &str) -> Result<Manifest, Refusal>;
+}
+
+impl<F: Fn(&str) -> Result<Manifest, Refusal>> Manifests for F {
+    fn manifest(&self, plugin: &str) -> Result<Manifest, Refusal> {
+        self(plugin)
+    }
+}
+
+/// Why a plugin could not be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// One of the codes of plugins.
+    pub code: Code,
+    /// For people: lower case, no full stop.
+    pub message: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+/// Reads a workspace: a folder with `weft.yaml`, that file, or another file that is a workspace by itself.
+///
+/// # Errors
+/// Everything that is wrong with it, warnings among it, sorted by place.
+pub fn load(path: &Path, environment: &Environment, manifests: &dyn Manifests) -> Result<Config, Problems> {
+    build::load(path, environment, manifests)
+}
+
+/// The plugins that a workspace names, for a first look: what to load before [`load`] asks for manifests. An entry with a
+/// mistake in it is left out; [`load`] reports it.
+///
+/// # Errors
+/// What is wrong, where the files cannot be read at all.
+pub fn plugins(path: &Path, environment: &Environment) -> Result<Vec<PluginFile>, Problems> {
+    build::plugins(path, environment)
+}
+
+/// The JSON Schema of a workspace, as text: what `schemas/workspace.schema.json` holds.
+#[must_use]
+pub fn schema_text() -> String {
+    let mut text = serde_json::to_string_pretty(&spec::schema()).expect("a schema is JSON");
+    text.push('\n');
+    text
+}
+
+impl Config {
+    /// The transforms that the events of a source go through, in order.
+    #[must_use]
+    pub fn chain(&self, source: &str) -> Vec<&str> {
+        let mut chain = Vec::new();
+        let mut stage = source;
+        // No stage has two readers and there is no circle: this was checked.
+        while let Some((name, _)) =
+            self.transforms.iter().find(|(_, transform)| transform.inputs.iter().any(|input| input == stage))
+        {
+            chain.push(&**name);
+            stage = name;
         }
+        chain
+    }
+
+    /// The rules of the fold.
+    #[must_use]
+    pub fn plan(&self, generation: u64) -> Plan {
+        let lanes = |is_fed: fn(&Destination) -> bool| {
+            self.destinations.iter().filter(|(_, destination)| is_fed(destination)).map(|(name, _)| name.clone()).collect()
+        };
+        Plan {
+            generation,
+            identity: self.identity.clone(),
+            event_lanes: lanes(|destination| destination.events.is_some()),
+            profile_lanes: lanes(|destination| destination.profiles.is_some()),
+            duplicate_window_events: self.limits.duplicate_window as usize,
+        }
+    }
+
+    /// The files that it was read from.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.paths()
+    }
+
+    /// Where something stands: what a JSON pointer names in the merged configuration, or the nearest thing around it.
+    #[must_use]
+    pub fn place(&self, pointer: &str) -> Place {
+        let mut nearest = pointer;
+        loop {
+            if let Some((_, span)) = self.tree.find(nearest) {
+                let span = if nearest.is_empty() { source::Span::top(span.file) } else { span };
+                return self.files.place(&At { span, path: pointer.to_owned() });
+            }
+            nearest = nearest.rsplit_once('/').map_or("", |(above, _)| above);
+        }
+    }
+
+    /// What a plugin finds wrong with its own block, as a problem with a place. `section` is `sources`, `transforms` or
+    /// `destinations`.
+    #[must_use]
+    pub fn plugin_problem(&self, section: &str, stage: &str, found: &ConfigProblem) -> Problem {
+        let block = join(&join(&join("", section), stage), "config");
+        let problem = Problem {
+            hint: found.hint.clone(),
+            severity: Severity::Error,
+            ..Problem::error(Code::PLUGIN_CONFIG, found.message.clone())
+        };
+        problem.at(self.place(&format!("{block}{}", found.path)))
+    }
+}
+
+/// Without the files: their secrets are blotted out of excerpts only.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("folder", &self.folder)
+            .field("name", &self.name)
+            .field("listen", &self.listen)
+            .field("data", &self.data)
+            .field("limits", &self.limits)
+            .field("plugins", &self.plugins)
+            .field("connections", &self.connections)
+            .field("sources", &self.sources)
+            .field("transforms", &self.transforms)
+            .field("identity", &self.identity)
+            .field("destinations", &self.destinations)
+            .finish_non_exhaustive()
     }
 }

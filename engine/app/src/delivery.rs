@@ -53,7 +53,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn wants(&self, json: &[u8]) -> bool {
+    /// Whether an event is among them.
+    #[must_use]
+    pub fn wants(&self, json: &[u8]) -> bool {
         if self.environment.is_none() && self.names.is_empty() {
             return true;
         }
@@ -177,16 +179,15 @@ impl Lane {
     /// The next profile deliveries that follow from durable history, none where there is nothing to do yet.
     fn gather_profiles(&self, ledger: &Ledger, next: &mut u64, durable: u64) -> Option<Gathered> {
         let state = ledger.state();
-        if state.position() > durable {
-            return None;
-        }
         let (mut records, mut bytes) = (Vec::new(), 0);
         let end = state.lane(&self.name).ok()?.profiles_next;
         while *next < end && records.len() < self.batch_records && bytes < self.batch_bytes {
-            let text = state.delivery(&self.name, *next).ok()?;
-            if let Some(text) = text {
-                bytes += text.len();
-                records.push((*next, Bytes::copy_from_slice(text.as_bytes())));
+            if let Some(waiting) = state.waiting(&self.name, *next).ok()? {
+                if waiting.position >= durable {
+                    break;
+                }
+                bytes += waiting.text.len();
+                records.push((*next, Bytes::copy_from_slice(waiting.text.as_bytes())));
             }
             *next += 1;
         }

@@ -323,7 +323,9 @@ impl Hop {
         };
         if becomes_get {
             (method, body) = (Method::GET, Bytes::new());
-            for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LANGUAGE, header::CONTENT_LOCATION, IDEMPOTENCY_KEY] {
+            for name in
+                [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LANGUAGE, header::CONTENT_LOCATION, IDEMPOTENCY_KEY]
+            {
                 headers.remove(name);
             }
         }

@@ -23,8 +23,9 @@ use weft_domain::value::Timestamp;
 use weft_domain::view::View;
 use weft_store::StoreError;
 
-use crate::api::{Pages, Token, router};
+use crate::api::{Pages, router};
 use crate::clock::Clock;
+use crate::config::Token;
 use crate::delivery::Lane;
 use crate::door::{Door, Doors};
 use crate::intake::Intake;

@@ -6,9 +6,9 @@
 pub mod limits;
 pub mod clock;
 pub mod telemetry;
-//pub mod config;
-//pub mod render;
-pub mod egress { pub struct Connection; impl Connection { pub async fn send(&self, _: weft_host::HttpRequest) -> Result<weft_host::HttpResponse, weft_host::Failure> { unimplemented!() } } }
+pub mod config;
+pub mod render;
+pub mod egress;
 pub mod intake;
 pub mod writer;
 pub mod vault;
@@ -19,3 +19,6 @@ pub mod door;
 pub mod status;
 pub mod api;
 pub mod engine;
+pub mod assembly;
+pub mod scenario;
+pub mod command;

@@ -17,6 +17,7 @@ use weft_host::{Fault, Outcome, Transform};
 use weft_store::StoreError;
 use weft_store::log::{Block, LogReader, TOMBSTONE};
 
+use crate::config::OnError;
 use crate::limits;
 use crate::writer::{Ledger, Order, Prepared};
 
@@ -29,19 +30,6 @@ pub struct Step {
     pub transform: Arc<Transform>,
     /// In YAML: `on_error`.
     pub on_error: OnError,
-}
-
-/// What becomes of a record that a transform could not take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnError {
-    /// It is kept as a dead letter.
-    #[default]
-    DeadLetter,
-    /// It goes on as it was.
-    Pass,
-    /// The pipeline stops until somebody acts.
-    Stop,
 }
 
 /// The transforms that the events of each source go through, in order.
@@ -183,20 +171,20 @@ async fn travel(steps: &[Step], mut travellers: Vec<Traveller>) -> Result<Vec<(u
     let mut arrived: BTreeMap<u64, Vec<Prepared>> = BTreeMap::new();
     for step in steps {
         let records: Vec<Bytes> = travellers.iter().map(|one| one.json.clone()).collect();
-        let outcomes = apply(step, &records).await;
+        let mut outcomes = Vec::with_capacity(records.len());
+        for batch in batches(&records, step.transform.limits()) {
+            outcomes.extend(apply(step, batch).await);
+        }
         let mut onwards = Vec::with_capacity(travellers.len());
         for (traveller, outcome) in travellers.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Keep => onwards.push(traveller),
                 Outcome::Replace(json) => onwards.push(Traveller { json, ..traveller }),
+                Outcome::Split(parts) if parts.is_empty() => drop_on_purpose(&step.name, traveller.intake, &mut arrived),
                 Outcome::Split(parts) => onwards.extend(parts.into_iter().map(|json| {
                     Traveller { source: traveller.source.clone(), intake: traveller.intake, json }
                 })),
-                Outcome::Drop => {
-                    let reason = Passed::Dropped { stage: step.name.to_string() };
-                    let passed = Input::Passed { intake: traveller.intake, reason };
-                    arrived.entry(traveller.intake).or_default().push(Prepared::Other(passed));
-                }
+                Outcome::Drop => drop_on_purpose(&step.name, traveller.intake, &mut arrived),
                 Outcome::Reject(rejection) => match step.on_error {
                     OnError::Pass => onwards.push(traveller),
                     OnError::Stop => {
@@ -219,9 +207,27 @@ async fn travel(steps: &[Step], mut travellers: Vec<Traveller>) -> Result<Vec<(u
         let entry = arrived.entry(traveller.intake).or_default();
         entry.push(finish(traveller, of_record.1, last.as_deref()));
     }
-    // A record that came to nothing at all, such as a split into no parts, was dropped.
-    let named = |position: u64, prepared: Vec<Prepared>| (position, prepared);
-    Ok(arrived.into_iter().map(|(position, prepared)| named(position, prepared)).collect())
+    Ok(arrived.into_iter().collect())
+}
+
+fn drop_on_purpose(stage: &str, intake: u64, arrived: &mut BTreeMap<u64, Vec<Prepared>>) {
+    let passed = Input::Passed { intake, reason: Passed::Dropped { stage: stage.to_owned() } };
+    arrived.entry(intake).or_default().push(Prepared::Other(passed));
+}
+
+/// Records in batches that a transform takes.
+fn batches<'a>(records: &'a [Bytes], limits: &weft_host::Limits) -> Vec<&'a [Bytes]> {
+    let (mut batches, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (place, record) in records.iter().enumerate() {
+        let full = place - start >= limits.batch_records as usize || bytes + record.len() as u64 > limits.batch_bytes;
+        if full && place > start {
+            batches.push(&records[start..place]);
+            (start, bytes) = (place, 0);
+        }
+        bytes += record.len() as u64;
+    }
+    batches.push(&records[start..]);
+    batches
 }
 
 /// Asks a transform until it answers: while its plugin is quarantined or unavailable, intake waits here and nothing is lost.

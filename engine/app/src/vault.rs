@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! data/intake/   what came through the doors      data/history/  what the fold consumed: the truth
-//! data/state/    what follows from history        data/plugins/  compiled plugins, a cache
+//! data/state/    what follows from history
 //! ```
 //!
 //! State that is missing, damaged or from another history is thrown away and folded anew (invariant 4); nothing is sent
@@ -46,6 +46,14 @@ pub enum VaultError {
         log: &'static str,
         /// What is wrong.
         error: StoreError,
+    },
+    /// History has seen records of intake that are not there. New ones would get their numbers, and be taken for seen.
+    #[error("intake log: history has seen {known} records of it, and it ends at {end}: put data/intake back, or begin with a new data folder")]
+    IntakeLost {
+        /// Records that history has seen.
+        known: u64,
+        /// Records that there are.
+        end: u64,
     },
     /// State cannot be kept.
     #[error("state: {0}")]
@@ -96,12 +104,6 @@ impl Layout {
     pub fn state(&self) -> PathBuf {
         self.root.join("state")
     }
-
-    /// Compiled plugins.
-    #[must_use]
-    pub fn plugins(&self) -> PathBuf {
-        self.root.join("plugins")
-    }
 }
 
 impl Vault {
@@ -138,6 +140,9 @@ impl Vault {
         let mut overlay = Overlay::open(state.clone(), limits::ROWS_HELD)?;
         let told = |done, all| progress(Progress { doing, done, all });
         catch_up(&history.reader(), &mut overlay, &*state, told)?;
+        if intake.durable_end() < overlay.intake_through() {
+            return Err(VaultError::IntakeLost { known: overlay.intake_through(), end: intake.durable_end() });
+        }
         folder.adopt(&state)?;
         Ok(Vault { intake, history, state, overlay, notes, folder })
     }

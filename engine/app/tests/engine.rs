@@ -92,7 +92,7 @@ async fn a_rebuild_gives_the_same_state() {
     for round in 0..3 {
         let engine = start(folder.path(), &clock).await;
         let event = |place: usize| {
-            let (person, device) = (place % 97, place % 211);
+            let (person, device) = (place % 97, place % 291);
             format!(r#"{{"type":"identify","message_id":"r{round}-{place}","claims":[{{"type":"user_id","value":"u{person}"}},{{"type":"anonymous_id","value":"a{device}"}}],"traits":{{"visits":{place}}}}}"#)
         };
         let events: Vec<String> = (0..2_000).map(event).collect();

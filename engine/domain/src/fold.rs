@@ -35,7 +35,7 @@ pub fn fold(plan: &Plan, view: &impl View, position: u64, input: &Input) -> Read
         Input::DeadLetter(letter) => keep_letter(&mut step, position, letter),
         Input::Tick(now) => fire_timers(plan, &mut step, position, *now)?,
         Input::Receipts(receipts) => close_deliveries(&mut step, position, receipts)?,
-        Input::Plan(new) => adopt(&mut step, position, new)?,
+        Input::Plan(new) => adopt(plan, &mut step, position, new)?,
         Input::Command(command) => obey(plan, &mut step, command)?,
         Input::Kv(Kv { stage, key, value }) => drop(step.changes.kv.insert((stage.clone(), key.clone()), value.clone())),
     }
@@ -50,12 +50,10 @@ pub fn is_repetition(view: &impl View, event: &Event) -> bool {
 }
 
 /// New rules from here on. They change nobody by themselves: a customer is divided anew when one of its claims is touched.
-fn adopt(step: &mut Step<'_, impl View>, position: u64, plan: &Plan) -> Read<()> {
-    for name in &plan.event_lanes {
+fn adopt(before: &Plan, step: &mut Step<'_, impl View>, position: u64, plan: &Plan) -> Read<()> {
+    for name in plan.event_lanes.iter().filter(|name| !before.event_lanes.contains(name)) {
         let lane = step.lane(name)?;
-        if lane == Lane::default() {
-            step.changes.lanes.insert(name.clone(), Lane { events_through: position, ..lane });
-        }
+        step.changes.lanes.insert(name.clone(), Lane { events_through: position, ..lane });
     }
     step.changes.plan = Some(Arc::new(plan.clone()));
     Ok(())

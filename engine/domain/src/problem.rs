@@ -405,9 +405,19 @@ mod tests {
 
     #[test]
     fn a_problem_is_the_same_after_a_round_trip() {
-        let place =
-            Place { file: "weft.yaml".into(), line: 3, column: 5, path: "/sources/web".into(), excerpt: "    a: b".into(), mark: 4, width: 1 };
-        let problem = Problem::error(Code::CONFIG_UNKNOWN_KEY, "unknown key `a`").at(place.clone()).hint("did you mean `b`?").related("here", place);
+        let place = Place {
+            file: "weft.yaml".into(),
+            line: 3,
+            column: 5,
+            path: "/sources/web".into(),
+            excerpt: "    a: b".into(),
+            mark: 4,
+            width: 1,
+        };
+        let problem = Problem::error(Code::CONFIG_UNKNOWN_KEY, "unknown key `a`")
+            .at(place.clone())
+            .hint("did you mean `b`?")
+            .related("here", place);
         let json = serde_json::to_string(&problem).expect("serialises");
         assert_eq!(serde_json::from_str::<Problem>(&json).expect("reads"), problem);
         assert_eq!(problem.to_string(), "weft.yaml:3:5: unknown key `a` [config/unknown-key]");

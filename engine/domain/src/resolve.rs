@@ -53,13 +53,13 @@ pub fn resolve(rules: &Rules, step: &mut Step<'_, impl View>, claims: &[Identifi
             open.push(one.clone());
         }
     }
-    if open.len() < identifiers.len() || component(step, &open)?.is_none() {
+    if open.len() < identifiers.len() || component_with_room(step, &open)?.is_none() {
         identifiers = open.into_iter().filter(|one| *one == strongest).collect();
         if let Some(resolved) = repeat(rules, step, &identifiers, &witness)? {
             return Ok(Some(resolved));
         }
     }
-    let known = if identifiers.is_empty() { None } else { component(step, &identifiers)? };
+    let known = if identifiers.is_empty() { None } else { component_with_room(step, &identifiers)? };
     let Some(mut claims) = known else { return under_what_is_known(step, &strongest) };
     let id = ClaimId::of(&identifiers);
     let set_aside = Vec::new();
@@ -107,9 +107,8 @@ fn repeat(
 
 /// Divides a component anew after one of its claims has changed.
 fn reconsider(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, claim: Arc<Claim>) -> Read<Vec<Move>> {
-    let identifiers = claim.identifiers.clone();
-    // A component grows by one claim at a time and stops at its bound, so that one known to state is inside it.
-    let mut claims = component(step, &identifiers)?.unwrap_or_default();
+    // A new claim enters only where there is room, so that what state knows is inside the bound.
+    let Some(mut claims) = component(step, &claim.identifiers)? else { return Ok(Vec::new()) };
     claims.insert(id, claim);
     divide(rules, step, claims, Some(id))
 }
@@ -124,6 +123,11 @@ fn under_what_is_known(step: &Step<'_, impl View>, strongest: &Identifier) -> Re
         }
     }
     Ok(row.claims.first().map(|claim| Resolved { claim: *claim, moves: Vec::new() }))
+}
+
+/// A component that one more claim may enter; none where it is full.
+fn component_with_room(step: &Step<'_, impl View>, identifiers: &[Identifier]) -> Read<Option<BTreeMap<ClaimId, Arc<Claim>>>> {
+    Ok(component(step, identifiers)?.filter(|claims| claims.len() < limits::COMPONENT_CLAIMS_MAX))
 }
 
 /// The claims that hang together with some identifiers; none where there are too many to look at together.

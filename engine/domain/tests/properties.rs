@@ -209,6 +209,36 @@ proptest! {
     }
 }
 
+#[test]
+fn a_component_stays_whole_at_its_bound() {
+    // A chain longer than a component may be, each event naming the last one's identifier and one more.
+    let chain: Vec<Told> = (0..weft_domain::limits::COMPONENT_CLAIMS_MAX as i64 + 100)
+        .map(|place| Told { occurred: place, identifiers: vec![], city: None })
+        .collect();
+    let mut events = events(&chain);
+    for (place, event) in events.iter_mut().enumerate() {
+        let identifier = |number: usize| Identifier { kind: "anonymous_id".into(), value: format!("a{number}"), how: Learnt::Observed };
+        event.claims = vec![identifier(place), identifier(place + 1)];
+    }
+    let mut world = World::of(&events);
+    let before = world.profiles();
+    let total: u64 = before.iter().map(|profile| profile.events_total).sum();
+    assert_eq!(total, events.len() as u64, "every event is somebody's");
+    let retracted = ClaimId::of(&events[10].claims);
+    world.take(Input::Command(Command::Retract { claim: retracted, reason: "a test".into() }));
+    assert_ne!(world.profiles(), before);
+    world.take(Input::Command(Command::Restore { claim: retracted }));
+    assert_eq!(world.profiles(), before);
+    for (id, row) in &world.state.identifiers {
+        for claim in &row.claims {
+            let named = &world.state.claims[claim].identifiers;
+            assert!(named.iter().any(|one| weft_domain::claim::IdentifierId::of(&one.kind, &one.value) == *id));
+        }
+    }
+    let named: usize = world.state.claims.values().map(|claim| claim.identifiers.len()).sum();
+    assert_eq!(named, world.state.identifiers.values().map(|row| row.claims.len()).sum::<usize>(), "no claim is orphaned");
+}
+
 /// Thousands of worlds; more with `WEFT_SEEDS`.
 fn cases() -> u32 {
     std::env::var("WEFT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4_000)

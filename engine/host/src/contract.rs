@@ -2,7 +2,8 @@
 //!
 //! These are the engine's own types and not the generated ones, so that nothing above this crate depends on wasmtime or
 //! on one version of the contract. Nothing here runs anything. The manifest is in `contract/manifest.rs`, the
-//! bounds of a stage in `contract/budget.rs`, what the app lends in `contract/lent.rs`, the generated bindings in `contract/wit.rs`. The prose is `plugins/contract/README.md`.
+//! bounds of a stage in `contract/budget.rs`, what the app lends in `contract/lent.rs`, the generated bindings in
+//! `contract/wit.rs`. The prose is `plugins/contract/README.md`.
 
 mod budget;
 mod lent;

@@ -13,6 +13,9 @@
 //! `plugins/contract/weft.wit`, the manifest, what is lent), [`sandbox`], [`shelf`]. Read `shelf.rs` for the face, then
 //! `sandbox/stage.rs` for what happens to a batch. Upholds invariants 7, 9 and 11.
 
+// Tests may unwrap.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod limits;
 
 pub mod contract;

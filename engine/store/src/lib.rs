@@ -1,6 +1,6 @@
 //! Where Weft keeps things: two logs, which are the truth, and one state, which can be made again from them.
 //!
-//! Read in this order: [`key`] and [`format`] (what a row looks like), [`files`] (the few file operations that durability
+//! Read in this order: [`key`] and [`mod@format`] (what a row looks like), [`files`] (the few file operations that durability
 //! rests on), [`log`] (segment files: intake and history), [`state`] (rows in sled, and the folder that swaps them). The
 //! bytes on disk are written down in `docs/format.md`.
 //!

@@ -267,7 +267,7 @@ impl Overlay {
             self.lanes.put(epoch, name, Some(Arc::new(lane)));
         }
         for (id, text) in changes.deliveries {
-            self.deliveries.put(epoch, id, text.map(|text| Arc::new(Delivery(text))));
+            self.deliveries.put(epoch, id, text.map(|text| Arc::new(Delivery { text, position })));
         }
         for (id, value) in changes.kv {
             self.kv.put(epoch, id, value.map(|value| Arc::new(Value(value))));
@@ -357,6 +357,12 @@ impl Overlay {
         self.pages.get(&*self.base, self.epoch, &(claim, number)).map_err(unreadable)
     }
 
+    /// A profile delivery that waits, with the place in history from which it follows.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn waiting(&self, lane: &str, number: u64) -> Read<Option<Arc<Delivery>>> {
+        self.deliveries.get(&*self.base, self.epoch, &(lane.to_owned(), number)).map_err(unreadable)
+    }
+
     /// A value of a stage's own small store.
     #[allow(clippy::missing_errors_doc)]
     pub fn value(&self, stage: &str, key: &str) -> Read<Option<Arc<Value>>> {
@@ -422,8 +428,7 @@ impl View for Overlay {
         Ok(row.map(|row| Lane::clone(&row)).unwrap_or_default())
     }
     fn delivery(&self, lane: &str, number: u64) -> Read<Option<Arc<str>>> {
-        let row = self.deliveries.get(&*self.base, self.epoch, &(lane.to_owned(), number)).map_err(unreadable)?;
-        Ok(row.map(|row| row.0.clone()))
+        Ok(self.waiting(lane, number)?.map(|row| row.text.clone()))
     }
     fn repeated(&self, fingerprint: u64) -> bool {
         self.window.holds(fingerprint)

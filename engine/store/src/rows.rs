@@ -53,9 +53,14 @@ row!(Letter, DeadLetter, (u64, u32), |(position, ordinal)| begin().u64(*position
 row!(Value, Kv, (String, String), |(stage, key)| text(begin(), stage).bytes(key.as_bytes()));
 row!(Meta, Meta, (), |()| begin().bytes(b"fold"));
 
-/// A profile delivery: the JSON that a destination gets.
+/// A profile delivery.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Delivery(pub Arc<str>);
+pub struct Delivery {
+    /// The JSON that a destination gets.
+    pub text: Arc<str>,
+    /// The place in history from which it follows: it leaves the machine once that is durable.
+    pub position: u64,
+}
 
 /// A value of a stage's own small store.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -94,6 +94,9 @@ pub type Change = (Space, Vec<u8>, Option<Vec<u8>>);
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
 
+/// What [`StateStore::export`] calls with each row: its space, key and value. An error ends the export.
+pub type Visit<'a> = dyn FnMut(Space, &[u8], &[u8]) -> Result<(), StoreError> + 'a;
+
 /// How much there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sizes {
@@ -113,13 +116,19 @@ pub trait StateStore: Send + Sync {
 
     /// Up to `limit` rows in order of their keys, from `from` on and before `to`, or to the end where there is no `to`. Go
     /// on with [`crate::key::after`] the last key; between pages, commits may come through.
-    fn scan(&self, space: Space, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError>;
+    fn scan(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError>;
 
     /// Makes the changes and the history position durable, all or nothing (invariant 2). Where a key occurs more than
     /// once, its last change counts.
     ///
     /// Fails without any effect where a key is shorter than its partition or longer than
-    /// [`KEY_BYTES_MAX`](crate::key::KEY_BYTES_MAX), a value is not a row of [`crate::format`] or bears a later sequence
+    /// [`KEY_BYTES_MAX`], a value is not a row of [`crate::format`] or bears a later sequence
     /// number than the position, or the position goes back. After any other failure the store must be opened again.
     fn commit(&self, changes: Vec<Change>, position: u64) -> Result<(), StoreError>;
 
@@ -130,7 +139,7 @@ pub trait StateStore: Send + Sync {
     fn sizes(&self) -> Result<Sizes, StoreError>;
 
     /// Visits every row in order of space and key, as of one commit: commits wait until it is done. Gives the position.
-    fn export(&self, visit: &mut dyn FnMut(Space, &[u8], &[u8]) -> Result<(), StoreError>) -> Result<u64, StoreError>;
+    fn export(&self, visit: &mut Visit<'_>) -> Result<u64, StoreError>;
 
     /// SHA-256 over the position and over space, key and body of every row but those of [`Space::Meta`]. Two states that say
     /// the same have the same hash, whatever commits led to them (invariant 4): the stamp of the sequence that wrote a row
@@ -169,15 +178,25 @@ fn check_change(key: &[u8], value: Option<&[u8]>, position: u64) -> Result<(), S
         return Err(StoreError::Refused("a key begins with its partition"));
     }
     if key.len() > KEY_BYTES_MAX {
-        return Err(StoreError::TooLarge { what: "key", bytes: key.len(), limit: KEY_BYTES_MAX });
+        return Err(StoreError::TooLarge {
+            what: "key",
+            bytes: key.len(),
+            limit: KEY_BYTES_MAX,
+        });
     }
     let Some(value) = value else { return Ok(()) };
     if value.len() > format::ROW_BYTES_MAX {
-        return Err(StoreError::TooLarge { what: "row", bytes: value.len(), limit: format::ROW_BYTES_MAX });
+        return Err(StoreError::TooLarge {
+            what: "row",
+            bytes: value.len(),
+            limit: format::ROW_BYTES_MAX,
+        });
     }
     let (seq, _) = format::open(value)?;
     if seq > position {
-        return Err(StoreError::Refused("a row cannot come from later in history than its commit"));
+        return Err(StoreError::Refused(
+            "a row cannot come from later in history than its commit",
+        ));
     }
     Ok(())
 }

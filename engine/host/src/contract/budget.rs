@@ -101,3 +101,28 @@ impl Limits {
         Duration::from_millis(self.call_ms)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(manifest: Option<u64>, operator: Option<u64>, expected: u64) {
+        let of = |memory_bytes| WantedLimits {
+            memory_bytes,
+            ..WantedLimits::default()
+        };
+        let limits = Limits::resolve(Kind::Transform, of(manifest), of(operator), Limits::ceiling(256 << 20));
+        assert_eq!(limits.memory_bytes, expected, "manifest {manifest:?}, operator {operator:?}");
+    }
+
+    #[test]
+    fn the_operator_goes_before_the_manifest_and_nobody_past_the_ceiling() {
+        check(None, None, 64 << 20);
+        check(Some(8 << 20), None, 8 << 20);
+        check(Some(8 << 20), Some(16 << 20), 16 << 20);
+        check(Some(16 << 20), Some(8 << 20), 8 << 20);
+        check(Some(u64::MAX), None, 256 << 20);
+        check(None, Some(u64::MAX), 256 << 20);
+        check(None, Some(0), 1);
+    }
+}

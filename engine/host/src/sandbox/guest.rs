@@ -422,3 +422,56 @@ pub(crate) fn state_fits(state: &str) -> Result<(), String> {
         .map(|_| ())
         .map_err(|error| format!("the plugin's state is not JSON: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_stays_in_its_folder() {
+        let longest = "x".repeat(limits::FILE_NAME_BYTES_MAX);
+        for name in ["a", "part-0001.ndjson", "ümlaut", "a..b", "with space", &longest] {
+            assert!(is_file_name(name), "{name}");
+        }
+        let longer = "x".repeat(limits::FILE_NAME_BYTES_MAX + 1);
+        for name in ["", ".", "..", ".hidden", "a/b", "/a", "a\\b", "c:a", "a\0", "a\nb", &longer] {
+            assert!(!is_file_name(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn text_is_cut_at_a_character() {
+        for (text, bytes_max, expected) in [("abc", 3, "abc"), ("abc", 2, "ab"), ("aé", 2, "a"), ("é", 0, "")] {
+            assert_eq!(cut(text.to_owned(), bytes_max), expected);
+        }
+    }
+
+    #[test]
+    fn documents_are_utf_8_and_not_too_many() {
+        let of = |bytes: &[u8]| document(bytes.to_vec(), "event").is_ok();
+        assert!(of(b"{}"));
+        assert!(!of(b"") && !of(b"\xff"));
+        assert!(documents(vec![b"1".to_vec(); limits::EVENTS_PER_CALL_MAX], "event").is_ok());
+        assert!(documents(vec![b"1".to_vec(); limits::EVENTS_PER_CALL_MAX + 1], "event").is_err());
+    }
+
+    #[test]
+    fn a_state_is_json_and_small() {
+        assert!(state_fits(r#"{"cursor":"x"}"#).is_ok());
+        assert!(state_fits("cursor").is_err() && state_fits("{} {}").is_err());
+        assert!(state_fits(&format!("\"{}\"", "x".repeat(limits::STATE_BYTES_MAX))).is_err());
+    }
+
+    #[test]
+    fn all_memories_of_an_instance_share_one_bound() {
+        let mut memory = Memory {
+            bytes: 0,
+            bytes_max: 100,
+            refused: None,
+        };
+        for (current, desired, is_granted) in [(0, 60, true), (0, 30, true), (30, 40, true), (60, 61, false)] {
+            assert_eq!(memory.memory_growing(current, desired, None).unwrap(), is_granted);
+        }
+        assert_eq!((memory.bytes, memory.refused), (100, Some(101)));
+    }
+}

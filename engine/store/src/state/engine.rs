@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 use sled::{Db, Tree};
 
-use super::{Change, Row, Sizes, Space, StateStore};
+use super::{Change, Row, Sizes, Space, StateStore, Visit};
 use crate::files::{Disk, Files};
 use crate::{StoreError, format};
 
@@ -47,6 +47,14 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// Slower than this, a disk counts as hung while sled reads its file at opening.
 const OPEN_BYTES_PER_SECOND_MIN: u64 = 20 << 20;
+
+/// Rows read in one go by a copy or an export, and the bytes after which it stops before: a copy commits them together.
+const PAGE_ROWS_MAX: usize = 10_000;
+const PAGE_BYTES_MAX: usize = 4 << 20;
+/// Changed rows that a copy takes over while commits wait: some milliseconds.
+const TAIL_ROWS_MAX: usize = 1_000;
+/// How often a copy catches up with a writer that outruns it, before that writer is made to wait all the same.
+const CATCH_UP_ROUNDS_MAX: usize = 8;
 
 /// How a state is kept.
 #[derive(Debug, Clone, Copy)]
@@ -132,7 +140,8 @@ pub(super) enum Expect {
 impl State {
     /// Opens or makes the state in `dir`, guarded: an error, a panic or a hang of sled is [`StoreError::StateDamaged`].
     pub(super) fn open(dir: &Path, options: Options, expect: Expect) -> Result<State, StoreError> {
-        let limit = options.open_wait + Duration::from_secs(disk_bytes(dir).unwrap_or(0) / OPEN_BYTES_PER_SECOND_MIN);
+        let limit = options.open_wait
+            + Duration::from_secs(disk_bytes(dir).unwrap_or(0) / OPEN_BYTES_PER_SECOND_MIN);
         let (send, receive) = mpsc::sync_channel(1);
         let folder = dir.to_owned();
         let opening = move || {
@@ -141,25 +150,48 @@ impl State {
             let _ = send.send(opened.unwrap_or_else(|panic| Err(panicked(&*panic))));
         };
         let thread = thread::Builder::new().name("state-open".to_owned());
-        thread.spawn(opening).map_err(StoreError::io("start a thread to open", dir))?;
+        thread
+            .spawn(opening)
+            .map_err(StoreError::io("start a thread to open", dir))?;
         match receive.recv_timeout(limit) {
             Ok(opened) => opened,
             // The thread cannot be stopped: it keeps its memory until the process ends.
-            Err(_) => Err(damaged(format!("opening it did not end within {} s", limit.as_secs()))),
+            Err(_) => Err(damaged(format!(
+                "opening it did not end within {} s",
+                limit.as_secs()
+            ))),
         }
     }
 
     /// Closes the state in order, so that the next opening need not read all of it.
     pub fn close(self) -> Result<(), StoreError> {
-        let State { trees, marker_tree, db, barrier, writer, remains, .. } = self;
-        if writer.lock().unwrap_or_else(PoisonError::into_inner).failed.is_some() {
+        let State {
+            trees,
+            marker_tree,
+            db,
+            barrier,
+            writer,
+            remains,
+            ..
+        } = self;
+        if writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .failed
+            .is_some()
+        {
             return Ok(());
         }
         guard(&remains.dir, || db.flush().map(|_| ()))?;
         drop((trees, marker_tree, db));
-        barrier.sync_data().map_err(StoreError::io("sync", &remains.dir))?;
+        barrier
+            .sync_data()
+            .map_err(StoreError::io("sync", &remains.dir))?;
         let path = remains.dir.join(CLEAN);
-        let mark = Disk.create(&path).and_then(|file| file.sync_data()).and_then(|()| Disk.sync_dir(&remains.dir));
+        let mark = Disk
+            .create(&path)
+            .and_then(|file| file.sync_data())
+            .and_then(|()| Disk.sync_dir(&remains.dir));
         mark.map_err(StoreError::io("create", &path))
     }
 
@@ -168,7 +200,11 @@ impl State {
         let writer = self.writer();
         let marker = writer.marker;
         guard(&self.remains.dir, || Ok(check::all(&self.trees, &marker)))??;
-        Ok(Sizes { rows: marker.rows, live_bytes: marker.live_bytes, disk_bytes: self.disk_bytes()? })
+        Ok(Sizes {
+            rows: marker.rows,
+            live_bytes: marker.live_bytes,
+            disk_bytes: self.disk_bytes()?,
+        })
     }
 
     pub(super) fn retired(&self) -> Arc<AtomicBool> {
@@ -201,10 +237,13 @@ impl State {
         for space in Space::ALL {
             let mut from = Vec::new();
             loop {
-                let rows = self.scan(space, &from, None, check::PAGE_ROWS)?;
+                let rows = self.page(space, &from)?;
                 let Some((last, _)) = rows.last() else { break };
                 from = crate::key::after(last);
-                let changes: Vec<Change> = rows.into_iter().map(|(key, value)| (space, key, Some(value))).collect();
+                let changes: Vec<Change> = rows
+                    .into_iter()
+                    .map(|(key, value)| (space, key, Some(value)))
+                    .collect();
                 new.apply(&changes, 0)?;
             }
         }
@@ -213,11 +252,10 @@ impl State {
 
     /// Catches up with the commits since the copy began, until few changes are left, and stops further ones.
     fn copy_changes(&self, new: &State) -> Result<MutexGuard<'_, Writer>, StoreError> {
-        // A writer that outruns the copy is stopped after so many rounds all the same.
-        for _ in 0..8 {
+        for _ in 0..CATCH_UP_ROUNDS_MAX {
             let mut writer = self.writer();
             let journal = writer.journal.get_or_insert_default();
-            if journal.len() <= check::PAGE_ROWS {
+            if journal.len() <= TAIL_ROWS_MAX {
                 return Ok(writer);
             }
             let changed = std::mem::take(journal);
@@ -225,6 +263,22 @@ impl State {
             new.apply(&self.current(changed)?, 0)?;
         }
         Ok(self.writer())
+    }
+
+    /// The next rows of a space, bounded in number and bytes; none at its end.
+    fn page(&self, space: Space, from: &[u8]) -> Result<Vec<Row>, StoreError> {
+        guard(&self.remains.dir, || {
+            let (mut rows, mut bytes) = (Vec::new(), 0);
+            for row in self.trees[space as usize].range(from..).take(PAGE_ROWS_MAX) {
+                let (key, value) = row?;
+                bytes += key.len() + value.len();
+                rows.push((key.to_vec(), value.to_vec()));
+                if bytes > PAGE_BYTES_MAX {
+                    break;
+                }
+            }
+            Ok(rows)
+        })
     }
 
     fn current(&self, keys: BTreeSet<(Space, Vec<u8>)>) -> Result<Vec<Change>, StoreError> {
@@ -241,17 +295,26 @@ impl State {
         self.apply_locked(&mut writer, changes, position)
     }
 
-    fn apply_locked(&self, writer: &mut Writer, changes: &[Change], position: u64) -> Result<(), StoreError> {
+    fn apply_locked(
+        &self,
+        writer: &mut Writer,
+        changes: &[Change],
+        position: u64,
+    ) -> Result<(), StoreError> {
         if self.remains.retired.load(Ordering::Acquire) {
             return Err(StoreError::Retired);
         }
         if let Some(cause) = &writer.failed {
-            return Err(StoreError::Poisoned { cause: cause.clone() });
+            return Err(StoreError::Poisoned {
+                cause: cause.clone(),
+            });
         }
-        let done = self.transact(writer.marker, changes, position).and_then(|marker| {
-            self.barrier(&mut writer.blobs)?;
-            Ok(marker)
-        });
+        let done = self
+            .transact(writer.marker, changes, position)
+            .and_then(|marker| {
+                self.barrier(&mut writer.blobs)?;
+                Ok(marker)
+            });
         match done {
             Ok(marker) => {
                 writer.marker = marker;
@@ -269,23 +332,38 @@ impl State {
     }
 
     /// One transaction over every tree that changes and the marker's.
-    fn transact(&self, marker: Marker, changes: &[Change], position: u64) -> Result<Marker, StoreError> {
+    fn transact(
+        &self,
+        marker: Marker,
+        changes: &[Change],
+        position: u64,
+    ) -> Result<Marker, StoreError> {
         let touched: BTreeSet<Space> = changes.iter().map(|(space, _, _)| *space).collect();
         let touched: Vec<Space> = touched.into_iter().collect();
-        let mut trees: Vec<&Tree> = touched.iter().map(|space| &self.trees[*space as usize]).collect();
+        let mut trees: Vec<&Tree> = touched
+            .iter()
+            .map(|space| &self.trees[*space as usize])
+            .collect();
         trees.push(&self.marker_tree);
         let done = catch_unwind(AssertUnwindSafe(|| {
             trees.as_slice().transaction(|views| {
-                let mut next = Marker { epoch: marker.epoch + 1, position, ..marker };
+                let mut next = Marker {
+                    epoch: marker.epoch + 1,
+                    position,
+                    ..marker
+                };
                 for (space, key, value) in changes {
-                    let view = &views[touched.binary_search(space).expect("every change's space was collected")];
+                    let view = &views[touched
+                        .binary_search(space)
+                        .expect("every change's space was collected")];
                     let old = match value {
                         Some(value) => view.insert(key.as_slice(), value.as_slice())?,
                         None => view.remove(key.as_slice())?,
                     };
                     next.count(*space, key, old.as_deref(), value.as_deref());
                 }
-                let row = format::encode(position, &next).map_err(ConflictableTransactionError::Abort)?;
+                let row =
+                    format::encode(position, &next).map_err(ConflictableTransactionError::Abort)?;
                 views[touched.len()].insert(MARKER, row)?;
                 Ok(next)
             })
@@ -303,7 +381,9 @@ impl State {
         let dir = &self.remains.dir;
         guard(dir, || self.db.flush().map(|_| ()))?;
         sync_blobs(&dir.join("blobs"), blobs).map_err(StoreError::io("sync", dir))?;
-        self.barrier.sync_data().map_err(StoreError::io("sync", dir))
+        self.barrier
+            .sync_data()
+            .map_err(StoreError::io("sync", dir))
     }
 
     fn disk_bytes(&self) -> Result<u64, StoreError> {
@@ -317,12 +397,22 @@ impl State {
 
 impl StateStore for State {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        guard(&self.remains.dir, || Ok(self.trees[space as usize].get(key)?.map(|value| value.to_vec())))
+        guard(&self.remains.dir, || {
+            Ok(self.trees[space as usize]
+                .get(key)?
+                .map(|value| value.to_vec()))
+        })
     }
 
-    fn scan(&self, space: Space, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
+    fn scan(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
         guard(&self.remains.dir, || {
-            let mut rows = Vec::with_capacity(limit.min(check::PAGE_ROWS));
+            let mut rows = Vec::with_capacity(limit.min(PAGE_ROWS_MAX));
             for row in self.trees[space as usize].range(from..).take(limit) {
                 let (key, value) = row?;
                 if to.is_some_and(|to| &*key >= to) {
@@ -346,18 +436,23 @@ impl StateStore for State {
 
     fn sizes(&self) -> Result<Sizes, StoreError> {
         let marker = self.writer().marker;
-        Ok(Sizes { rows: marker.rows, live_bytes: marker.live_bytes, disk_bytes: self.disk_bytes()? })
+        Ok(Sizes {
+            rows: marker.rows,
+            live_bytes: marker.live_bytes,
+            disk_bytes: self.disk_bytes()?,
+        })
     }
 
-    fn export(&self, visit: &mut dyn FnMut(Space, &[u8], &[u8]) -> Result<(), StoreError>) -> Result<u64, StoreError> {
+    fn export(&self, visit: &mut Visit<'_>) -> Result<u64, StoreError> {
         let writer = self.writer();
         for space in Space::ALL {
             let mut from = Vec::new();
             loop {
-                let rows = self.scan(space, &from, None, check::PAGE_ROWS)?;
+                let rows = self.page(space, &from)?;
                 let Some((last, _)) = rows.last() else { break };
                 from = crate::key::after(last);
-                rows.iter().try_for_each(|(key, value)| visit(space, key, value))?;
+                rows.iter()
+                    .try_for_each(|(key, value)| visit(space, key, value))?;
             }
         }
         Ok(writer.marker.position)
@@ -390,37 +485,73 @@ fn fingerprint(space: Space, key: &[u8], value: &[u8]) -> u64 {
 }
 
 fn open_here(dir: &Path, options: Options, expect: Expect) -> Result<State, StoreError> {
-    Disk.create_dir(dir).map_err(StoreError::io("create", dir))?;
+    Disk.create_dir(dir)
+        .map_err(StoreError::io("create", dir))?;
     let clean = dir.join(CLEAN);
     let closed_in_order = clean.exists();
     if closed_in_order {
-        fs::remove_file(&clean).and_then(|()| Disk.sync_dir(dir)).map_err(StoreError::io("remove", &clean))?;
+        fs::remove_file(&clean)
+            .and_then(|()| Disk.sync_dir(dir))
+            .map_err(StoreError::io("remove", &clean))?;
     }
     let db = open_sled(dir, options)?;
     let sled = |error| failed(dir, error);
-    let trees = Space::ALL.iter().map(|space| db.open_tree(space.name())).collect::<Result<Vec<_>, _>>().map_err(sled)?;
+    let trees = Space::ALL
+        .iter()
+        .map(|space| db.open_tree(space.name()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(sled)?;
     let marker_tree = db.open_tree(MARKER).map_err(sled)?;
     let barrier = File::open(dir.join("db")).map_err(StoreError::io("open", dir))?;
     let found = marker_tree.get(MARKER).map_err(sled)?;
     let marker = match (found, expect) {
-        (Some(row), _) => format::decode::<Marker>(&row).map_err(|error| damaged(error.to_string()))?.1,
-        (None, Expect::State) => return Err(damaged("it has no marker".to_owned())),
-        (None, Expect::Nothing) => {
-            Marker { version: STATE_VERSION, epoch: 0, position: 0, rows: 0, live_bytes: 0, sum: 0 }
+        (Some(row), _) => {
+            format::decode::<Marker>(&row)
+                .map_err(|error| damaged(error.to_string()))?
+                .1
         }
+        (None, Expect::State) => return Err(damaged("it has no marker".to_owned())),
+        (None, Expect::Nothing) => Marker {
+            version: STATE_VERSION,
+            epoch: 0,
+            position: 0,
+            rows: 0,
+            live_bytes: 0,
+            sum: 0,
+        },
     };
     if marker.version != STATE_VERSION {
-        return Err(StoreError::Version { path: dir.to_owned(), found: marker.version, known: STATE_VERSION });
+        return Err(StoreError::Version {
+            path: dir.to_owned(),
+            found: marker.version,
+            known: STATE_VERSION,
+        });
     }
     if closed_in_order || marker.rows > options.check_rows_max {
         check::sample(&trees, &marker)?;
     } else {
         check::all(&trees, &marker)?;
     }
-    let writer = Mutex::new(Writer { marker, failed: None, journal: None, blobs: BTreeSet::new() });
-    let remains = Remains { dir: dir.to_owned(), retired: Arc::default() };
+    let writer = Mutex::new(Writer {
+        marker,
+        failed: None,
+        journal: None,
+        blobs: BTreeSet::new(),
+    });
+    let remains = Remains {
+        dir: dir.to_owned(),
+        retired: Arc::default(),
+    };
     let position = AtomicU64::new(marker.position);
-    let state = State { trees, marker_tree, db, barrier, writer, position, remains };
+    let state = State {
+        trees,
+        marker_tree,
+        db,
+        barrier,
+        writer,
+        position,
+        remains,
+    };
     if marker.epoch == 0 {
         // So that a state without a marker is always a damaged one.
         state.apply(&[], 0)?;
@@ -441,7 +572,9 @@ fn open_sled(dir: &Path, options: Options) -> Result<Db, StoreError> {
             Ok(db) => return Ok(db),
             Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
                 if Instant::now() > deadline {
-                    return Err(StoreError::Locked { path: dir.to_owned() });
+                    return Err(StoreError::Locked {
+                        path: dir.to_owned(),
+                    });
                 }
                 thread::sleep(LOCK_RETRY);
             }
@@ -507,7 +640,12 @@ fn guard<T>(dir: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, Sto
 fn failed(dir: &Path, error: sled::Error) -> StoreError {
     match error {
         // A file that sled refers to and that is not there, or is shorter than it must be, is damage.
-        sled::Error::Io(source) if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
+        sled::Error::Io(source)
+            if !matches!(
+                source.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
             StoreError::io("read or write", dir)(source)
         }
         error => damaged(error.to_string()),
@@ -515,8 +653,14 @@ fn failed(dir: &Path, error: sled::Error) -> StoreError {
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> StoreError {
-    let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    damaged(format!("sled panicked: {}", said.unwrap_or("without a message")))
+    let said = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or(panic.downcast_ref::<&str>().copied());
+    damaged(format!(
+        "sled panicked: {}",
+        said.unwrap_or("without a message")
+    ))
 }
 
 fn damaged(reason: String) -> StoreError {

@@ -5,8 +5,6 @@ use sled::{IVec, Tree};
 use super::{Marker, Space, damaged, failed, fingerprint};
 use crate::{StoreError, format};
 
-/// Rows read in one go.
-pub(super) const PAGE_ROWS: usize = 1_000;
 /// Places of each tree that a sample looks at.
 const PROBES: u16 = 16;
 /// Rows at each place.
@@ -18,7 +16,9 @@ pub(super) fn sample(trees: &[Tree], marker: &Marker) -> Result<(), StoreError> 
         for row in tree.iter().rev().take(ROWS_PER_PROBE) {
             check_row(row, marker)?;
         }
-        let Some(first) = tree.first().map_err(sled)? else { continue };
+        let Some(first) = tree.first().map_err(sled)? else {
+            continue;
+        };
         let partition = &first.0[..first.0.len().min(crate::key::PARTITION_BYTES)];
         for probe in 0..PROBES {
             // Behind the partition most keys begin with a hash or a number: this spreads over the former.
@@ -34,7 +34,12 @@ pub(super) fn sample(trees: &[Tree], marker: &Marker) -> Result<(), StoreError> 
 
 /// Reads every row and compares what they come to with the marker.
 pub(super) fn all(trees: &[Tree], marker: &Marker) -> Result<(), StoreError> {
-    let mut found = Marker { rows: 0, live_bytes: 0, sum: 0, ..*marker };
+    let mut found = Marker {
+        rows: 0,
+        live_bytes: 0,
+        sum: 0,
+        ..*marker
+    };
     for (space, tree) in Space::ALL.into_iter().zip(trees) {
         for row in tree.iter() {
             let (key, value) = check_row(row, marker)?;
@@ -56,7 +61,10 @@ fn check_row(row: sled::Result<(IVec, IVec)>, marker: &Marker) -> Result<(IVec, 
     let (key, value) = row.map_err(sled)?;
     let (seq, _) = format::open(&value).map_err(|error| damaged(error.to_string()))?;
     if seq > marker.position {
-        return Err(damaged(format!("a row comes from {seq}, later than its position {}", marker.position)));
+        return Err(damaged(format!(
+            "a row comes from {seq}, later than its position {}",
+            marker.position
+        )));
     }
     Ok((key, value))
 }

@@ -1,0 +1,184 @@
+//! From a configuration to plugins at work: loads what it names, gives each stage what it is granted, and opens it.
+//!
+//! Loading happens twice: manifests first, because each plugin's block is checked against that plugin's own schema, then the
+//! stages of a configuration that is right.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use weft_domain::input::Stream;
+use weft_domain::problem::{Code, Problems};
+use weft_host::{Host, HostError, Manifest, Plugin, Stage, WantedLimits};
+
+use crate::clock::Clock;
+use crate::config::{self, Auth, Block, Config, Environment, EventsSpec, Refusal};
+use crate::delivery::{Filter, Lane};
+use crate::door::Door;
+use crate::egress::{self, Connection, ConnectionOptions};
+use crate::engine::{EngineError, Settings, Stages};
+use crate::lending::Desk;
+use crate::pipeline::{Chains, Step};
+use crate::writer::Ledger;
+
+/// Plugins by the names that a workspace gives them; those that cannot be loaded with the reason.
+pub struct Plugins(BTreeMap<String, Result<Plugin, Refusal>>);
+
+impl Plugins {
+    /// Loads the plugins that a workspace names.
+    ///
+    /// # Errors
+    /// What is wrong with the files of the workspace, where they cannot be read at all.
+    pub async fn load(host: &Host, workspace: &Path, environment: &Environment) -> Result<Plugins, Problems> {
+        let mut loaded = BTreeMap::new();
+        for file in config::plugins(workspace, environment)? {
+            let plugin = host.load(&file.path).await.map_err(|error| refusal(&error));
+            loaded.insert(file.name, plugin);
+        }
+        Ok(Plugins(loaded))
+    }
+
+    fn get(&self, name: &str) -> Option<&Plugin> {
+        self.0.get(name).and_then(|plugin| plugin.as_ref().ok())
+    }
+}
+
+impl config::Manifests for Plugins {
+    fn manifest(&self, plugin: &str) -> Result<Manifest, Refusal> {
+        match self.0.get(plugin) {
+            Some(Ok(plugin)) => Ok(plugin.manifest().clone()),
+            Some(Err(refusal)) => Err(refusal.clone()),
+            None => Err(Refusal { code: Code::PLUGIN_NOT_FOUND, message: "it was not loaded".into(), hint: None }),
+        }
+    }
+}
+
+fn refusal(error: &HostError) -> Refusal {
+    let (code, hint) = match error {
+        HostError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            (Code::PLUGIN_NOT_FOUND, Some("build the plugins first: `cargo xtask plugins`".to_owned()))
+        }
+        _ => (Code::PLUGIN_UNUSABLE, None),
+    };
+    Refusal { code, message: error.to_string(), hint }
+}
+
+/// Reads a workspace and checks all of it, each plugin's word about its own block included.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub async fn check(host: &Host, workspace: &Path, environment: &Environment) -> Result<(Config, Plugins), Problems> {
+    let plugins = Plugins::load(host, workspace, environment).await?;
+    let config = config::load(workspace, environment, &plugins)?;
+    let mut problems = config.warnings.clone();
+    let sources = config.sources.iter().map(|(name, stage)| ("sources", name, &stage.plugin, &stage.block));
+    let transforms = config.transforms.iter().map(|(name, stage)| ("transforms", name, &stage.plugin, &stage.block));
+    let destinations = config.destinations.iter().map(|(name, stage)| ("destinations", name, &stage.plugin, &stage.block));
+    for (section, name, plugin, block) in sources.chain(transforms).chain(destinations) {
+        let Some(plugin) = plugins.get(plugin) else { continue };
+        for found in plugin.validate(&block.json).await.err().into_iter().flatten() {
+            problems.push(config.plugin_problem(section, name, &found));
+        }
+    }
+    if problems.has_errors() { Err(problems) } else { Ok((config, plugins)) }
+}
+
+/// What the engine needs to know of a configuration before its plugins.
+#[must_use]
+pub fn settings(config: &Config, clock: Clock) -> Settings {
+    Settings {
+        data: config.data.clone(),
+        listen: Some(config.listen),
+        plan: config.plan(0),
+        tokens: config.tokens.values().cloned().collect(),
+        intake_lag_max: config.limits.intake_lag,
+        intake_bytes_max: config.limits.intake_kept.as_bytes(),
+        clock,
+    }
+}
+
+/// Makes the stages of a configuration ready.
+///
+/// # Errors
+/// [`EngineError`], where a plugin is used as what it is not, a connection cannot be made, or a folder cannot be made.
+pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger) -> Result<Stages, EngineError> {
+    let connections = connections(config)?;
+    let desk = |name: &str, block: &Block, connection: Option<&String>| -> Result<Stage, EngineError> {
+        for folder in block.folders.values() {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| EngineError::Broken(format!("cannot make the folder {}: {error}", folder.display())))?;
+        }
+        let desk = Desk {
+            stage: name.to_owned(),
+            secrets: block.secrets.iter().map(|(handle, secret)| (handle.clone(), secret.expose().into())).collect(),
+            folders: block.folders.clone(),
+            connection: connection.and_then(|name| connections.get(name).cloned()),
+            ledger: ledger.clone(),
+        };
+        let limits = WantedLimits::default();
+        Ok(Stage { name: name.to_owned(), config: block.json.clone(), lent: Arc::new(desk), limits })
+    };
+    let plugin = |name: &str| plugins.get(name).ok_or_else(|| EngineError::Broken(format!("the plugin `{name}` is not loaded")));
+    let mut stages = Stages::default();
+    for (name, source) in &config.sources {
+        let Some(path) = &source.http_path else { continue };
+        let stage = desk(name, &source.block, source.connection.as_ref())?;
+        let (name, path, environment) = (name.clone(), path.clone(), source.environment);
+        stages.doors.push(Door { name, path, environment, source: plugin(&source.plugin)?.source(stage)? });
+    }
+    let mut transforms = BTreeMap::new();
+    for (name, transform) in &config.transforms {
+        let stage = desk(name, &transform.block, None)?;
+        let transform_at_work = Arc::new(plugin(&transform.plugin)?.transform(stage)?);
+        let step = Step { name: name.as_str().into(), transform: transform_at_work, on_error: transform.on_error };
+        transforms.insert(&**name, step);
+    }
+    let chain = |source: &String| -> Vec<Step> {
+        config.chain(source).into_iter().filter_map(|name| transforms.get(name).cloned()).collect()
+    };
+    stages.chains = config.sources.keys().map(|source| (source.clone(), chain(source))).collect::<Chains>();
+    for (name, destination) in &config.destinations {
+        let stage = desk(name, &destination.block, destination.connection.as_ref())?;
+        let at_work = Arc::new(plugin(&destination.plugin)?.destination(stage)?);
+        let limits = *at_work.limits();
+        let lane = |stream: Stream, filter: Filter| Lane {
+            name: name.clone(),
+            stream,
+            filter,
+            batch_records: destination.batch_records_max.min(limits.batch_records) as usize,
+            batch_bytes: usize::try_from(destination.batch_bytes_max.min(limits.batch_bytes)).unwrap_or(usize::MAX),
+            attempts_max: destination.attempts_max,
+            destination: at_work.clone(),
+            standing: Arc::default(),
+        };
+        if let Some(events) = &destination.events {
+            let names = if let EventsSpec::Named(names) = events { names.clone() } else { Vec::new() };
+            stages.lanes.push(lane(Stream::Events, Filter { environment: Some(destination.environment), names }));
+        }
+        if destination.profiles.is_some() {
+            stages.lanes.push(lane(Stream::Profiles, Filter::default()));
+        }
+    }
+    Ok(stages)
+}
+
+fn connections(config: &Config) -> Result<BTreeMap<String, Arc<Connection>>, EngineError> {
+    let connect = |(name, spec): (&String, &config::Connection)| {
+        let secret = |secret: &config::Secret| egress::Secret::from(secret.expose());
+        let auth = match &spec.auth {
+            None => egress::Auth::None,
+            Some(Auth::Bearer(token)) => egress::Auth::Bearer(secret(token)),
+            Some(Auth::Basic { user, password }) => egress::Auth::Basic { user: user.clone(), password: secret(password) },
+            Some(Auth::Header { name, value }) => egress::Auth::Header { name: name.clone(), value: secret(value) },
+        };
+        let rate_limit = spec.rate_limit.and_then(|rate| {
+            let per = std::time::Duration::from_millis(rate.period_ms());
+            Some(egress::RateLimit { count: std::num::NonZeroU32::new(rate.count())?, per })
+        });
+        let timeout = spec.timeout.into();
+        let options = ConnectionOptions { auth, rate_limit, timeout, ..ConnectionOptions::new(name, spec.base_url.clone()) };
+        let made = Connection::new(options).map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
+        Ok((name.clone(), Arc::new(made)))
+    };
+    config.connections.iter().map(connect).collect()
+}

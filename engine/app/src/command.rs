@@ -1,0 +1,327 @@
+//! The commands of `weft`: what is typed, and what is shown.
+//!
+//! A command talks to the running engine's pages where there is one, and opens the data folder itself where there is none: the
+//! store admits one process. Exit codes: 0 done, 1 it did not work or did not hold, 2 the configuration or the call is wrong.
+
+mod client;
+mod show;
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use clap::{Parser, Subcommand};
+use weft_domain::claim::CustomerId;
+use weft_domain::explain::{Explained, explain, today, whose};
+use weft_domain::problem::Problems;
+use weft_host::{Host, HostOptions};
+use weft_store::files::Disk;
+use weft_store::state::StateStore;
+
+use crate::assembly::{Plugins, check, settings, stages};
+use crate::clock::Clock;
+use crate::config::{Config, Environment};
+use crate::engine::Engine;
+use crate::render::{self, Style};
+use crate::scenario::play;
+use crate::vault::{Layout, Progress, Vault};
+
+/// Weft: a customer data engine that a company runs itself.
+#[derive(Parser)]
+#[command(name = "weft", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a workspace: its YAML, its plugins and what each says of its own configuration.
+    Check(Workspace),
+    /// Run a workspace until SIGTERM or Ctrl-C.
+    Run(Workspace),
+    /// Play the `tests:` of a workspace.
+    Test(Workspace),
+    /// Show a customer, and why it is one.
+    Profile {
+        /// `TYPE:VALUE`, such as `email:ann@example.com`, or a customer's id.
+        who: String,
+        /// The workspace: a folder, or its weft.yaml.
+        #[arg(long, default_value = ".")]
+        workspace: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a code means, such as `config/unknown-key`.
+    Explain {
+        /// The code.
+        code: String,
+    },
+    /// Look a data folder over: logs, state, disk. The engine must not be running.
+    Doctor(Workspace),
+    /// Throw state away and fold history anew. The engine must not be running. Nothing is sent.
+    Rebuild(Workspace),
+    /// Print the JSON Schema of a workspace.
+    Schema,
+}
+
+#[derive(clap::Args)]
+struct Workspace {
+    /// The workspace: a folder, or its weft.yaml.
+    #[arg(default_value = ".")]
+    workspace: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a command failed.
+enum Failed {
+    /// The configuration is wrong.
+    Problems(Problems, Output),
+    /// Something did not hold; it has been shown.
+    Shown,
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Output {
+    People,
+    Json,
+}
+
+impl Workspace {
+    fn output(&self) -> Output {
+        if self.json { Output::Json } else { Output::People }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Failed::Other(error.into())
+    }
+}
+
+/// Runs a command.
+pub async fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        Command::Check(workspace) => check_workspace(&workspace).await,
+        Command::Run(workspace) => serve(&workspace).await,
+        Command::Test(workspace) => test(&workspace).await,
+        Command::Profile { who, workspace, json } => {
+            profile(&who, &workspace, if json { Output::Json } else { Output::People }).await
+        }
+        Command::Explain { code } => show::code(&code).map(|text| print(&text)).map_err(Failed::Other),
+        Command::Doctor(workspace) => doctor(&workspace).await,
+        Command::Rebuild(workspace) => rebuild(&workspace).await,
+        Command::Schema => {
+            print(&crate::config::schema_text());
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed::Shown) => ExitCode::from(1),
+        Err(Failed::Other(error)) => {
+            complain(&format!("error: {error:#}"));
+            ExitCode::from(1)
+        }
+        Err(Failed::Problems(problems, Output::Json)) => {
+            print(&render::json(&problems));
+            ExitCode::from(2)
+        }
+        Err(Failed::Problems(problems, Output::People)) => {
+            complain(&render::text(&problems, Style::of(&std::io::stderr())));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// To standard output; a reader that went away is no error.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// To standard error: what is said about the work, and not its result.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+}
+
+fn host() -> anyhow::Result<Host> {
+    let cache = std::env::var_os("WEFT_CACHE").map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    let usual = || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|cache| cache.join("weft/plugins"));
+    let folder = cache.or_else(usual).ok_or_else(|| anyhow!("there is no folder for compiled plugins: set WEFT_CACHE"))?;
+    Ok(Host::new(HostOptions::new(folder))?)
+}
+
+async fn load(workspace: &Path, output: Output) -> Result<(Config, Plugins), Failed> {
+    let loaded = check(&host()?, workspace, &Environment::of_process()).await;
+    loaded.map_err(|problems| Failed::Problems(problems, output))
+}
+
+async fn check_workspace(workspace: &Workspace) -> Result<(), Failed> {
+    let (config, _) = load(&workspace.workspace, workspace.output()).await?;
+    match workspace.output() {
+        Output::Json => print(&render::json(&config.warnings)),
+        Output::People => {
+            complain(&render::text(&config.warnings, Style::of(&std::io::stderr())));
+            print(&format!(
+                "{}: {} sources, {} transforms, {} destinations, {} tests: in order",
+                config.name,
+                config.sources.len(),
+                config.transforms.len(),
+                config.destinations.len(),
+                config.tests.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn serve(workspace: &Workspace) -> Result<(), Failed> {
+    show::start_logging();
+    let (config, plugins) = load(&workspace.workspace, workspace.output()).await?;
+    complain(&render::text(&config.warnings, Style::of(&std::io::stderr())));
+    let settings = settings(&config, Clock::Wall);
+    let made = async |ledger: &_| stages(&config, &plugins, ledger);
+    let engine = Engine::start(settings, made, report_progress()).await?;
+    for note in engine.notes() {
+        tracing::warn!(note, "put right at the start");
+    }
+    if let Some(address) = engine.address() {
+        print(&format!("{} listens on http://{address}", config.name));
+        for source in engine.report().sources {
+            print(&format!("  source {:<14} http://{address}{}", source.name, source.path));
+        }
+        print(&format!("  profiles              http://{address}/api/v1/profiles/TYPE/VALUE"));
+        print(&format!("  status                http://{address}/api/v1/status"));
+    }
+    let failed = tokio::select! {
+        () = told_to_stop() => None,
+        trouble = engine.failed() => Some(trouble),
+    };
+    complain("stopping: what has arrived passes through first");
+    let stopped = engine.stop().await;
+    match failed {
+        Some(trouble) => Err(anyhow!("the engine ended by itself: {trouble}").into()),
+        None => Ok(stopped?),
+    }
+}
+
+/// Says how far a long step is, on one line of a terminal, or now and then in a log.
+fn report_progress() -> impl FnMut(Progress) {
+    let mut said = std::time::Instant::now();
+    move |progress: Progress| {
+        let finished = progress.done >= progress.all;
+        if said.elapsed().as_millis() < 500 && !finished || progress.all < 10_000 {
+            return;
+        }
+        said = std::time::Instant::now();
+        let percent = 100 * progress.done / progress.all.max(1);
+        let line = format!("{}: {percent} % ({} of {} records)", progress.doing, progress.done, progress.all);
+        if std::io::stderr().is_terminal() {
+            let _ = write!(std::io::stderr(), "\r\x1b[K{line}{}", if finished { "\n" } else { "" });
+        } else {
+            complain(&line);
+        }
+    }
+}
+
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
+}
+
+async fn test(workspace: &Workspace) -> Result<(), Failed> {
+    let (config, plugins) = load(&workspace.workspace, workspace.output()).await?;
+    let (mut passed, mut failed, mut outcomes) = (0, 0, Vec::new());
+    for scenario in &config.tests {
+        let failures = play(&config, &plugins, scenario).await?;
+        let verdict = if failures.is_empty() { "ok" } else { "FAILED" };
+        (passed, failed) = if failures.is_empty() { (passed + 1, failed) } else { (passed, failed + 1) };
+        if workspace.output() == Output::People {
+            print(&format!("test {} ... {verdict}", scenario.name));
+            failures.iter().for_each(|failure| print(&format!("    {failure}")));
+        }
+        outcomes.push(serde_json::json!({ "name": scenario.name, "failures": failures }));
+    }
+    match workspace.output() {
+        Output::Json => print(&serde_json::json!({ "tests": outcomes }).to_string()),
+        Output::People => print(&format!("{passed} passed, {failed} failed")),
+    }
+    if failed == 0 { Ok(()) } else { Err(Failed::Shown) }
+}
+
+async fn profile(who: &str, workspace: &Path, output: Output) -> Result<(), Failed> {
+    let (config, _) = load(workspace, output).await?;
+    let path = match who.split_once(':') {
+        Some((kind, value)) => format!("/api/v1/profiles/{}/{}", client::escape(kind), client::escape(value)),
+        None => format!("/api/v1/profiles/{}", client::escape(who)),
+    };
+    let found: Option<Explained> = match client::get(config.listen, &path).await? {
+        client::Answer::Nobody => ask_the_folder(&config, who)?,
+        client::Answer::NotFound => None,
+        client::Answer::Body(bytes) => Some(serde_json::from_slice(&bytes).context("the engine's answer cannot be read")?),
+    };
+    let Some(explained) = found else { return Err(anyhow!("nobody is known by `{who}`").into()) };
+    match output {
+        Output::Json => print(&serde_json::to_string_pretty(&explained)?),
+        Output::People => print(&show::explained(&explained)),
+    }
+    Ok(())
+}
+
+fn ask_the_folder(config: &Config, who: &str) -> anyhow::Result<Option<Explained>> {
+    let vault = Vault::open(&config.data, report_progress())?;
+    let id = match who.split_once(':') {
+        Some((kind, value)) => whose(&vault.overlay, kind, value)?,
+        None => today(&vault.overlay, who.parse::<CustomerId>().map_err(anyhow::Error::msg)?)?,
+    };
+    Ok(id.map_or(Ok(None), |id| explain(&vault.overlay, id))?)
+}
+
+async fn doctor(workspace: &Workspace) -> Result<(), Failed> {
+    let (config, _) = load(&workspace.workspace, workspace.output()).await?;
+    let layout = Layout::of(&config.data);
+    let mut findings = show::Findings::default();
+    for (name, dir) in [("intake log", layout.intake()), ("history log", layout.history())] {
+        if !dir.is_dir() {
+            findings.note(name, "not there yet");
+            continue;
+        }
+        findings.log(name, &weft_store::log::verify(&Disk, &dir)?);
+    }
+    if findings.is_sound() && layout.history().is_dir() {
+        let vault = Vault::open(&config.data, report_progress())?;
+        vault.notes.iter().for_each(|note| findings.note("start", note));
+        match vault.state.verify() {
+            Ok(sizes) => findings.state(&sizes, vault.state.position(), vault.overlay.position()),
+            Err(error) => findings.bad("state", &error.to_string()),
+        }
+    }
+    print(&if workspace.json { findings.json() } else { findings.text() });
+    if findings.is_sound() { Ok(()) } else { Err(Failed::Shown) }
+}
+
+async fn rebuild(workspace: &Workspace) -> Result<(), Failed> {
+    let (config, _) = load(&workspace.workspace, workspace.output()).await?;
+    let before = Vault::open(&config.data, report_progress())?;
+    let old = before.state_hash()?;
+    drop(before);
+    let vault = Vault::rebuild(&config.data, report_progress())?;
+    let (new, position) = (vault.state_hash()?, vault.overlay.position());
+    let same = old == new;
+    match workspace.output() {
+        Output::Json => print(&serde_json::json!({ "position": position, "before": old, "after": new, "same": same }).to_string()),
+        Output::People if same => print(&format!("rebuilt from {position} records of history: the same state, {new}")),
+        Output::People => print(&format!("rebuilt from {position} records of history: {new}; before it was {old}")),
+    }
+    Ok(())
+}

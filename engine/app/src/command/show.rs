@@ -1,0 +1,151 @@
+//! What commands show to people, and the same for machines.
+
+use std::fmt::Write as _;
+
+use anyhow::bail;
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+use weft_domain::event::Identifier;
+use weft_domain::explain::{Because, Explained};
+use weft_domain::problem::Code;
+use weft_store::log::Report;
+use weft_store::state::Sizes;
+
+/// Log lines to standard error: `WEFT_LOG` filters them (default `info`), `WEFT_LOG_FORMAT=json` makes them JSON.
+pub(super) fn start_logging() {
+    let filter = EnvFilter::try_from_env("WEFT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second start in one process, as in tests, keeps the first one's lines.
+    let _ = if std::env::var("WEFT_LOG_FORMAT").is_ok_and(|format| format == "json") { lines.json().try_init() } else { lines.try_init() };
+}
+
+/// What a code means.
+pub(super) fn code(text: &str) -> anyhow::Result<String> {
+    match Code::ALL.iter().find(|(code, _)| code.as_str() == text) {
+        Some((code, title)) => Ok(format!("{code}: {title}\n\nMore in docs/errors/{code}.md")),
+        None => {
+            let all: Vec<&str> = Code::ALL.iter().map(|(code, _)| code.as_str()).collect();
+            bail!("there is no code `{text}`; there are: {}", all.join(", "))
+        }
+    }
+}
+
+/// A customer, with the reasons.
+pub(super) fn explained(explained: &Explained) -> String {
+    let profile = &explained.profile;
+    let mut text = format!("customer {}\n", profile.customer_id);
+    let _ = writeln!(text, "  {} events, from {} to {}", profile.events_total, profile.first_seen, profile.last_seen);
+    let _ = writeln!(text, "\nidentifiers");
+    for Identifier { kind, value, .. } in &profile.identifiers {
+        let _ = writeln!(text, "  {kind:<14} {value}");
+    }
+    if !explained.facts.is_empty() {
+        let _ = writeln!(text, "\ntraits");
+    }
+    for (name, fact) in &explained.facts {
+        let _ = writeln!(text, "  {name:<14} {:<28} said by {} on {}", fact.value.text(), fact.source, fact.occurred);
+    }
+    for (purpose, given) in &profile.consent {
+        let _ = writeln!(text, "  {:<14} {}", format!("consent {purpose}"), if *given { "given" } else { "refused" });
+    }
+    if !profile.groups.is_empty() {
+        let _ = writeln!(text, "  {:<14} {}", "groups", profile.groups.join(", "));
+    }
+    let _ = writeln!(text, "\nwhy this is one customer");
+    for reason in &explained.claims {
+        let _ = writeln!(text, "  {}", because(reason));
+    }
+    text
+}
+
+/// One reason, in a sentence.
+fn because(reason: &Because) -> String {
+    let names = |identifiers: &[Identifier]| {
+        identifiers.iter().map(|one| format!("{} {}", one.kind, one.value)).collect::<Vec<_>>().join(" + ")
+    };
+    let aside = |one: &Identifier| reason.set_aside.iter().any(|aside| aside.identifier == *one);
+    let held: Vec<Identifier> = reason.identifiers.iter().filter(|one| !aside(one)).cloned().collect();
+    let mut text = format!("{}  {}", reason.occurred, names(&held));
+    if !reason.shared.is_empty() && reason.shared.len() < held.len() {
+        let _ = write!(text, ", joined through {}", names(&reason.shared));
+    }
+    for one in &reason.set_aside {
+        let guard = json!(one.guard);
+        let _ = write!(text, "; set aside {} ({})", names(std::slice::from_ref(&one.identifier)), guard.as_str().unwrap_or_default());
+    }
+    if let Some(why) = &reason.retracted {
+        let _ = write!(text, "; retracted: {why}");
+    }
+    let _ = write!(text, "\n{:28}said by {} in message {}, {} events", "", reason.source, reason.message_id, reason.events_total);
+    text
+}
+
+/// What the doctor found.
+#[derive(Default)]
+pub(super) struct Findings {
+    found: Vec<(String, String)>,
+    bad: Vec<(String, String)>,
+}
+
+impl Findings {
+    /// Whether nothing is wrong.
+    pub(super) fn is_sound(&self) -> bool {
+        self.bad.is_empty()
+    }
+
+    /// Something worth saying.
+    pub(super) fn note(&mut self, part: &str, text: &str) {
+        self.found.push((part.to_owned(), text.to_owned()));
+    }
+
+    /// Something wrong.
+    pub(super) fn bad(&mut self, part: &str, text: &str) {
+        self.bad.push((part.to_owned(), text.to_owned()));
+    }
+
+    /// A log.
+    pub(super) fn log(&mut self, part: &str, report: &Report) {
+        let (records, segments) = (report.end - report.start, report.segments);
+        let ratio = report.raw_bytes as f64 / report.bytes.max(1) as f64;
+        self.note(part, &format!("{records} records in {segments} segments, {} on disk, packed {ratio:.1} times", bytes(report.bytes)));
+        if report.tombstones > 0 {
+            self.note(part, &format!("{} records were erased or lost earlier", report.tombstones));
+        }
+        if let Some(torn) = &report.torn {
+            self.note(part, &format!("the next start cuts off {} that a crash left unfinished", bytes(torn.bytes)));
+        }
+        for damage in &report.damage {
+            self.bad(part, &damage.to_string());
+        }
+    }
+
+    /// State.
+    pub(super) fn state(&mut self, sizes: &Sizes, position: u64, end: u64) {
+        let Sizes { rows, live_bytes, disk_bytes } = *sizes;
+        self.note("state", &format!("{rows} rows, {} live, {} on disk, at record {position} of {end}", bytes(live_bytes), bytes(disk_bytes)));
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let line = |mark: &str, (part, text): &(String, String)| format!("{mark} {part:<12} {text}\n");
+        let good: String = self.found.iter().map(|one| line("ok ", one)).collect();
+        let bad: String = self.bad.iter().map(|one| line("BAD", one)).collect();
+        let end = if self.is_sound() { "nothing is wrong" } else { "see docs/concepts/durability.md for what to do" };
+        format!("{good}{bad}{end}\n")
+    }
+
+    /// For machines.
+    pub(super) fn json(&self) -> String {
+        let list = |all: &[(String, String)]| all.iter().map(|(part, text)| json!({ "part": part, "text": text })).collect::<Vec<_>>();
+        json!({ "sound": self.is_sound(), "found": list(&self.found), "damage": list(&self.bad) }).to_string()
+    }
+}
+
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut count, mut unit) = (count as f64, 0);
+    while count >= 1024.0 && unit + 1 < UNITS.len() {
+        (count, unit) = (count / 1024.0, unit + 1);
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{count:.1} {}", UNITS[unit]) }
+}

@@ -1,0 +1,384 @@
+//! The steps from files to a [`Config`], in their order.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use serde::de::DeserializeOwned;
+use weft_domain::identity::Rules;
+use weft_domain::problem::{Code, Problem, Problems};
+use weft_host::Manifest;
+
+use super::placeholder;
+use super::reference::References;
+use super::schema::{self, Schema};
+use super::secret::{Environment, Secret, Vault};
+use super::settle::{self, Ground};
+use super::source::{Report, Sources, Span, join};
+use super::spec::stage::{AuthSpec, ConnectionSpec, PluginSpec};
+use super::spec::{self, SecretText, WorkspaceSpec};
+use super::tree::{Entry, Node, Value};
+use super::workspace::{self, Workspace};
+use super::{
+    Auth, Block, Config, Connection, Destination, Manifests, PluginFile, Refusal, SECRETS_VARIABLE, Source, Token, Transform,
+};
+
+/// The sections of stages, each with a plugin's block in it.
+const STAGES: [&str; 3] = ["sources", "transforms", "destinations"];
+
+pub(super) fn plugins(path: &Path, environment: &Environment) -> Result<Vec<PluginFile>, Problems> {
+    let mut report = Report::default();
+    let Workspace { folder, sources, tree } = workspace::read(path, &mut report);
+    let Some(mut tree) = tree else { return Err(report.finish(&sources)) };
+    placeholder::fill(&mut tree, &vault(&folder, environment), &mut report);
+    let entries = tree.get("plugins").map_or(&[][..], Node::entries);
+    let file = |entry: &Entry| Some(PluginFile { name: entry.key.clone(), path: folder.join(entry.node.get("path")?.text()?) });
+    Ok(entries.iter().filter(|entry| !report.has_errors_under(&join("/plugins", &entry.key))).filter_map(file).collect())
+}
+
+pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manifests) -> Result<Config, Problems> {
+    let mut report = Report::default();
+    let Workspace { folder, mut sources, tree } = workspace::read(path, &mut report);
+    let Some(mut tree) = tree else { return Err(report.finish(&sources)) };
+
+    let vault = vault(&folder, environment);
+    placeholder::fill(&mut tree, &vault, &mut report);
+    fill_empty_sections(&mut tree);
+    hide_slips(&tree, &mut sources);
+    let secrets = check_shape(&mut tree, &mut sources, &mut report);
+
+    let data = tree.get("data").and_then(Node::text).map_or_else(|| folder.join("data"), |data| folder.join(data));
+    let manifests = ask(&tree, manifests, &mut report);
+    let closed = vec![(data.clone(), "the logs and the state"), (vault.folder.clone(), "secrets")];
+    let ground = Ground { workspace: &folder, closed };
+    let blocks = blocks(&mut tree, &manifests, &ground, &mut sources, &mut report);
+
+    let spec = read_spec(&tree, &mut report);
+    References { tree: &tree, spec: &spec, manifests: &manifests }.check(&mut report);
+    let identity = spec.identity.rules().unwrap_or_else(|_| Rules::default());
+    if report.has_errors() {
+        return Err(report.finish(&sources));
+    }
+    let parts = Parts { folder, data, secrets, blocks, identity };
+    Ok(parts.config(spec, report.finish(&sources), sources, tree))
+}
+
+fn vault<'a>(folder: &Path, environment: &'a Environment) -> Vault<'a> {
+    let named = environment.get(SECRETS_VARIABLE).ok().flatten().filter(|name| !name.is_empty());
+    Vault { folder: named.map_or_else(|| folder.join("secrets"), PathBuf::from), environment }
+}
+
+/// A section whose entries are all commented out is an empty one.
+fn fill_empty_sections(tree: &mut Node) {
+    let Value::Map(entries) = &mut tree.value else { return };
+    let may_be_empty = |key: &str| spec::NAMED_SECTIONS.contains(&key) || key == "identity" || key == "limits";
+    for entry in entries.iter_mut().filter(|entry| entry.node.value == Value::Null) {
+        if may_be_empty(&entry.key) {
+            entry.node.value = Value::Map(Vec::new());
+        } else if entry.key == "tests" {
+            entry.node.value = Value::List(Vec::new());
+        }
+    }
+    for section in entries.iter_mut().filter(|entry| STAGES.contains(&&*entry.key)) {
+        let Value::Map(stages) = &mut section.node.value else { continue };
+        for stage in stages {
+            if let Some(config) = stage.node.find_mut("/config")
+                && config.value == Value::Null
+            {
+                config.value = Value::Map(Vec::new());
+            }
+        }
+    }
+}
+
+/// Blots out what is probably a secret in the wrong place: a token where its hash belongs, a password in an address.
+fn hide_slips(tree: &Node, sources: &mut Sources) {
+    let entries = |section: &str| tree.get(section).map_or(&[][..], Node::entries);
+    let hashes = entries("tokens").iter().filter_map(|token| token.node.get("hash"));
+    let tokens = hashes.filter(|hash| hash.text().is_some_and(|text| !text.starts_with("sha256:")));
+    let addresses = entries("connections").iter().filter_map(|connection| connection.node.get("base_url"));
+    let passwords = addresses.filter(|address| address.text().is_some_and(|text| text.contains('@')));
+    tokens.chain(passwords).for_each(|node| sources.hide(node.span));
+}
+
+/// Checks the workspace against its own schema. The secrets of its own sections, by handle.
+fn check_shape(tree: &mut Node, sources: &mut Sources, report: &mut Report) -> BTreeMap<String, Secret> {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::compile(spec::schema()).expect("a test loads workspaces with it"));
+    let leaves = SCHEMA.formats(tree).unwrap_or_else(|message| {
+        report.add_nowhere(Problem::error(Code::YAML_TOO_LARGE, message));
+        Vec::new()
+    });
+    let marked = settle::of_format(&leaves, "secret");
+    // `/sources/<name>/config` and what is in it belongs to the plugin.
+    let is_in_block = |pointer: &str| {
+        let mut steps = pointer.split('/').skip(1);
+        let section = steps.next().is_some_and(|section| STAGES.contains(&section));
+        section && steps.nth(1) == Some("config")
+    };
+    // First of all, so that nothing that is said later quotes a secret.
+    let secrets = settle::secrets(tree, "", &marked, sources, report);
+    SCHEMA.check(tree, "", sources, report);
+    settle::misplaced(tree, "", &marked, is_in_block, report);
+    secrets
+}
+
+/// The manifests of the plugins that are declared and could be loaded.
+fn ask(tree: &Node, manifests: &dyn Manifests, report: &mut Report) -> BTreeMap<String, Manifest> {
+    let mut known = BTreeMap::new();
+    for entry in tree.get("plugins").map_or(&[][..], Node::entries) {
+        let path = join("/plugins", &entry.key);
+        if report.has_errors_under(&path) {
+            continue;
+        }
+        match manifests.manifest(&entry.key) {
+            Ok(manifest) => drop(known.insert(entry.key.clone(), manifest)),
+            Err(Refusal { code, message, hint }) => {
+                let (span, path) = match entry.node.entry("path") {
+                    Some(file) => (file.node.span, join(&path, "path")),
+                    None => (entry.span, path),
+                };
+                report.add(span.at(path), Problem { hint, ..Problem::error(code, message) });
+            }
+        }
+    }
+    known
+}
+
+/// The plugins' blocks, by section and stage, as far as they are right. The tree is left with handles in them.
+fn blocks(
+    tree: &mut Node,
+    manifests: &BTreeMap<String, Manifest>,
+    ground: &Ground<'_>,
+    sources: &mut Sources,
+    report: &mut Report,
+) -> BTreeMap<(String, String), Block> {
+    let mut schemas: BTreeMap<String, Option<Schema>> = BTreeMap::new();
+    let mut blocks = BTreeMap::new();
+    for section in STAGES {
+        let stages: Vec<(String, Span)> =
+            tree.get(section).map_or(&[][..], Node::entries).iter().map(|entry| (entry.key.clone(), entry.span)).collect();
+        for (stage, span) in stages {
+            let path = join(&join("", section), &stage);
+            let declared = tree.find(&join(&path, "plugin")).and_then(|(node, _)| node.text().map(str::to_owned));
+            let base = join(&path, "config");
+            let mut missing = Node::empty_map(span);
+            let node = tree.find_mut(&base).unwrap_or(&mut missing);
+            let manifest = declared.as_ref().and_then(|name| Some((name, manifests.get(name)?)));
+            let schema = manifest.and_then(|(name, manifest)| {
+                let compiled =
+                    schemas.entry(name.clone()).or_insert_with(|| compile(name, manifest, tree_place(name, span), report));
+                compiled.as_ref()
+            });
+            let Some(schema) = schema else {
+                settle::hide_all(node, sources);
+                continue;
+            };
+            if let Value::Map(_) = node.value
+                && let Some(block) = block(node, &base, schema, ground, sources, report)
+            {
+                blocks.insert((section.to_owned(), stage), block);
+            }
+        }
+    }
+    blocks
+}
+
+/// A broken schema is shown where the plugin is first used: its own file is not YAML.
+fn tree_place(plugin: &str, span: Span) -> super::source::At {
+    span.at(join("/plugins", plugin))
+}
+
+fn compile(name: &str, manifest: &Manifest, at: super::source::At, report: &mut Report) -> Option<Schema> {
+    Schema::compile(manifest.config.clone())
+        .map_err(|message| {
+            let problem = Problem::error(Code::PLUGIN_SCHEMA, format!("the plugin `{name}` has a broken schema: {message}"));
+            report.add(at, problem.hint("tell the plugin's author"));
+        })
+        .ok()
+}
+
+/// One block: checked against the plugin's schema, its secrets and folders taken out.
+fn block(
+    node: &mut Node,
+    base: &str,
+    schema: &Schema,
+    ground: &Ground<'_>,
+    sources: &mut Sources,
+    report: &mut Report,
+) -> Option<Block> {
+    let leaves = match schema.formats(node) {
+        Ok(leaves) => leaves,
+        Err(message) => {
+            settle::hide_all(node, sources);
+            report.add(
+                node.span.at(base),
+                Problem::error(Code::PLUGIN_SCHEMA, format!("the schema of the plugin cannot be used: {message}")),
+            );
+            return None;
+        }
+    };
+    // The schema sees handles: what it says of a secret's own text beyond its format is not checked.
+    let marked = settle::of_format(&leaves, "secret");
+    let secrets = settle::secrets(node, base, &marked, sources, report);
+    schema.check(node, base, sources, report);
+    settle::misplaced(node, base, &marked, |_| false, report);
+    let folders = settle::folders(node, base, &settle::of_format(&leaves, "folder"), ground, report);
+    Some(Block { json: node.to_json_text(), secrets, folders })
+}
+
+/// What of the configuration is right, as specs. The rest has been reported, and has its default.
+fn read_spec(tree: &Node, report: &mut Report) -> WorkspaceSpec {
+    let mut read = Reader { tree, report };
+    WorkspaceSpec {
+        version: spec::Version(1),
+        name: read.setting("name").unwrap_or_else(|| spec::Name(String::new())),
+        zone: read.setting("zone").unwrap_or_else(spec::default_zone),
+        listen: read.setting("listen").unwrap_or_else(spec::default_listen),
+        data: read.setting("data").unwrap_or_else(spec::default_data),
+        limits: read.setting("limits").unwrap_or_default(),
+        tokens: read.named("tokens"),
+        plugins: read.named("plugins"),
+        connections: read.named("connections"),
+        sources: read.named("sources"),
+        transforms: read.named("transforms"),
+        identity: read.setting("identity").unwrap_or_default(),
+        destinations: read.named("destinations"),
+        tests: read.setting("tests").unwrap_or_default(),
+    }
+}
+
+struct Reader<'a> {
+    tree: &'a Node,
+    report: &'a mut Report,
+}
+
+impl Reader<'_> {
+    fn setting<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
+        let entry = self.tree.entry(key)?;
+        self.read(entry, join("", key))
+    }
+
+    fn named<T: DeserializeOwned>(&mut self, section: &str) -> BTreeMap<String, T> {
+        let entries = self.tree.get(section).map_or(&[][..], Node::entries);
+        let read = |entry: &Entry| Some((entry.key.clone(), self.read(entry, join(&join("", section), &entry.key))?));
+        entries.iter().filter_map(read).collect()
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, entry: &Entry, path: String) -> Option<T> {
+        if self.report.has_errors_under(&path) {
+            return None;
+        }
+        let read = serde_json::from_str(&entry.node.to_json_text());
+        // The schema and the specs come from the same types; where they differ all the same, the user hears of it.
+        read.map_err(|error| {
+            let problem = Problem::error(Code::CONFIG_BAD_VALUE, format!("`{}` cannot be read: {error}", schema::dotted(&path)));
+            self.report.add(entry.span.at(path), problem);
+        })
+        .ok()
+    }
+}
+
+/// What the specs do not hold.
+struct Parts {
+    folder: PathBuf,
+    data: PathBuf,
+    secrets: BTreeMap<String, Secret>,
+    blocks: BTreeMap<(String, String), Block>,
+    identity: Rules,
+}
+
+impl Parts {
+    /// Puts the configuration together. There are no errors: every reference and every text was checked.
+    fn config(mut self, spec: WorkspaceSpec, warnings: Problems, files: Sources, tree: Node) -> Config {
+        let plugin =
+            |(name, plugin): (String, PluginSpec)| (name.clone(), PluginFile { name, path: self.folder.join(plugin.path) });
+        let plugins = spec.plugins.into_iter().map(plugin).collect();
+        let connections = spec.connections.into_iter().map(|(name, connection)| (name, self.connection(connection))).collect();
+        let token = |token: spec::TokenSpec| Token { hash: hash_bytes(&token.hash.0), scopes: token.scopes };
+        let sources = spec.sources.into_iter().map(|(name, source)| {
+            let block = self.block("sources", &name);
+            let http_path = source.http.map(|http| http.path.0.trim_end_matches('/').to_owned());
+            (
+                name,
+                Source {
+                    plugin: source.plugin,
+                    http_path,
+                    connection: source.connection,
+                    block,
+                    environment: source.environment,
+                },
+            )
+        });
+        let sources = sources.collect();
+        let transforms = spec.transforms.into_iter().map(|(name, transform)| {
+            let block = self.block("transforms", &name);
+            (name, Transform { plugin: transform.plugin, inputs: transform.inputs, block, on_error: transform.on_error })
+        });
+        let transforms = transforms.collect();
+        let destinations = spec.destinations.into_iter().map(|(name, destination)| {
+            let block = self.block("destinations", &name);
+            let destination = Destination {
+                plugin: destination.plugin,
+                connection: destination.connection,
+                events: destination.from.events,
+                profiles: destination.from.profiles,
+                environment: destination.environment,
+                block,
+                attempts_max: destination.retry.attempts,
+                batch_records_max: destination.batch.records,
+                batch_bytes_max: destination.batch.bytes.as_bytes(),
+            };
+            (name, destination)
+        });
+        let destinations = destinations.collect();
+        Config {
+            folder: self.folder,
+            name: spec.name.0,
+            zone: spec.zone.0,
+            listen: spec.listen.0.parse().expect("the format was checked"),
+            data: self.data,
+            limits: spec.limits,
+            tokens: spec.tokens.into_iter().map(|(name, spec)| (name, token(spec))).collect(),
+            plugins,
+            connections,
+            sources,
+            transforms,
+            identity: self.identity,
+            destinations,
+            tests: spec.tests,
+            warnings,
+            files,
+            tree,
+        }
+    }
+
+    fn block(&mut self, section: &str, stage: &str) -> Block {
+        self.blocks.remove(&(section.to_owned(), stage.to_owned())).expect("a stage without errors has a block")
+    }
+
+    fn connection(&self, spec: ConnectionSpec) -> Connection {
+        let mut base_url = schema::url(&spec.base_url.0).expect("the format was checked");
+        if !base_url.path().ends_with('/') {
+            // Relative addresses would otherwise replace the last part of the path.
+            base_url.set_path(&format!("{}/", base_url.path()));
+        }
+        let secret = |SecretText(handle): SecretText| self.secrets.get(&handle).cloned().expect("the schema makes it a secret");
+        let auth = spec.auth.map(|auth| match auth {
+            AuthSpec::Bearer(token) => Auth::Bearer(secret(token)),
+            AuthSpec::Basic(basic) => Auth::Basic { user: basic.user, password: secret(basic.password) },
+            AuthSpec::Header(header) => Auth::Header { name: header.name, value: secret(header.value) },
+        });
+        Connection { base_url, auth, rate_limit: spec.rate_limit, timeout: spec.timeout }
+    }
+}
+
+/// The 32 bytes of `sha256:` and 64 hexadecimal digits.
+fn hash_bytes(text: &str) -> [u8; 32] {
+    let digits = text.strip_prefix("sha256:").unwrap_or_default().as_bytes();
+    let digit = |byte: u8| (byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or(0);
+    let mut hash = [0; 32];
+    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = digit(pair[0]) << 4 | digit(pair[1]);
+    }
+    hash
+}

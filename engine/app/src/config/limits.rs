@@ -1,0 +1,37 @@
+//! The bounds of a configuration, each with its reason (invariant 9). Reaching one is a problem with a place.
+
+/// Bytes of one file. A thousand pipelines written out take less than one; more is generated, or not YAML.
+pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Files of a workspace.
+pub const FILES_MAX: usize = 256;
+
+/// Values in all files together, aliases counted as what they stand for: the end of "billion laughs".
+pub const NODES_MAX: usize = 200_000;
+
+/// Mappings and lists inside each other. The deepest thing that makes sense here is a JSON document in a test.
+pub const DEPTH_MAX: usize = 64;
+
+/// Bytes of one text after substitution: a variable of the environment is not a place for documents.
+pub const TEXT_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of a secret: a private key in PEM takes 4 KB.
+pub const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
+/// `$ref`s followed and schemas nested while looking for the formats of a plugin's block. A plugin wrote the schema.
+pub const SCHEMA_DEPTH_MAX: usize = 96;
+
+/// Steps of that look: twenty for each value that may be. Unions in unions could otherwise take for ever.
+pub const SCHEMA_STEPS_MAX: usize = 4_000_000;
+
+/// Characters of an excerpt: what a terminal shows in one line or two.
+pub const EXCERPT_CHARS_MAX: usize = 140;
+
+/// The longest duration that can be written. Longer is a slip, and sums of milliseconds stay far from their end.
+pub const DURATION_MS_MAX: u64 = 10 * 366 * 24 * 60 * 60 * 1000;
+
+/// The shortest and the longest wait for an answer: less is a slip of the unit, and longer work is polled for.
+pub const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 10..=600_000;
+
+/// The bytes of a destination's batch: at least one event of the largest size, at most what is handed to a plugin at once.
+pub const BATCH_BYTES: std::ops::RangeInclusive<u64> = 256 * 1024..=4 * 1024 * 1024;

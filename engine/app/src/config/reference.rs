@@ -1,0 +1,419 @@
+//! Whether everything that is named is there, and fits.
+//!
+//! Names are taken from the tree, also of what is wrong otherwise: a stage with a mistake in it is not unknown besides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use weft_domain::problem::{Code, Problem};
+use weft_domain::value::Excerpt;
+use weft_host::{Capability, Kind, Manifest, Reads};
+
+use super::limits;
+use super::schema::nearest;
+use super::source::{At, Report, Span, join};
+use super::spec::stage::{AuthSpec, ConnectionSpec, DestinationSpec, SourceSpec, TransformSpec};
+use super::spec::{NAMED_SECTIONS, RESERVED_NAMES, WorkspaceSpec};
+use super::tree::{Entry, Node};
+
+/// What references are looked up in.
+pub(super) struct References<'a> {
+    /// The whole configuration.
+    pub tree: &'a Node,
+    /// What of it could be read.
+    pub spec: &'a WorkspaceSpec,
+    /// The manifests of the plugins that could be loaded.
+    pub manifests: &'a BTreeMap<String, Manifest>,
+}
+
+impl References<'_> {
+    /// Reports everything that is named and is not there or does not fit.
+    pub(super) fn check(&self, report: &mut Report) {
+        self.names(report);
+        self.listener(report);
+        for (name, connection) in &self.spec.connections {
+            self.connection(name, connection, report);
+        }
+        for (name, plugin) in &self.spec.plugins {
+            for (place, connection) in plugin.allow.iter().flat_map(|allow| &allow.http).enumerate() {
+                self.must_exist("connections", "connection", connection, &format!("/plugins/{name}/allow/http/{place}"), report);
+            }
+        }
+        for (name, source) in &self.spec.sources {
+            self.source(name, source, report);
+        }
+        self.paths(report);
+        for (name, transform) in &self.spec.transforms {
+            self.transform(name, transform, report);
+        }
+        self.forks(report);
+        self.cycles(report);
+        for (name, destination) in &self.spec.destinations {
+            self.destination(name, destination, report);
+        }
+        self.scenarios(report);
+        // What seems unused may be named where a mistake is.
+        if !report.has_errors() {
+            self.unused(report);
+        }
+    }
+
+    fn at(&self, path: &str) -> At {
+        let span = self.tree.find(path).map_or(Span::top(0), |(_, span)| span);
+        span.at(path)
+    }
+
+    fn section(&self, section: &str) -> &[Entry] {
+        self.tree.get(section).map_or(&[], Node::entries)
+    }
+
+    fn has(&self, section: &str, name: &str) -> bool {
+        self.section(section).iter().any(|entry| entry.key == name)
+    }
+
+    /// Names that are kept for the engine, and names that two stages share.
+    fn names(&self, report: &mut Report) {
+        let mut stages: BTreeMap<&str, (&str, At)> = BTreeMap::new();
+        for section in NAMED_SECTIONS {
+            for entry in self.section(section) {
+                let at = || entry.span.at(join(&join("", section), &entry.key));
+                if RESERVED_NAMES.contains(&&*entry.key) {
+                    let problem =
+                        Problem::error(Code::CONFIG_NAME, format!("the name `{}` is kept for the engine itself", entry.key));
+                    report.add(at(), problem.hint("give it another name"));
+                }
+                if !["sources", "transforms", "destinations"].contains(&section) {
+                    continue;
+                }
+                match stages.get(&*entry.key) {
+                    Some((other, first)) => {
+                        let message = format!(
+                            "the name `{}` is used a second time: a stage is known by its name alone",
+                            Excerpt(&entry.key)
+                        );
+                        let problem = Problem::error(Code::CONFIG_DUPLICATE_NAME, message).hint("give one of them another name");
+                        report.add_with(at(), problem, format!("it stands first among the {other}"), first.clone());
+                    }
+                    None => drop(stages.insert(&entry.key, (section, at()))),
+                }
+            }
+        }
+    }
+
+    fn listener(&self, report: &mut Report) {
+        let Ok(address) = self.spec.listen.0.parse::<SocketAddr>() else { return };
+        if !address.ip().is_loopback() && self.section("tokens").is_empty() {
+            let problem = Problem::error(
+                Code::CONFIG_LISTEN,
+                format!("others can reach `{address}`, and there are no tokens to tell who may use the API"),
+            )
+            .hint("declare `tokens`, or listen on `127.0.0.1` behind a proxy");
+            report.add(self.at("/listen"), problem);
+        }
+    }
+
+    fn connection(&self, name: &str, connection: &ConnectionSpec, report: &mut Report) {
+        let path = format!("/connections/{name}");
+        let timeout_ms = connection.timeout.as_ms();
+        if !limits::TIMEOUT_MS.contains(&timeout_ms) {
+            let problem =
+                Problem::error(Code::CONFIG_OUT_OF_RANGE, format!("an answer cannot be waited for `{}`", connection.timeout))
+                    .expected("between `10ms` and `10m`");
+            report.add(self.at(&format!("{path}/timeout")), problem);
+        }
+        let Some(auth) = &connection.auth else { return };
+        let secret = match auth {
+            AuthSpec::Bearer(_) => format!("{path}/auth/bearer"),
+            AuthSpec::Basic(_) => format!("{path}/auth/basic/password"),
+            AuthSpec::Header(_) => format!("{path}/auth/header/value"),
+        };
+        let node = self.tree.find(&secret).map(|(node, _)| node);
+        let is_control = |byte: &u8| *byte < 0x20 && *byte != b'\t' || *byte == 0x7f;
+        if super::settle::secret_of(node).is_some_and(|secret| secret.expose().iter().any(is_control)) {
+            let problem = Problem::error(
+                Code::SECRET_UNREADABLE,
+                "the secret has a line break or another control character in it, which no header can carry",
+            );
+            report.add(self.at(&secret), problem);
+        }
+        let is_open = super::schema::url(&connection.base_url.0).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url));
+        if is_open {
+            let problem =
+                Problem::warning(Code::SECRET_CLEARTEXT, format!("the credentials of `{name}` would travel without encryption"))
+                    .hint("use `https://`");
+            report.add(self.at(&format!("{path}/base_url")), problem);
+        }
+    }
+
+    /// The plugin of a stage, where it is there, loaded and of this kind.
+    fn plugin(&self, path: &str, plugin: &str, kind: Kind, report: &mut Report) -> Option<&Manifest> {
+        let path = format!("{path}/plugin");
+        if !self.must_exist("plugins", "plugin", plugin, &path, report) {
+            return None;
+        }
+        let manifest = self.manifests.get(plugin)?;
+        if manifest.kind == kind {
+            return Some(manifest);
+        }
+        let problem = Problem::error(Code::REFERENCE_KIND, format!("the plugin `{plugin}` is a {}, not a {kind}", manifest.kind));
+        let others: Vec<&str> =
+            self.manifests.iter().filter(|(_, manifest)| manifest.kind == kind).map(|(name, _)| &**name).collect();
+        let problem = if others.is_empty() { problem } else { problem.expected(one_of(&others)) };
+        report.add(self.at(&path), problem);
+        None
+    }
+
+    fn source(&self, name: &str, source: &SourceSpec, report: &mut Report) {
+        let path = format!("/sources/{name}");
+        let manifest = self.plugin(&path, &source.plugin, Kind::Source, report);
+        self.lent(&path, &source.plugin, source.connection.as_deref(), report);
+        let Some(manifest) = manifest else { return };
+        let receives = manifest.reads.contains(&Reads::Receive);
+        if source.http.is_some() && !receives {
+            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the plugin `{}` takes no requests", source.plugin))
+                .hint("take `http` away");
+            report.add(self.at(&format!("{path}/http")), problem);
+        }
+        if source.http.is_none() && receives {
+            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("nothing can reach the source `{name}`: it has no path"))
+                .expected(format!("`http: {{ path: /{name} }}`"));
+            report.add(self.at(&path), problem);
+        }
+    }
+
+    fn transform(&self, name: &str, transform: &TransformSpec, report: &mut Report) {
+        let path = format!("/transforms/{name}");
+        self.plugin(&path, &transform.plugin, Kind::Transform, report);
+        for (place, input) in transform.inputs.iter().enumerate() {
+            let path = format!("{path}/inputs/{place}");
+            if self.has("sources", input) || self.has("transforms", input) {
+                continue;
+            }
+            let problem = if self.has("destinations", input) {
+                Problem::error(
+                    Code::REFERENCE_UNKNOWN,
+                    format!("`{}` is a destination, which nothing can be read from", Excerpt(input)),
+                )
+            } else {
+                unknown(
+                    "source or transform",
+                    input,
+                    self.section("sources").iter().chain(self.section("transforms")).map(|entry| &*entry.key),
+                )
+            };
+            report.add(self.at(&path), problem);
+        }
+    }
+
+    fn destination(&self, name: &str, destination: &DestinationSpec, report: &mut Report) {
+        let path = format!("/destinations/{name}");
+        let manifest = self.plugin(&path, &destination.plugin, Kind::Destination, report);
+        self.lent(&path, &destination.plugin, destination.connection.as_deref(), report);
+        if !limits::BATCH_BYTES.contains(&destination.batch.bytes.as_bytes()) {
+            let problem = Problem::error(Code::CONFIG_OUT_OF_RANGE, format!("a batch cannot have `{}`", destination.batch.bytes))
+                .expected("between `256 KiB` and `4 MiB`");
+            report.add(self.at(&format!("{path}/batch/bytes")), problem);
+        }
+        let Some(manifest) = manifest else { return };
+        for (stream, is_fed) in [("events", destination.from.events.is_some()), ("profiles", destination.from.profiles.is_some())]
+        {
+            if is_fed && !manifest.accepts.iter().any(|accepted| accepted.name() == stream) {
+                let accepted: Vec<&str> = manifest.accepts.iter().map(|accepted| accepted.name()).collect();
+                let problem =
+                    Problem::error(Code::REFERENCE_UNFIT, format!("the plugin `{}` takes no {stream}", destination.plugin))
+                        .expected(one_of(&accepted));
+                report.add(self.at(&format!("{path}/from/{stream}")), problem);
+            }
+        }
+    }
+
+    /// The connection of a stage: that it is there, that the plugin may use it, and that it wants one.
+    fn lent(&self, path: &str, plugin: &str, connection: Option<&str>, report: &mut Report) {
+        let manifest = self.manifests.get(plugin);
+        let Some(connection) = connection else {
+            let needs = |manifest: &Manifest| manifest.asks_for(Capability::Http) && !manifest.reads.contains(&Reads::Receive);
+            if manifest.is_some_and(needs) {
+                let problem = Problem::error(
+                    Code::REFERENCE_UNFIT,
+                    format!("the plugin `{plugin}` makes requests, and no connection is named for them"),
+                )
+                .hint("declare one under `connections`, and name it here as `connection`");
+                report.add(self.at(path), problem);
+            }
+            return;
+        };
+        let path = format!("{path}/connection");
+        if !self.must_exist("connections", "connection", connection, &path, report) {
+            return;
+        }
+        let allow = self.spec.plugins.get(plugin).and_then(|plugin| plugin.allow.as_ref());
+        if let Some(allow) = allow
+            && !allow.http.iter().any(|allowed| allowed == connection)
+        {
+            let problem = Problem::error(
+                Code::REFERENCE_NOT_ALLOWED,
+                format!("the plugin `{plugin}` may not use the connection `{connection}`"),
+            )
+            .hint(format!("add it to `plugins.{plugin}.allow.http`"));
+            report.add_with(self.at(&path), problem, "this is what it may use", self.at(&format!("/plugins/{plugin}/allow")));
+        }
+        if manifest.is_some_and(|manifest| !manifest.asks_for(Capability::Http)) {
+            let problem = Problem::warning(
+                Code::REFERENCE_UNUSED,
+                format!("the plugin `{plugin}` makes no requests: the connection is not used"),
+            );
+            report.add(self.at(&path), problem);
+        }
+    }
+
+    /// Sources on one path.
+    fn paths(&self, report: &mut Report) {
+        let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, source) in in_order(self.section("sources"), &self.spec.sources) {
+            let Some(http) = &source.http else { continue };
+            let path = http.path.0.trim_end_matches('/');
+            let at = |name: &str| self.at(&format!("/sources/{name}/http/path"));
+            match taken.get(path) {
+                Some(first) => {
+                    let problem = Problem::error(
+                        Code::REFERENCE_CONFLICT,
+                        format!("the sources `{first}` and `{name}` have the same path"),
+                    )
+                    .hint("give each a path of its own");
+                    report.add_with(at(name), problem, format!("the path of `{first}`"), at(first));
+                }
+                None => drop(taken.insert(path, name)),
+            }
+        }
+    }
+
+    /// Stages that two transforms read: an event would go two ways, and come out twice.
+    fn forks(&self, report: &mut Report) {
+        let mut readers: BTreeMap<&str, At> = BTreeMap::new();
+        for (name, transform) in in_order(self.section("transforms"), &self.spec.transforms) {
+            for (place, input) in transform.inputs.iter().enumerate() {
+                let at = self.at(&format!("/transforms/{name}/inputs/{place}"));
+                match readers.get(&**input) {
+                    Some(first) => {
+                        let problem = Problem::error(
+                            Code::REFERENCE_FORK,
+                            format!(
+                                "`{}` is read a second time: its events would go two ways, and come out twice",
+                                Excerpt(input)
+                            ),
+                        )
+                        .hint("let one transform read the other");
+                        report.add_with(at, problem, "it is read here first", first.clone());
+                    }
+                    None => drop(readers.insert(input, at)),
+                }
+            }
+        }
+    }
+
+    /// Transforms that wait for each other.
+    fn cycles(&self, report: &mut Report) {
+        let mut told: BTreeSet<&str> = BTreeSet::new();
+        for (start, _) in in_order(self.section("transforms"), &self.spec.transforms) {
+            let Some(way) = self.way_back(start) else { continue };
+            if way.iter().any(|name| told.contains(name)) {
+                continue;
+            }
+            told.extend(&way);
+            let shown: Vec<String> = way.iter().chain([&start]).map(|name| format!("`{name}`")).collect();
+            let problem = Problem::error(
+                Code::REFERENCE_CYCLE,
+                format!("these transforms read each other in a circle: {}", shown.join(" reads ")),
+            );
+            report.add(self.at(&format!("/transforms/{start}/inputs")), problem.hint("an event must be able to come out"));
+        }
+    }
+
+    /// The shortest way along inputs from a transform back to itself.
+    fn way_back<'a>(&'a self, start: &'a str) -> Option<Vec<&'a str>> {
+        let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut next = std::collections::VecDeque::from([start]);
+        while let Some(name) = next.pop_front() {
+            for input in self.spec.transforms.get(name).iter().flat_map(|transform| &transform.inputs) {
+                if input == start {
+                    let mut way = vec![name];
+                    while let Some(before) = way.last().and_then(|name| came_from.get(name)) {
+                        way.push(before);
+                    }
+                    way.reverse();
+                    return Some(way);
+                }
+                if !came_from.contains_key(&**input) {
+                    came_from.insert(input, name);
+                    next.push_back(input);
+                }
+            }
+        }
+        None
+    }
+
+    fn scenarios(&self, report: &mut Report) {
+        for (place, scenario) in self.spec.tests.iter().enumerate() {
+            for (given, event) in scenario.given.iter().enumerate() {
+                if let Some(source) = &event.source {
+                    self.must_exist("sources", "source", source, &format!("/tests/{place}/given/{given}/source"), report);
+                }
+            }
+            for (expected, delivery) in scenario.expect.deliveries.iter().flatten().enumerate() {
+                let path = format!("/tests/{place}/expect/deliveries/{expected}/to");
+                self.must_exist("destinations", "destination", &delivery.to, &path, report);
+            }
+        }
+    }
+
+    /// Plugins and connections that nothing names.
+    fn unused(&self, report: &mut Report) {
+        let stages = || ["sources", "transforms", "destinations"].into_iter().flat_map(|section| self.section(section));
+        for (section, key, what) in [("plugins", "plugin", "plugin"), ("connections", "connection", "connection")] {
+            let named: BTreeSet<&str> = stages().filter_map(|stage| stage.node.get(key)?.text()).collect();
+            for entry in self.section(section).iter().filter(|entry| !named.contains(&*entry.key)) {
+                let problem =
+                    Problem::warning(Code::REFERENCE_UNUSED, format!("no stage uses the {what} `{}`", Excerpt(&entry.key)));
+                report.add(entry.span.at(join(&join("", section), &entry.key)), problem);
+            }
+        }
+    }
+
+    /// Whether there is an entry of this name; reports where there is none.
+    fn must_exist(&self, section: &str, what: &str, name: &str, path: &str, report: &mut Report) -> bool {
+        let exists = self.has(section, name);
+        if !exists {
+            report.add(self.at(path), unknown(what, name, self.section(section).iter().map(|entry| &*entry.key)));
+        }
+        exists
+    }
+}
+
+/// The entries of a section that could be read, in the order in which they were written.
+fn in_order<'a, T>(written: &'a [Entry], read: &'a BTreeMap<String, T>) -> impl Iterator<Item = (&'a str, &'a T)> {
+    written.iter().filter_map(|entry| Some((&*entry.key, read.get(&entry.key)?)))
+}
+
+fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> Problem {
+    let names: Vec<&str> = names.collect();
+    let problem = Problem::error(Code::REFERENCE_UNKNOWN, format!("there is no {what} `{}`", Excerpt(name)));
+    let problem = if names.is_empty() { problem } else { problem.expected(one_of(&names)) };
+    match nearest(name, names.iter().copied()) {
+        Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+        None if what == "plugin" => problem.hint(format!("declare it: `plugins: {{ {}: {{ path: … }} }}`", Excerpt(name))),
+        None => problem,
+    }
+}
+
+fn one_of(names: &[&str]) -> String {
+    super::schema::one_of(names)
+}

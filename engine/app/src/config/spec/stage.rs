@@ -1,0 +1,269 @@
+//! Plugins, the connections that they use, and the stages that they run in, as they are written.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use weft_domain::event::Environment;
+use weft_domain::value::Json;
+
+use super::super::units::{Duration, Rate, Size};
+use super::SecretText;
+
+/// A plugin's file, and what it is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PluginSpec {
+    /// The `.wasm` file, relative to the workspace.
+    #[schemars(length(min = 1))]
+    pub path: String,
+    /// Narrows what the plugin's stages may reach. Without it, each reaches the connection that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<AllowSpec>,
+}
+
+/// What a plugin may reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AllowSpec {
+    /// The connections that stages of this plugin may name.
+    #[serde(default)]
+    pub http: Vec<String>,
+}
+
+/// An address of the outside, and how to be let in.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionSpec {
+    /// What every request begins with, such as `https://slack.com/api/`.
+    pub base_url: BaseUrl,
+    /// The credentials, which the host adds to each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthSpec>,
+    /// How many requests are sent at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<Rate>,
+    /// How long an answer may take.
+    #[serde(default = "default_timeout")]
+    pub timeout: Duration,
+}
+
+fn default_timeout() -> Duration {
+    Duration::from_ms(30_000)
+}
+
+/// An `http` or `https` address.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct BaseUrl(pub String);
+
+text_schema!(BaseUrl, { "type": "string", "format": "weft-url" });
+
+/// How to be let in.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum AuthSpec {
+    /// `Authorization: Bearer …` (RFC 6750).
+    Bearer(SecretText),
+    /// `Authorization: Basic …` (RFC 7617).
+    Basic(BasicSpec),
+    /// A header of any name.
+    Header(HeaderSpec),
+}
+
+/// A user and a password.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicSpec {
+    /// The user; may be empty, and has no colon.
+    #[schemars(regex(pattern = "^[^:]*$"))]
+    pub user: String,
+    /// The password.
+    pub password: SecretText,
+}
+
+/// A header that holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderSpec {
+    /// The header's name, such as `X-Api-Key`.
+    #[schemars(regex(pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"))]
+    pub name: String,
+    /// Its value.
+    pub value: SecretText,
+}
+
+/// Where events come from.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSpec {
+    /// The plugin that understands the sender.
+    pub plugin: String,
+    /// Takes requests at a path of the listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSpec>,
+    /// The connection that the plugin's own requests go through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// What the plugin itself wants to know: see its documentation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "block")]
+    pub config: Option<Json>,
+    /// Where its events count, unless an event says otherwise.
+    #[serde(default)]
+    pub environment: Environment,
+}
+
+/// Requests at a path.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSpec {
+    /// The path, such as `/segment`. What follows it in a request is the plugin's.
+    pub path: HttpPath,
+}
+
+/// A path of the listener.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct HttpPath(pub String);
+
+text_schema!(HttpPath, { "type": "string", "format": "weft-path" });
+
+/// What is done with events.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TransformSpec {
+    /// The plugin that does it.
+    pub plugin: String,
+    /// The sources and transforms that it reads.
+    #[schemars(length(min = 1))]
+    pub inputs: Vec<String>,
+    /// What the plugin itself wants to know: see its documentation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "block")]
+    pub config: Option<Json>,
+    /// What happens to an event that the plugin fails on, after its retries.
+    #[serde(default)]
+    pub on_error: OnError,
+}
+
+/// What happens to an event that a transform fails on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// It is kept as a dead letter, with its bytes and the reason, and can be replayed.
+    #[default]
+    DeadLetter,
+    /// It goes on as it was.
+    Pass,
+    /// The pipeline waits until somebody acts.
+    Stop,
+}
+
+/// Where events and profiles go.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DestinationSpec {
+    /// The plugin that speaks to it.
+    pub plugin: String,
+    /// The connection that the plugin's requests go through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// What it is fed with.
+    pub from: FeedSpec,
+    /// What the plugin itself wants to know: see its documentation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "block")]
+    pub config: Option<Json>,
+    /// How a failed delivery is tried again.
+    #[serde(default)]
+    pub retry: RetrySpec,
+    /// How deliveries are put together.
+    #[serde(default)]
+    pub batch: BatchSpec,
+    /// Where the events count that it is fed with: those of development stay away from what customers see.
+    #[serde(default)]
+    pub environment: Environment,
+}
+
+/// What a destination is fed with: at least one of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub struct FeedSpec {
+    /// Events, as they come out of the transforms: `all`, or the names of some, such as `[Order Completed]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventsSpec>,
+    /// Profiles, whenever they change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profiles: Option<All>,
+}
+
+/// All events, or some by name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum EventsSpec {
+    /// Every event.
+    All(All),
+    /// Events of these names.
+    Named(Vec<String>),
+}
+
+impl JsonSchema for EventsSpec {
+    fn schema_name() -> Cow<'static, str> {
+        "EventsSpec".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "const": "all" },
+                { "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1 },
+            ],
+        })
+    }
+}
+
+/// The word `all`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum All {
+    /// Everything there is.
+    All,
+}
+
+/// How a delivery is tried again that the destination asks to have again. The waits between grow, with jitter. While the
+/// destination is not there at all, its deliveries wait and no attempt counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetrySpec {
+    /// Attempts before a delivery becomes a dead letter.
+    #[schemars(range(min = 1, max = 100))]
+    pub attempts: u32,
+}
+
+impl Default for RetrySpec {
+    fn default() -> Self {
+        RetrySpec { attempts: 8 }
+    }
+}
+
+/// How deliveries are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchSpec {
+    /// The most deliveries in one.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub records: u32,
+    /// The most bytes in one.
+    pub bytes: Size,
+}
+
+impl Default for BatchSpec {
+    fn default() -> Self {
+        BatchSpec { records: 500, bytes: Size::from_bytes(1 << 20) }
+    }
+}
+
+/// The schema of a plugin's block: the plugin's own, which is checked later.
+fn block(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object" })
+}

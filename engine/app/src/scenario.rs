@@ -1,0 +1,280 @@
+//! Plays the `tests:` of a workspace: its events through its transforms and the production writer, with a clock of its own.
+//!
+//! Nothing is simulated but time and the outside: each scenario has a data folder that is thrown away, and what destinations
+//! would get is read from history and from the deliveries that the fold made. Times of day are UTC, on 2026-01-01.
+
+use serde_json::Value;
+use weft_domain::claim::CustomerId;
+use weft_domain::event::{Event, Identifier, Learnt};
+use weft_domain::explain::{explain, whose};
+use weft_domain::input::{Arrival, Named, event_json};
+use weft_domain::profile::Profile;
+use weft_domain::value::{Json, Timestamp};
+use weft_domain::view::View;
+
+use crate::assembly::{Plugins, settings, stages};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::spec::scenario::{Expected, ExpectedDelivery, ExpectedProfile, Given, Moment, Scenario};
+use crate::delivery::Filter;
+use crate::engine::{Engine, EngineError, Stages};
+use crate::intake::Arrived;
+
+/// The midnight that begins the first day: 2026-01-01 UTC.
+const FIRST_DAY: Timestamp = Timestamp(1_767_225_600_000);
+
+/// Times that a scenario without `until` is moved on to the next timer.
+const TIMERS_MAX: usize = 10_000;
+
+/// Plays a scenario. What did not come out as expected, in words; empty where all did.
+///
+/// # Errors
+/// [`EngineError`], where the engine cannot be started, or failed.
+pub async fn play(config: &Config, plugins: &Plugins, scenario: &Scenario) -> Result<Vec<String>, EngineError> {
+    let folder = tempfile::tempdir().map_err(|error| EngineError::Broken(format!("no folder for a test: {error}")))?;
+    let clock = Clock::at(FIRST_DAY);
+    let mut settings = settings(config, clock.clone());
+    (settings.data, settings.listen) = (folder.path().to_owned(), None);
+    let chains = async |ledger: &_| {
+        let Stages { chains, .. } = stages(config, plugins, ledger)?;
+        Ok(Stages { chains, ..Stages::default() })
+    };
+    let engine = Engine::start(settings, chains, |_| ()).await?;
+    let mut now = FIRST_DAY;
+    for given in &scenario.given {
+        now = moment(given.at, now);
+        clock.set(now);
+        pass(&engine, now).await;
+        tell(&engine, config, given, now).await?;
+    }
+    match scenario.until {
+        Some(until) => {
+            now = moment(Some(until), now);
+            clock.set(now);
+            pass(&engine, now).await;
+        }
+        None => run_down(&engine, &clock).await,
+    }
+    let failures = match engine.report().trouble {
+        Some(trouble) => vec![trouble],
+        None => compare(&engine, config, &scenario.expect),
+    };
+    engine.stop().await?;
+    Ok(failures)
+}
+
+fn moment(at: Option<Moment>, before: Timestamp) -> Timestamp {
+    match at {
+        None => before,
+        Some(Moment::Clock(ms)) => FIRST_DAY.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)),
+        Some(Moment::After(wait)) => before.plus_ms(i64::try_from(wait.as_ms()).unwrap_or(i64::MAX)),
+        Some(Moment::Instant(instant)) => instant,
+    }
+}
+
+/// Waits until everything that has arrived is folded and every timer due has fired.
+async fn pass(engine: &Engine, now: Timestamp) {
+    loop {
+        let arrived = engine.intake().reader().durable_end() <= engine.ledger().intake_through();
+        let fired = engine.ledger().state().due(now, 1).is_ok_and(|due| due.is_empty());
+        let durable = engine.ledger().history().durable_end() >= engine.ledger().state().position();
+        if (arrived && fired && durable) || engine.report().trouble.is_some() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+/// Moves the clock from timer to timer until none is left.
+async fn run_down(engine: &Engine, clock: &Clock) {
+    for _ in 0..TIMERS_MAX {
+        pass(engine, clock.now()).await;
+        let next = engine.ledger().state().due(Timestamp(i64::MAX), 1).ok().and_then(|due| due.first().copied());
+        let Some((due, _)) = next else { return };
+        clock.set(due.max(clock.now()));
+    }
+}
+
+async fn tell(engine: &Engine, config: &Config, given: &Given, now: Timestamp) -> Result<(), EngineError> {
+    let source = given.source.as_ref().or_else(|| config.sources.keys().next());
+    let Some(source) = source else { return Err(EngineError::Broken("there is no source to tell an event".into())) };
+    let environment = config.sources.get(source).map(|source| source.environment).unwrap_or_default();
+    let mut event = event_of(given);
+    // Checked as a plugin's would be.
+    event = Event::parse(&event.to_json()).map_err(|message| EngineError::Broken(format!("a given event: {message}")))?;
+    event.occurred = Some(now);
+    event.stamp(now, environment);
+    let mut arrived = Arrived::default();
+    let named = if event.message_id.is_some() { Named::BySender } else { Named::ByPlace };
+    arrived.push(&Arrival::Event { source, named, json: &event.to_json() });
+    engine.intake().append(arrived).await.map_err(|error| EngineError::Broken(error.to_string()))?;
+    pass(engine, now).await;
+    Ok(())
+}
+
+fn event_of(given: &Given) -> Event {
+    let mut event = Event::parse(br#"{"type":"page"}"#).expect("it is an event");
+    event.kind = given.kind;
+    event.name.clone_from(&given.event);
+    event.message_id.clone_from(&given.message_id);
+    event.environment = given.environment;
+    event.traits.clone_from(&given.traits);
+    event.products.clone_from(&given.products);
+    event.context.clone_from(&given.context);
+    event.consent.clone_from(&given.consent);
+    event.group.clone_from(&given.group);
+    if !given.properties.is_empty() {
+        let text = serde_json::to_string(&given.properties).expect("properties are JSON");
+        event.properties = Json::parse(&text).ok();
+    }
+    let named = [("user_id", &given.user_id), ("anonymous_id", &given.anonymous_id), ("email", &given.email), ("phone", &given.phone)];
+    let named = named.into_iter().filter_map(|(kind, value)| Some((kind, value.as_deref()?)));
+    let others = given.identifiers.iter().map(|(kind, value)| (&**kind, &**value));
+    let identifier = |(kind, value): (&str, &str), how| Identifier { kind: kind.into(), value: value.into(), how };
+    event.claims = named.chain(others).map(|one| identifier(one, Learnt::Observed)).collect();
+    event.claims.extend(given.previous_id.iter().map(|value| identifier(("user_id", value), Learnt::Alias)));
+    event
+}
+
+fn compare(engine: &Engine, config: &Config, expected: &Expected) -> Vec<String> {
+    let mut failures = Vec::new();
+    let customers = engine.ledger().state().totals().customers;
+    if let Some(want) = expected.customers.filter(|want| *want != customers) {
+        failures.push(format!("expected {want} customers, and there are {customers}"));
+    }
+    for want in expected.profiles.iter().flatten() {
+        failures.extend(compare_profile(engine, want));
+    }
+    if let Some(want) = &expected.deliveries {
+        failures.extend(compare_deliveries(&deliveries(engine, config), want));
+    }
+    failures
+}
+
+/// The identifiers that an expectation names.
+fn identifiers<'a>(
+    named: [(&'static str, &'a Option<String>); 4],
+    others: impl Iterator<Item = (&'a String, &'a String)>,
+) -> Vec<(&'a str, &'a str)> {
+    let named = named.into_iter().filter_map(|(kind, value)| Some((kind, value.as_deref()?)));
+    named.chain(others.map(|(kind, value)| (&**kind, &**value))).collect()
+}
+
+fn compare_profile(engine: &Engine, want: &ExpectedProfile) -> Vec<String> {
+    let named = [("user_id", &want.user_id), ("anonymous_id", &want.anonymous_id), ("email", &want.email), ("phone", &want.phone)];
+    let wanted = identifiers(named, want.identifiers.iter());
+    let state = engine.ledger().state();
+    let find = |(kind, value): &(&str, &str)| whose(&*state, kind, value).ok().flatten();
+    let found: Vec<Option<CustomerId>> = wanted.iter().map(find).collect();
+    let shown = wanted.iter().map(|(kind, value)| format!("{kind} {value}")).collect::<Vec<_>>().join(", ");
+    let Some(Some(id)) = found.first() else { return vec![format!("expected a customer with {shown}, and there is none")] };
+    if found.iter().any(|other| *other != Some(*id)) {
+        return vec![format!("expected one customer with {shown}, and they are not one customer's")];
+    }
+    let Ok(Some(explained)) = explain(&*state, *id) else { return vec![format!("the customer with {shown} cannot be read")] };
+    drop(state);
+    let mut failures = compare_facts(&shown, &explained.profile, want);
+    if let Some(events) = want.events.filter(|events| *events != explained.profile.events_total) {
+        let have = explained.profile.events_total;
+        failures.push(format!("{shown}: expected {events} events, and there are {have}"));
+    }
+    failures
+}
+
+fn compare_facts(shown: &str, profile: &Profile, want: &ExpectedProfile) -> Vec<String> {
+    let mut failures = Vec::new();
+    for (name, value) in &want.traits {
+        match profile.traits.get(name) {
+            Some(have) if have == value => (),
+            None if value.is_null() => (),
+            Some(have) => failures.push(format!("{shown}: expected the trait `{name}` to be {}, and it is {}", value.text(), have.text())),
+            None => failures.push(format!("{shown}: expected the trait `{name}` to be {}, and there is none", value.text())),
+        }
+    }
+    for (purpose, given) in &want.consent {
+        let have = profile.consent.get(purpose);
+        if have != Some(given) {
+            failures.push(format!("{shown}: expected consent to `{purpose}` to be {given}, and it is {have:?}"));
+        }
+    }
+    failures
+}
+
+/// A delivery that a destination would have got.
+struct Delivery {
+    to: String,
+    json: Value,
+}
+
+/// All deliveries: events in the order of history, then profiles in the order of their numbers.
+fn deliveries(engine: &Engine, config: &Config) -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
+    let history = engine.ledger().history();
+    let filter = |name: &String| {
+        let destination = config.destinations.get(name)?;
+        let names = match destination.events.as_ref()? {
+            crate::config::EventsSpec::Named(names) => names.clone(),
+            crate::config::EventsSpec::All(_) => Vec::new(),
+        };
+        Some((name.clone(), Filter { environment: Some(destination.environment), names }))
+    };
+    let filters: Vec<(String, Filter)> = config.destinations.keys().filter_map(filter).collect();
+    for position in history.start()..history.durable_end() {
+        let Ok(record) = history.record(position) else { continue };
+        let Some(json) = event_json(record.kind, &record.bytes) else { continue };
+        for (to, _) in filters.iter().filter(|(_, filter)| filter.wants(json)) {
+            deliveries.push(Delivery { to: to.clone(), json: serde_json::from_slice(json).unwrap_or_default() });
+        }
+    }
+    let state = engine.ledger().state();
+    for to in config.destinations.keys() {
+        let numbers = 0..state.lane(to).map_or(0, |lane| lane.profiles_next);
+        for text in numbers.filter_map(|number| state.delivery(to, number).ok().flatten()) {
+            deliveries.push(Delivery { to: to.clone(), json: serde_json::from_str(&text).unwrap_or_default() });
+        }
+    }
+    deliveries
+}
+
+fn compare_deliveries(have: &[Delivery], want: &[ExpectedDelivery]) -> Vec<String> {
+    let mut failures = Vec::new();
+    for (place, want) in want.iter().enumerate() {
+        match have.get(place) {
+            None => failures.push(format!("expected delivery {} to `{}`, and there are only {}", place + 1, want.to, have.len())),
+            Some(have) => failures.extend(compare_delivery(place + 1, have, want)),
+        }
+    }
+    if have.len() > want.len() {
+        let more = &have[want.len()];
+        let count = have.len() - want.len();
+        failures.push(format!("{count} deliveries more than expected; the first of them to `{}`: {}", more.to, more.json));
+    }
+    failures
+}
+
+fn compare_delivery(number: usize, have: &Delivery, want: &ExpectedDelivery) -> Vec<String> {
+    let mut failures = Vec::new();
+    let mut differs = |what: &str, want: &str| failures.push(format!("delivery {number}: expected {what} {want}, and it is {}", have.json));
+    if have.to != want.to {
+        differs("it to go to", &want.to);
+    }
+    if let Some(event) = want.event.as_ref().filter(|event| have.json["name"] != ***event) {
+        differs("the event", event);
+    }
+    let claims = ["claims", "identifiers"].map(|key| have.json[key].as_array().cloned().unwrap_or_default()).concat();
+    let named = [("user_id", &want.user_id), ("anonymous_id", &want.anonymous_id), ("email", &want.email), ("phone", &want.phone)];
+    for (kind, value) in identifiers(named, std::iter::empty()) {
+        if !claims.iter().any(|one| one["type"] == *kind && one["value"] == *value) {
+            differs(kind, value);
+        }
+    }
+    for (section, facts) in [("traits", &want.traits), ("properties", &want.properties)] {
+        for (name, value) in facts {
+            let wanted: Value = serde_json::from_str(value.text()).unwrap_or_default();
+            if have.json[section][name] != wanted {
+                differs(&format!("{section}.{name} to be"), value.text());
+            }
+        }
+    }
+    failures
+}

@@ -1,0 +1,200 @@
+//! What the engine lends a plugin: functions that it answers.
+//!
+//! In the sandbox they are imports of the component; natively they are answered by [`crate::testing`]. A plugin that never calls
+//! a function does not import its interface. What a plugin wants to call it must name in its
+//! [`About::capabilities`](crate::About::capabilities), or the call fails.
+
+pub(crate) mod config;
+
+/// Lines in the engine's log, tagged with the stage. Lines longer than 4 KiB are cut, and past 100 in one call they are
+/// counted only.
+pub mod log {
+    /// Who must act: nobody (`Debug`, `Info`), somebody who looks (`Warn`), somebody now (`Error`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Level {
+        /// For the plugin's author.
+        Debug,
+        /// For the curious.
+        Info,
+        /// Something is odd, and work goes on.
+        Warn,
+        /// Something is broken.
+        Error,
+    }
+
+    /// Writes a line.
+    pub fn write(level: Level, message: &str) {
+        super::engine::log(level, message);
+    }
+
+    /// [`Level::Debug`].
+    pub fn debug(message: &str) {
+        write(Level::Debug, message);
+    }
+
+    /// [`Level::Info`].
+    pub fn info(message: &str) {
+        write(Level::Info, message);
+    }
+
+    /// [`Level::Warn`].
+    pub fn warn(message: &str) {
+        write(Level::Warn, message);
+    }
+
+    /// [`Level::Error`].
+    pub fn error(message: &str) {
+        write(Level::Error, message);
+    }
+}
+
+/// Requests through the stage's connection. The engine resolves, checks the address, adds credentials, applies the rate limit,
+/// follows redirects within the same host only, and caps size and time.
+pub mod http {
+    use crate::contract::Failure;
+
+    /// A request to the connection's host.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct Request {
+        /// Such as `POST`.
+        pub method: String,
+        /// A path and query relative to the connection's `base_url`, such as `api/chat.postMessage?pretty=1`.
+        pub target: String,
+        /// Names in lower case. Credentials are the engine's to add.
+        pub headers: Vec<(String, String)>,
+        /// As it is sent.
+        pub body: Vec<u8>,
+        /// At most the connection's own limit.
+        pub timeout_ms: Option<u32>,
+    }
+
+    /// An answer of any status.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct Response {
+        /// Such as 200.
+        pub status: u16,
+        /// Names in lower case.
+        pub headers: Vec<(String, String)>,
+        /// Decompressed.
+        pub body: Vec<u8>,
+    }
+
+    impl Request {
+        /// A `GET`.
+        pub fn get(target: impl Into<String>) -> Self {
+            Request { method: "GET".into(), target: target.into(), ..Request::default() }
+        }
+
+        /// A `POST` of JSON text.
+        pub fn post_json(target: impl Into<String>, json: impl Into<Vec<u8>>) -> Self {
+            let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+            Request { method: "POST".into(), target: target.into(), headers, body: json.into(), timeout_ms: None }
+        }
+
+        /// The same request with one more header, whose name is in lower case.
+        #[must_use]
+        pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+            self.headers.push((name.to_owned(), value.into()));
+            self
+        }
+    }
+
+    impl Response {
+        /// The first header of that name, which is in lower case.
+        #[must_use]
+        pub fn header(&self, name: &str) -> Option<&str> {
+            self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+        }
+    }
+
+    /// Sends it, and waits for the answer.
+    ///
+    /// # Errors
+    /// There was no answer. An answer of any status is `Ok`.
+    pub fn send(request: Request) -> Result<Response, Failure> {
+        super::engine::send(request)
+    }
+}
+
+/// Hashes. What needs a secret is on [`crate::Secret`].
+pub mod crypto {
+    /// A hash function.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Algorithm {
+        /// SHA-1, for old webhooks only.
+        Sha1,
+        /// SHA-256.
+        Sha256,
+        /// SHA-512.
+        Sha512,
+    }
+
+    /// The hash of a message.
+    #[must_use]
+    pub fn hash(algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
+        super::engine::hash(algorithm, message)
+    }
+}
+
+/// A small durable namespace of the stage's own: keys to 512 bytes, values to 64 KiB, 10,000 keys.
+pub mod kv {
+    use crate::contract::Failure;
+
+    /// The value under a key.
+    ///
+    /// # Errors
+    /// The namespace cannot be read.
+    pub fn get(key: &str) -> Result<Option<Vec<u8>>, Failure> {
+        super::engine::kv_get(key)
+    }
+
+    /// Keeps a value under a key; durable when it returns.
+    ///
+    /// # Errors
+    /// It could not be kept.
+    pub fn set(key: &str, value: &[u8]) -> Result<(), Failure> {
+        super::engine::kv_set(key, value)
+    }
+
+    /// Forgets a key.
+    ///
+    /// # Errors
+    /// It could not be forgotten.
+    pub fn delete(key: &str) -> Result<(), Failure> {
+        super::engine::kv_delete(key)
+    }
+}
+
+/// Files in folders that the configuration names: see [`crate::Folder`].
+pub mod files {
+    /// The length of the longest name, in bytes. A name has no separator and no leading dot.
+    pub const NAME_BYTES_MAX: usize = 255;
+    /// What [`crate::Folder::read`] gives at most.
+    pub const READ_BYTES_MAX: usize = 1024 * 1024;
+}
+
+/// Where [`crate::Source::poll`] and [`crate::Source::decode`] put what they read.
+pub mod output {
+    use crate::contract::Failure;
+
+    /// Canonical events, one JSON document each. Returns when the engine has taken them: this is the back-pressure.
+    ///
+    /// # Errors
+    /// [`crate::FailureKind::Cancelled`] asks the plugin to return soon; others say that the events were not taken.
+    pub fn emit(events: Vec<Vec<u8>>) -> Result<(), Failure> {
+        super::engine::emit(events)
+    }
+
+    /// Everything emitted so far is covered by this state, a JSON text. The engine commits it together with those events.
+    ///
+    /// # Errors
+    /// It could not be kept.
+    pub fn checkpoint(state: &str) -> Result<(), Failure> {
+        super::engine::checkpoint(state)
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+pub(crate) use crate::guest::engine;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use crate::testing::engine;

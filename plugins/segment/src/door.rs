@@ -1,0 +1,404 @@
+//! The HTTP side: paths, write keys, sizes, and what senders are told.
+//!
+//! Nothing is looked into before its sender is known. Answers are those that Segment documents; where it answers 200 and
+//! throws away, this answers 200 and keeps a dead letter. What a call means is in `event.rs`.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use serde_json::json;
+use weft_plugin::{Body, Kind, RawValue, Received, Refused, Rejection, Request, Response, Secret, string};
+
+use crate::Config;
+use crate::call::{Batch, Call};
+use crate::event::{Calls, event};
+
+/// Bytes of one call, on its own or in a batch: Segment's limit.
+pub(crate) const CALL_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of a batch: Segment's limit.
+pub(crate) const BATCH_BYTES_MAX: usize = 500 * 1024;
+/// Calls in a batch: Segment's limit.
+pub(crate) const BATCH_CALLS_MAX: usize = 2_500;
+/// Bytes of a preflight's list of headers that is repeated to it: SDKs ask for three.
+const ASKED_HEADERS_BYTES_MAX: usize = 1024;
+
+/// Base64 as senders write it: with padding or without, in the standard alphabet or in the one for URLs.
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
+
+/// A transparent GIF of one pixel, for the pixel API.
+const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+
+/// What a path asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route<'a> {
+    /// One call, of a kind that the path says.
+    Call(Kind),
+    /// Many calls, each of which says its kind.
+    Batch,
+    /// One call in the query of an image's address, as e-mails send it.
+    Pixel(Kind),
+    /// What `@segment/analytics-next` asks for before it begins, by its write key.
+    Settings(&'a str),
+    /// What RudderStack's SDKs ask for before they begin.
+    SourceConfig,
+    /// The library itself, which the pasted snippet loads.
+    Library,
+    Nowhere,
+}
+
+/// Takes a request.
+pub(crate) fn receive(config: &Config, request: &Request) -> Received {
+    let mut received = route(config, request);
+    cross_origin(&mut received.response, request);
+    received
+}
+
+fn route(config: &Config, request: &Request) -> Received {
+    if request.method == "OPTIONS" {
+        return Received::answer(Response::empty(204));
+    }
+    let route = Route::of(&request.path);
+    let method = match route {
+        Route::Call(_) | Route::Batch => "POST",
+        Route::Pixel(_) | Route::Settings(_) | Route::SourceConfig | Route::Library => "GET",
+        Route::Nowhere => {
+            return refuse(
+                404,
+                "there is no such call; see https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/",
+            );
+        }
+    };
+    if request.method != method {
+        let mut received = refuse(405, &format!("this path takes {method}"));
+        received.response = received.response.header("allow", format!("{method}, OPTIONS"));
+        return received;
+    }
+    match route {
+        Route::Call(kind) => post(config, request, Post::Call(kind)),
+        Route::Batch => post(config, request, Post::Batch),
+        Route::Pixel(kind) => pixel(config, request, kind),
+        Route::Settings(key) => settings(config, &percent_decoded(key)),
+        Route::SourceConfig => source_config(config, request),
+        Route::Library | Route::Nowhere => refuse(
+            404,
+            "this is a collector and does not serve the library: load @segment/analytics-next from npm or a CDN, and name this source in \
+             analytics.load",
+        ),
+    }
+}
+
+impl<'a> Route<'a> {
+    /// Reads a path: with `/v1` or without, with a slash at its end or without, by long names or by the browser's short ones.
+    fn of(path: &'a str) -> Self {
+        let path = path.trim_matches('/');
+        let path = path.strip_prefix("beacon/").unwrap_or(path);
+        let path = path.strip_prefix("v1/").unwrap_or(path);
+        let kind = match path.strip_prefix("pixel/").map(|rest| rest.strip_prefix("v1/").unwrap_or(rest)) {
+            Some(name) => return kind_of(name).map_or(Route::Nowhere, Route::Pixel),
+            None => kind_of(path),
+        };
+        match (kind, path) {
+            (Some(kind), _) => Route::Call(kind),
+            (None, "batch" | "b" | "import") => Route::Batch,
+            (None, "sourceConfig") => Route::SourceConfig,
+            (None, _) if path.starts_with("analytics.js/") || path.starts_with("analytics-next/") => Route::Library,
+            (None, _) => match path.strip_prefix("projects/").and_then(|rest| rest.strip_suffix("/settings")) {
+                Some(key) if !key.is_empty() && !key.contains('/') => Route::Settings(key),
+                _ => Route::Nowhere,
+            },
+        }
+    }
+}
+
+fn kind_of(name: &str) -> Option<Kind> {
+    Some(match name {
+        "identify" | "i" => Kind::Identify,
+        "track" | "t" => Kind::Track,
+        "page" | "p" => Kind::Page,
+        "screen" | "s" => Kind::Screen,
+        "group" | "g" => Kind::Group,
+        "alias" | "a" => Kind::Alias,
+        _ => return None,
+    })
+}
+
+/// What is posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Post {
+    Call(Kind),
+    Batch,
+}
+
+fn post(config: &Config, request: &Request, what: Post) -> Received {
+    let key = Key::of_request(request);
+    if let Key::Sent(key) = &key
+        && !known(config, key)
+    {
+        return unauthorized();
+    }
+    let body = match (&request.body, &key) {
+        (Body::Bytes(body), _) => body,
+        (Body::Unreadable(_), Key::None) => return unauthorized(),
+        (Body::Unreadable(why), Key::Sent(_)) => return refuse_whole("unreadable", format!("the body cannot be read: {why}")),
+    };
+    let bytes_max = match what {
+        Post::Call(_) => CALL_BYTES_MAX,
+        Post::Batch => BATCH_BYTES_MAX,
+    };
+    if body.len() > bytes_max {
+        let too_large = || refuse_whole("too_large", format!("the body has {} bytes, and {bytes_max} are allowed", body.len()));
+        // A key that is in the body only is not looked for in a body of any size.
+        return if key == Key::None { unauthorized() } else { too_large() };
+    }
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string());
+    let call = text
+        .and_then(|text| serde_json::from_str::<Call>(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string()));
+    let mut call = match (call, &key) {
+        (Ok(call), _) => call,
+        (Err(_), Key::None) => return unauthorized(),
+        (Err(error), Key::Sent(_)) => return refuse_whole("invalid_json", format!("the body is no JSON object: {error}")),
+    };
+    if key == Key::None {
+        let key = call.write_key.and_then(string);
+        if !key.is_some_and(|key| known(config, &key)) {
+            return unauthorized();
+        }
+    }
+    match what {
+        Post::Call(kind) => one(config, request, &call, kind),
+        Post::Batch => match call.batch.take() {
+            Some(Batch::Calls(calls)) if calls.len() > BATCH_CALLS_MAX => {
+                refuse_whole("too_many_calls", format!("there are {} calls, and {BATCH_CALLS_MAX} are allowed", calls.len()))
+            }
+            Some(Batch::Calls(calls)) => many(config, request, &call, &calls),
+            Some(Batch::NoList) | None => refuse_whole("no_batch", "a batch needs a list of calls in `batch`".to_owned()),
+        },
+    }
+}
+
+fn one(config: &Config, request: &Request, call: &Call<'_>, kind: Kind) -> Received {
+    let mut received = Received::answer(success());
+    match event(call, kind, &Calls { request, ip: config.ip, envelope: None }) {
+        Ok(event) => received.events.push(event),
+        Err(rejection) => received.refused.push(Refused { rejection, bytes: None }),
+    }
+    received
+}
+
+fn many(config: &Config, request: &Request, envelope: &Call<'_>, calls: &[&RawValue]) -> Received {
+    let mut received = Received::answer(success());
+    received.events.reserve(calls.len());
+    let around = Calls { request, ip: config.ip, envelope: Some(envelope) };
+    for raw in calls {
+        match of_batch(raw.get(), &around) {
+            Ok(event) => received.events.push(event),
+            Err(rejection) => received.refused.push(Refused { rejection, bytes: Some(raw.get().as_bytes().to_vec()) }),
+        }
+    }
+    received
+}
+
+fn of_batch(text: &str, around: &Calls<'_, '_>) -> Result<Vec<u8>, Rejection> {
+    if text.len() > CALL_BYTES_MAX {
+        return Err(Rejection::new("too_large", format!("the call has {} bytes, and {CALL_BYTES_MAX} are allowed", text.len())));
+    }
+    if !text.starts_with('{') {
+        return Err(Rejection::new("not_an_object", "a call in a batch must be an object"));
+    }
+    // The batch was read as JSON, down to names that are no Unicode: half a surrogate pair.
+    let call: Call = serde_json::from_str(text)
+        .map_err(|error| Rejection::new("invalid_json", format!("the call cannot be read: {error}")))?;
+    let name = call.kind.and_then(string);
+    // Segment has no call of that name, and nothing without a person comes by this door.
+    let kind = name.as_deref().and_then(Kind::of).filter(|kind| *kind != Kind::Record);
+    let Some(kind) = kind else {
+        return Err(Rejection::new("bad_type", "the type of a call must be track, page, screen, identify, group or alias"));
+    };
+    event(&call, kind, around)
+}
+
+/// The pixel API: `?data=` holds a call as JSON in base64. The answer is an image whatever happens, since a mail client shows it.
+fn pixel(config: &Config, request: &Request, kind: Kind) -> Received {
+    let image = Response { status: 200, headers: vec![("content-type".into(), "image/gif".into())], body: PIXEL.to_vec() };
+    let mut received = Received::answer(image.header("cache-control", "no-store"));
+    let Some(data) = query(&request.query, "data") else { return received };
+    let Ok(bytes) = STANDARD.decode(data.as_bytes()).or_else(|_| URL_SAFE.decode(data.as_bytes())) else { return received };
+    let Ok(call) = serde_json::from_slice::<Call>(&bytes) else { return received };
+    let key = call.write_key.and_then(string).or_else(|| query(&request.query, "writeKey"));
+    if !key.is_some_and(|key| known(config, &key)) {
+        return received;
+    }
+    match event(&call, kind, &Calls { request, ip: config.ip, envelope: None }) {
+        Ok(event) => received.events.push(event),
+        Err(rejection) => received.refused.push(Refused { rejection, bytes: Some(bytes.clone()) }),
+    }
+    received
+}
+
+/// A write key as it was sent outside the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Key<'a> {
+    Sent(Cow<'a, str>),
+    None,
+}
+
+impl<'a> Key<'a> {
+    /// The user of `Authorization: Basic`, else `writeKey` in the query. A header of another scheme is a wrong key.
+    fn of_request(request: &'a Request) -> Self {
+        if let Some(header) = request.header("authorization") {
+            let user =
+                header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic")).and_then(|(_, credentials)| {
+                    let credentials = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+                    Some(credentials.split_once(':').map_or(credentials.clone(), |(user, _)| user.to_owned()))
+                });
+            return Key::Sent(Cow::Owned(user.unwrap_or_default()));
+        }
+        query(&request.query, "writeKey").map_or(Key::None, Key::Sent)
+    }
+}
+
+/// Whether a key is one of ours. Every key is compared, so that the time does not say which.
+fn known(config: &Config, key: &str) -> bool {
+    let equal = |secret: &Secret| secret.equals(key.as_bytes());
+    !key.is_empty() && config.write_keys.iter().filter(|secret| equal(secret)).count() > 0
+}
+
+/// The settings that `@segment/analytics-next` wants before it sends anything: of this source alone, without plugins of
+/// others, and with its own telemetry off.
+fn settings(config: &Config, key: &str) -> Received {
+    if !known(config, key) {
+        return refuse(404, "there is no source with this write key");
+    }
+    let mut segment = json!({ "apiKey": key, "unbundledIntegrations": [], "addBundledMetadata": false });
+    if let Some(Public { protocol, host }) = config.public_url.as_deref().and_then(Public::parse) {
+        segment["apiHost"] = json!(format!("{host}/v1"));
+        segment["protocol"] = json!(protocol);
+    }
+    let plan = json!({ "__default": { "enabled": true, "integrations": {} } });
+    let settings = json!({
+        "integrations": { "Segment.io": segment },
+        "plan": { "track": plan, "identify": plan, "group": plan },
+        "edgeFunction": {},
+        "enabledMiddleware": {},
+        "middlewareSettings": {},
+        "analyticsNextEnabled": true,
+        "legacyVideoPluginsEnabled": false,
+        "metrics": { "sampleRate": 0 },
+        "remotePlugins": [],
+    });
+    Received::answer(Response::json(200, settings.to_string()).header("cache-control", "public, max-age=120"))
+}
+
+/// What RudderStack's browser SDKs want before they begin: a source that is on and has no destinations in the browser.
+fn source_config(config: &Config, request: &Request) -> Received {
+    let Key::Sent(key) = Key::of_request(request) else { return unauthorized() };
+    if !known(config, &key) {
+        return unauthorized();
+    }
+    let off = json!({ "enabled": false });
+    let source = json!({
+        "id": "weft",
+        "name": "weft",
+        "writeKey": key,
+        "enabled": true,
+        "workspaceId": "weft",
+        "config": { "statsCollection": { "errors": off, "metrics": off } },
+        "connections": [],
+        "destinations": [],
+        "dataplanes": {},
+    });
+    Received::answer(Response::json(200, json!({ "source": source }).to_string()))
+}
+
+/// An address that senders use, in its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Public<'a> {
+    protocol: &'a str,
+    /// With the path, without a slash at its end.
+    host: &'a str,
+}
+
+impl<'a> Public<'a> {
+    pub(crate) fn parse(url: &'a str) -> Option<Self> {
+        let (protocol, rest) = url.split_once("://")?;
+        let host = rest.trim_end_matches('/');
+        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'@' | b'"' | b'\\' | b'<' | b'>');
+        let good =
+            matches!(protocol, "http" | "https") && host.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[');
+        (good && host.bytes().all(plain)).then_some(Public { protocol, host })
+    }
+}
+
+/// What a browser needs to hear. The write key is no cookie: any site may send that has it, so every origin is let in.
+fn cross_origin(response: &mut Response, request: &Request) {
+    let Some(origin) = request.header("origin") else { return };
+    let mut add = |name: &str, value: &str| response.headers.push((name.to_owned(), value.to_owned()));
+    add("access-control-allow-origin", origin);
+    // A beacon is sent in credentials mode, which asks for this and for a named origin.
+    add("access-control-allow-credentials", "true");
+    add("vary", "Origin");
+    if request.method != "OPTIONS" {
+        return;
+    }
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b',' | b' ');
+    let asked = request.header("access-control-request-headers");
+    let asked = asked.filter(|asked| asked.len() <= ASKED_HEADERS_BYTES_MAX && asked.bytes().all(harmless));
+    add("access-control-allow-methods", "GET, POST, OPTIONS");
+    add("access-control-allow-headers", asked.unwrap_or("authorization, content-type, anonymousid"));
+    add("access-control-max-age", "86400");
+}
+
+fn success() -> Response {
+    Response::json(200, "{\"success\":true}")
+}
+
+fn refuse(status: u16, message: &str) -> Received {
+    Received::answer(Response::json(status, json!({ "success": false, "message": message }).to_string()))
+}
+
+/// Without `WWW-Authenticate`, at which a browser would ask the person for a password.
+fn unauthorized() -> Received {
+    refuse(401, "the write key is missing or wrong")
+}
+
+/// Keeps the whole body as a dead letter, and says that it was not taken.
+fn refuse_whole(code: &str, message: String) -> Received {
+    let mut received = refuse(400, &message);
+    received.refused.push(Refused { rejection: Rejection::new(code, message), bytes: None });
+    received
+}
+
+/// The first value of a name in a query, decoded.
+fn query<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
+    query
+        .split('&')
+        .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+        .map(|(_, value)| percent_decoded(value))
+}
+
+/// Decodes `%41`; a `+` stays one, since base64 has it. What is not UTF-8 afterwards, or no escape, stays as it was.
+fn percent_decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let (bytes, mut decoded, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
+    while at < bytes.len() {
+        let escape = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match escape.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                decoded.push(byte);
+                at += 3;
+            }
+            None => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(decoded).map_or(Cow::Borrowed(text), Cow::Owned)
+}
