@@ -3,6 +3,9 @@
 //! Tests that belong to one crate live in that crate. Here are those that look at all of it (`tests/tidy.rs`), or at what users write
 //! (`config/`). Nothing here is part of the product.
 
+pub mod engine;
+pub mod wire;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

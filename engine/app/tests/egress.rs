@@ -407,6 +407,10 @@ async fn a_large_answer_is_refused_before_it_is_kept() {
     check(gzip(MAX), Ok(MAX)).await;
     check(gzip(MAX + 1), Err(FailureKind::Rejected)).await;
     check(gzip(100 << 20), Err(FailureKind::Rejected)).await;
+    // Empty members, one after the other, that inflate to nothing.
+    let mut member = GzEncoder::new(Vec::new(), Compression::best()).finish().expect("compresses");
+    member = member.repeat(MAX / member.len() + 1);
+    check([b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n".to_vec(), member].concat(), Err(FailureKind::Rejected)).await;
 }
 
 #[tokio::test]

@@ -158,9 +158,14 @@ impl Problems {
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(problem);
         } else {
-            self.more_total += 1;
-            self.more_errors |= problem.severity == Severity::Error;
+            self.leave_out(1, problem.severity);
         }
+    }
+
+    /// Counts some that are not listed.
+    pub fn leave_out(&mut self, count: u64, severity: Severity) {
+        self.more_total += count;
+        self.more_errors |= count > 0 && severity == Severity::Error;
     }
 
     /// Whether there is an error among them.

@@ -1,4 +1,4 @@
-//! The engine, played in memory: what natively answers the functions of [`crate::lent`].
+//! The engine, played in memory: what natively answers the functions that the engine lends ([`crate::log`] and its siblings).
 //!
 //! Each thread (so each test) has a [`Double`] of its own, empty at first. A test fills it, calls the plugin, and looks into it:
 //!

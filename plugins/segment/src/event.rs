@@ -86,7 +86,7 @@ pub(crate) fn event(call: &Call<'_>, kind: Kind, around: &Calls<'_, '_>) -> Resu
     external_claims(&mut event, context.external_ids);
     match kind {
         Kind::Track => product::split(&mut event, call.properties),
-        _ => event.properties = call.properties.map(Json::from),
+        _ => event.properties = call.properties.filter(|properties| properties.get() != "{}").map(Json::from),
     }
     consent(&mut event, context.consent);
     place(&mut event, context, around);
@@ -111,7 +111,7 @@ fn claims<'a>(event: &mut EventBuilder<'a>, call: &Call<'a>) -> Result<(), Rejec
     match previous {
         // The spec does not say of which type it is. Where it is the anonymous id of this very call, that is known; else it
         // is said of both, and the wrong one of them names nobody.
-        Some(previous) if Some(&previous) == anonymous.as_ref() => {}
+        Some(previous) if Some(&previous) == anonymous.as_ref() || Some(&previous) == user.as_ref() => {}
         Some(previous) => {
             event.claim_alias("user_id", previous.clone()).claim_alias("anonymous_id", previous);
         }
@@ -220,7 +220,9 @@ fn extra<'a>(call: &Call<'a>, kind: Kind, context: &Context<'a>, envelope: Optio
     let no_string = |raw: &&RawValue| !raw.get().starts_with('"');
     let mut extra: Vec<(&str, &RawValue)> = Vec::new();
     let mut some = |name, value: Option<&'a RawValue>| extra.extend(value.map(|value| (name, value)));
-    some("integrations", call.integrations.or(envelope.and_then(|envelope| envelope.integrations)));
+    // Every library sends these, most of them empty.
+    let integrations = call.integrations.or(envelope.and_then(|envelope| envelope.integrations));
+    some("integrations", integrations.filter(|integrations| integrations.get() != "{}"));
     // On any other call they name somebody and change nothing, as at Segment: README.md, "Traits".
     some("traits", context.traits.filter(|raw| kind != Kind::Identify || no_object(raw)));
     some("category", call.category);

@@ -20,7 +20,7 @@ const ABOUT_ONE: [&str; 6] = [
 
 /// Gives an event its properties and products.
 pub(crate) fn split<'a>(event: &mut EventBuilder<'a>, properties: Option<&'a RawValue>) {
-    event.properties = properties.map(Json::from);
+    event.properties = properties.filter(|properties| properties.get() != "{}").map(Json::from);
     let about_one = event.name.as_deref().is_some_and(|name| ABOUT_ONE.contains(&name));
     // Most events have no products: they are not looked into.
     let Some(fields) = properties.filter(|raw| about_one || raw.get().contains("\"products\"")).and_then(fields) else { return };
@@ -28,7 +28,8 @@ pub(crate) fn split<'a>(event: &mut EventBuilder<'a>, properties: Option<&'a Raw
         Some(products) => {
             event.products = products;
             let others = fields.iter().filter(|(name, _)| name != "products");
-            event.properties = Some(Json::object(others.map(|(name, value)| (name.as_ref(), *value))));
+            let others = Json::object(others.map(|(name, value)| (name.as_ref(), *value)));
+            event.properties = Some(others).filter(|others| others.text() != "{}");
         }
         None if about_one => event.products.extend(only_known(&fields)),
         None => {}

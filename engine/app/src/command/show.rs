@@ -76,7 +76,8 @@ fn because(reason: &Because) -> String {
     if let Some(why) = &reason.retracted {
         let _ = write!(text, "; retracted: {why}");
     }
-    let _ = write!(text, "\n{:28}said by {} in message {}, {} events", "", reason.source, reason.message_id, reason.events_total);
+    let Because { source, message_id, events_total, claim, .. } = reason;
+    let _ = write!(text, "\n{:28}said by {source} in message {message_id}, {events_total} events; claim {claim}", "");
     text
 }
 

@@ -9,6 +9,9 @@ pub const FILES_MAX: usize = 256;
 /// Values in all files together, aliases counted as what they stand for: the end of "billion laughs".
 pub const NODES_MAX: usize = 200_000;
 
+/// Problems that are kept before they are sorted: some more than are shown, so that those shown are the first by place.
+pub const FINDINGS_MAX: usize = 4 * weft_domain::problem::PROBLEMS_MAX;
+
 /// Mappings and lists inside each other. The deepest thing that makes sense here is a JSON document in a test.
 pub const DEPTH_MAX: usize = 64;
 

@@ -289,24 +289,18 @@ impl References<'_> {
 
     /// Stages that two transforms read: an event would go two ways, and come out twice.
     fn forks(&self, report: &mut Report) {
-        let mut readers: BTreeMap<&str, At> = BTreeMap::new();
+        let mut readers: BTreeMap<&str, String> = BTreeMap::new();
         for (name, transform) in in_order(self.section("transforms"), &self.spec.transforms) {
             for (place, input) in transform.inputs.iter().enumerate() {
-                let at = self.at(&format!("/transforms/{name}/inputs/{place}"));
-                match readers.get(&**input) {
-                    Some(first) => {
-                        let problem = Problem::error(
-                            Code::REFERENCE_FORK,
-                            format!(
-                                "`{}` is read a second time: its events would go two ways, and come out twice",
-                                Excerpt(input)
-                            ),
-                        )
-                        .hint("let one transform read the other");
-                        report.add_with(at, problem, "it is read here first", first.clone());
-                    }
-                    None => drop(readers.insert(input, at)),
-                }
+                let path = format!("/transforms/{name}/inputs/{place}");
+                let Some(first) = readers.get(&**input) else {
+                    readers.insert(input, path);
+                    continue;
+                };
+                let message =
+                    format!("`{}` is read a second time: its events would go two ways, and come out twice", Excerpt(input));
+                let problem = Problem::error(Code::REFERENCE_FORK, message).hint("let one transform read the other");
+                report.add_with(self.at(&path), problem, "it is read here first", self.at(first));
             }
         }
     }

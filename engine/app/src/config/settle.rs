@@ -24,11 +24,11 @@ pub(super) fn secrets(
     report: &mut Report,
 ) -> BTreeMap<String, Secret> {
     let mut kept = BTreeMap::new();
-    for pointer in marked {
-        if let Some((Node { span, value: Value::Number(_) | Value::Bool(_) }, _)) = node.find(pointer) {
-            sources.hide(*span);
+    node.scalars("", &mut |pointer, node| {
+        if marked.contains(pointer) && matches!(node.value, Value::Number(_) | Value::Bool(_)) {
+            sources.hide(node.span);
         }
-    }
+    });
     node.texts_mut("", &mut |pointer, span, text| {
         if !marked.contains(pointer) {
             return;

@@ -63,6 +63,8 @@ pub struct Sources {
 struct File {
     path: PathBuf,
     text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
     secrets: Vec<(Position, Position)>,
 }
 
@@ -70,7 +72,9 @@ impl Sources {
     /// Takes a file in; its number. There are at most [`limits::FILES_MAX`].
     pub fn add(&mut self, path: PathBuf, text: String) -> u16 {
         let number = u16::try_from(self.files.len()).expect("the number of files is bounded below this");
-        self.files.push(File { path, text, secrets: Vec::new() });
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(place, _)| place + 1);
+        let lines = std::iter::once(0).chain(breaks).collect();
+        self.files.push(File { path, text, lines, secrets: Vec::new() });
         number
     }
 
@@ -102,8 +106,9 @@ impl Sources {
     #[must_use]
     pub fn place(&self, at: &At) -> Place {
         let Position { line, column } = at.span.start;
-        let text = self.text(at.span.file).lines().nth(line as usize - 1).unwrap_or_default();
-        let secrets = self.files.get(usize::from(at.span.file)).map_or(&[][..], |file| &file.secrets);
+        let file = self.files.get(usize::from(at.span.file));
+        let text = file.map_or("", |file| file.line(line));
+        let secrets = file.map_or(&[][..], |file| &file.secrets);
         let length = u32::try_from(text.trim_end().chars().count()).unwrap_or(u32::MAX);
         let end = if at.span.end.line == line { at.span.end.column } else { length + 1 };
         let excerpt = Excerpt::cut(text, line, column..end.max(column + 1), secrets);
@@ -119,6 +124,16 @@ impl Sources {
     }
 }
 
+impl File {
+    /// A line, from 1, without its break. The mark that some editors put before the first line is no part of it.
+    fn line(&self, number: u32) -> &str {
+        let number = number as usize;
+        let start = number.checked_sub(1).and_then(|place| self.lines.get(place)).copied().unwrap_or(self.text.len());
+        let end = self.lines.get(number).copied().unwrap_or(self.text.len());
+        self.text[start..end].trim_end_matches(['\n', '\r']).trim_start_matches('\u{feff}')
+    }
+}
+
 struct Excerpt {
     text: String,
     mark: u32,
@@ -130,7 +145,11 @@ impl Excerpt {
     fn cut(text: &str, line: u32, columns: std::ops::Range<u32>, secrets: &[(Position, Position)]) -> Self {
         let mut shown: Vec<char> = Vec::new();
         let (mut mark, mut end, mut hiding) = (None, None, false);
-        for (letter, column) in text.trim_end().chars().zip(1u32..) {
+        // Of a long line only what is near can be shown. A secret that begins before is hidden all the same.
+        let near = u32::try_from(2 * limits::EXCERPT_CHARS_MAX).unwrap_or(u32::MAX);
+        let first = columns.start.saturating_sub(near).max(1);
+        let letters = text.trim_end().chars().skip(first as usize - 1).take(4 * limits::EXCERPT_CHARS_MAX);
+        for (letter, column) in letters.zip(first..) {
             if column >= columns.start {
                 mark.get_or_insert(shown.len());
             }
@@ -167,6 +186,8 @@ impl Excerpt {
 #[derive(Debug, Default)]
 pub struct Report {
     findings: Vec<Finding>,
+    /// How many found no room, and how many of them are errors.
+    more: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -179,17 +200,25 @@ struct Finding {
 impl Report {
     /// Adds a problem at a place.
     pub fn add(&mut self, at: At, problem: Problem) {
-        self.findings.push(Finding { problem, at: Some(at), related: Vec::new() });
+        self.keep(Finding { problem, at: Some(at), related: Vec::new() });
     }
 
     /// Adds a problem that has no place in a file.
     pub fn add_nowhere(&mut self, problem: Problem) {
-        self.findings.push(Finding { problem, at: None, related: Vec::new() });
+        self.keep(Finding { problem, at: None, related: Vec::new() });
     }
 
     /// Adds a problem at a place that another place has to do with.
     pub fn add_with(&mut self, at: At, problem: Problem, message: impl Into<String>, other: At) {
-        self.findings.push(Finding { problem, at: Some(at), related: vec![(message.into(), other)] });
+        self.keep(Finding { problem, at: Some(at), related: vec![(message.into(), other)] });
+    }
+
+    fn keep(&mut self, finding: Finding) {
+        if self.findings.len() < limits::FINDINGS_MAX {
+            return self.findings.push(finding);
+        }
+        self.more.0 += 1;
+        self.more.1 += u64::from(finding.problem.severity == Severity::Error);
     }
 
     /// Whether something is wrong with what this pointer names, or with a part of it.
@@ -212,7 +241,7 @@ impl Report {
     /// Whether anything is wrong.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.errors().next().is_some()
+        self.more.1 > 0 || self.errors().next().is_some()
     }
 
     fn errors(&self) -> impl Iterator<Item = &Finding> {
@@ -232,7 +261,10 @@ impl Report {
         let mut placed: Vec<Problem> = placed.collect();
         placed.sort_by_cached_key(|problem| problem.place.as_ref().map(|place| (place.file.clone(), place.line, place.column)));
         placed.dedup();
-        placed.into_iter().collect()
+        let mut problems: Problems = placed.into_iter().collect();
+        problems.leave_out(self.more.0 - self.more.1, Severity::Warning);
+        problems.leave_out(self.more.1, Severity::Error);
+        problems
     }
 }
 

@@ -180,6 +180,17 @@ impl Node {
         }
     }
 
+    /// Calls `visit` with every scalar and its JSON pointer.
+    pub fn scalars(&self, path: &str, visit: &mut impl FnMut(&str, &Node)) {
+        match &self.value {
+            Value::List(items) => {
+                items.iter().enumerate().for_each(|(place, item)| item.scalars(&join(path, &place.to_string()), visit));
+            }
+            Value::Map(entries) => entries.iter().for_each(|entry| entry.node.scalars(&join(path, &entry.key), visit)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => visit(path, self),
+        }
+    }
+
     /// As JSON text: keys in their order, numbers with their digits, secrets as their handles.
     #[must_use]
     pub fn to_json_text(&self) -> String {
@@ -278,6 +289,7 @@ pub fn parse(file: u16, text: &str, budget: &mut Budget, report: &mut Report) ->
     let mut builder = Builder {
         file,
         text,
+        letters: text.chars().collect(),
         budget,
         report,
         open: Vec::new(),
@@ -290,7 +302,8 @@ pub fn parse(file: u16, text: &str, budget: &mut Budget, report: &mut Report) ->
         match event {
             Ok((event, span)) => {
                 builder.say_folded();
-                builder.take(event, builder.span(span))?;
+                let span = if let Event::Scalar(..) = event { builder.trimmed(span) } else { builder.span(span) };
+                builder.take(event, span)?;
             }
             Err(error) => {
                 builder.refuse(error.info(), *error.marker());
@@ -305,6 +318,7 @@ pub fn parse(file: u16, text: &str, budget: &mut Budget, report: &mut Report) ->
 struct Builder<'a> {
     file: u16,
     text: &'a str,
+    letters: Vec<char>,
     budget: &'a mut Budget,
     report: &'a mut Report,
     open: Vec<Open>,
@@ -347,18 +361,22 @@ impl Builder<'_> {
     }
 
     /// A span without the white space at its end, which the parser counts in.
-    fn trimmed(&self, span: Span) -> Span {
-        let mut end = span.end;
-        while end > span.start {
-            let before: String = line(self.text, end.line).chars().take(end.column as usize - 1).collect();
-            let kept = u32::try_from(before.trim_end().chars().count()).unwrap_or(u32::MAX);
-            if kept > 0 {
-                end.column = kept + 1;
-                break;
+    fn trimmed(&self, span: saphyr_parser::Span) -> Span {
+        let (mut end, from) = (span.end.index().min(self.letters.len()), span.start.index());
+        let (mut line, mut column) = (span.end.line(), span.end.col());
+        while end > from && self.letters[end - 1].is_whitespace() {
+            end -= 1;
+            if self.letters[end] == '\n' {
+                line -= 1;
+                let before = self.letters[..end].iter().rev();
+                column = before.take_while(|letter| **letter != '\n').count();
+            } else {
+                column = column.saturating_sub(1);
             }
-            let above = line(self.text, end.line.saturating_sub(1)).chars().count();
-            end = Position { line: end.line.saturating_sub(1), column: u32::try_from(above + 1).unwrap_or(u32::MAX) };
         }
+        let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let end = Position { line: small(line).max(1), column: small(column + 1) };
+        let span = self.span(span);
         Span { end: end.max(span.start), ..span }
     }
 
@@ -392,7 +410,6 @@ impl Builder<'_> {
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let span = self.trimmed(span);
                 let expects_key = matches!(self.open.last(), Some(Open { within: Within::Map { key: None, .. }, .. }));
                 if expects_key {
                     self.take_key(&text, style, span);

@@ -248,3 +248,72 @@ fn a_payload_that_looks_like_a_block_does_not_turn_a_torn_tail_into_damage() {
     assert_eq!(log.end(), 1);
     assert_eq!(recovery.torn.unwrap().what, "a block is cut short");
 }
+
+#[test]
+fn blocks_of_one_barrier_that_arrive_out_of_order_are_a_torn_tail() {
+    let mut random = Random(8);
+    let mut model = Model::new(1 << 20);
+    model.append(vec![(1, vec![1])]).unwrap();
+    model.sync().unwrap();
+    for _ in 0..3 {
+        let noise: Vec<u8> = (0..9_000).map(|_| random.next() as u8).collect();
+        model.append(vec![(2, noise)]).unwrap();
+    }
+    let lose_a_page = |disk: Faulty| {
+        disk.damage(&segments(&disk)[0], |bytes| bytes[4096..8192].fill(0))
+            .unwrap();
+        disk
+    };
+    let (log, recovery) = open(&lose_a_page(model.disk.cut(Cut::Kept, 0)), model.options).unwrap();
+    assert_eq!((log.end(), recovery.torn.unwrap().first), (1, 1));
+
+    // The same bytes are damage once they had been synced, which the next block says.
+    model.sync().unwrap();
+    model.append(vec![(3, vec![3])]).unwrap();
+    let opened = open(&lose_a_page(model.disk.cut(Cut::Kept, 0)), model.options);
+    assert!(
+        matches!(opened, Err(StoreError::Damaged(damage)) if (damage.first, damage.end) == (1, Some(2)))
+    );
+}
+
+#[test]
+fn a_block_from_another_past_of_the_same_log_is_damage() {
+    let mut model = Model::new(1 << 20);
+    model.append(vec![(1, b"the same".to_vec())]).unwrap();
+    model.sync().unwrap();
+    let start = model
+        .disk
+        .open(&segments(&model.disk)[0])
+        .unwrap()
+        .len()
+        .unwrap() as usize;
+    let past = |bytes: &[u8]| {
+        let disk = model.disk.cut(Cut::Kept, 0);
+        let (log, _) = open(&disk, model.options).unwrap();
+        let mut fork = Model::new(1);
+        fork.log = log;
+        for bytes in [bytes, b"after"] {
+            fork.log
+                .append(&[weft_store::log::Record { kind: 1, bytes }])
+                .unwrap();
+            fork.log.sync().unwrap();
+        }
+        fork.log.close().unwrap();
+        disk
+    };
+    let (one, other) = (past(b"one"), past(b"two"));
+    let mut foreign = Vec::new();
+    let path = &segments(&one)[0];
+    other
+        .damage(path, |bytes| {
+            foreign = bytes[start..start + 56 + 12 + 5 + 3].to_vec()
+        })
+        .unwrap();
+    one.damage(path, |bytes| {
+        bytes[start..start + foreign.len()].copy_from_slice(&foreign)
+    })
+    .unwrap();
+    assert!(
+        matches!(open(&one, model.options), Err(StoreError::Damaged(damage)) if damage.first == 2)
+    );
+}

@@ -15,7 +15,8 @@ const CUTS: [Cut; 4] = [Cut::Lost, Cut::Torn, Cut::Reordered, Cut::Kept];
 fn what_was_synced_survives_any_power_cut_and_nothing_torn_is_served() {
     for_seeds(1_000, |seed| {
         let mut random = Random(seed);
-        let segment_bytes = 100 + random.below(6_000) as u64;
+        let bound = [6_000, 200_000][random.below(2)];
+        let segment_bytes = 100 + random.below(bound) as u64;
         let mut model = Model::new(segment_bytes);
         for _ in 0..1 + random.below(4) {
             for _ in 0..random.below(40) {

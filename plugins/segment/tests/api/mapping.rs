@@ -53,7 +53,11 @@ fn the_other_calls() {
         r#"{"anonymousId":"a","name":"Home","category":"Shop","properties":{"title":"x"}}"#,
         r#"{"type":"page","name":"Home","claims":[{"type":"anonymous_id","value":"a"}],"properties":{"title":"x"},"context":{"extra":{"category":"Shop"}}}"#,
     );
-    check("/v1/page", r#"{"anonymousId":"a"}"#, r#"{"type":"page","claims":[{"type":"anonymous_id","value":"a"}]}"#);
+    check(
+        "/v1/page",
+        r#"{"anonymousId":"a","properties":{},"integrations":{}}"#,
+        r#"{"type":"page","claims":[{"type":"anonymous_id","value":"a"}]}"#,
+    );
     check(
         "/v1/screen",
         r#"{"anonymousId":"a","name":"Cart","context":{"device":{"id":"d-1","model":"Pixel"},"os":{"name":"Android"},"screen":{"width":1},"app":{"version":"2"},"location":{"city":"Köln"},"network":{"wifi":true}}}"#,
@@ -74,6 +78,7 @@ fn the_other_calls() {
         r#"{"userId":"new","previousId":"a-1","anonymousId":"a-1"}"#,
         r#"{"type":"alias","claims":[{"type":"user_id","value":"new"},{"type":"anonymous_id","value":"a-1"}]}"#,
     );
+    check("/v1/alias", r#"{"userId":"a","previousId":"a"}"#, r#"{"type":"alias","claims":[{"type":"user_id","value":"a"}]}"#);
     check(
         "/v1/alias",
         r#"{"previousId":"old"}"#,
