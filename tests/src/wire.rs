@@ -46,13 +46,22 @@ impl Request {
     /// A request without a body.
     #[must_use]
     pub fn new(method: &'static str, target: &str) -> Self {
-        Request { method, target: target.to_owned(), headers: Vec::new(), body: Vec::new(), framing: Framing::Length }
+        Request {
+            method,
+            target: target.to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            framing: Framing::Length,
+        }
     }
 
     /// A POST, of JSON unless a header says otherwise.
     #[must_use]
     pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
-        Request { body: body.into(), ..Request::new("POST", target) }
+        Request {
+            body: body.into(),
+            ..Request::new("POST", target)
+        }
     }
 
     /// With a header more.
@@ -76,6 +85,12 @@ impl Request {
         self
     }
 
+    /// Its body as a text.
+    #[must_use]
+    pub fn body_text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     /// Sends it over a connection of its own.
     ///
     /// # Errors
@@ -92,17 +107,26 @@ impl Request {
         let mut answer = Vec::new();
         let read = line.read_to_end(&mut answer);
         Answer::parse(&answer).ok_or_else(|| {
-            let why = written.err().or(read.err()).map_or_else(|| "the line was closed".to_owned(), |error| error.to_string());
+            let why = written.err().or(read.err()).map_or_else(
+                || "the line was closed".to_owned(),
+                |error| error.to_string(),
+            );
             std::io::Error::other(format!("no answer but {} bytes: {why}", answer.len()))
         })
     }
 
     fn bytes(&self, address: SocketAddr) -> Vec<u8> {
-        let mut bytes = format!("{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n", self.method, self.target).into_bytes();
+        let mut bytes = format!(
+            "{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n",
+            self.method, self.target
+        )
+        .into_bytes();
         for (name, value) in &self.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
-        let length = |missing: usize| format!("content-length: {}\r\n\r\n", self.body.len() + missing).into_bytes();
+        let length = |missing: usize| {
+            format!("content-length: {}\r\n\r\n", self.body.len() + missing).into_bytes()
+        };
         match self.framing {
             Framing::Length if self.method == "GET" => bytes.extend_from_slice(b"\r\n"),
             Framing::Length => bytes.extend(length(0)),
@@ -127,7 +151,10 @@ impl Answer {
     /// The first value of a header, by its name in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as a text.
@@ -139,8 +166,15 @@ impl Answer {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let (status, headers, body) = split(bytes)?;
         let status = status.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-        let mut answer = Answer { status, headers, body: body.to_vec() };
-        if answer.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+        let mut answer = Answer {
+            status,
+            headers,
+            body: body.to_vec(),
+        };
+        if answer
+            .header("transfer-encoding")
+            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+        {
             answer.body = unchunked(body)?;
         }
         Some(answer)
@@ -155,7 +189,10 @@ pub fn split(bytes: &[u8]) -> Option<(String, Vec<(String, String)>, &[u8])> {
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.split("\r\n");
     let first = lines.next()?.to_owned();
-    let header = |line: &str| line.split_once(':').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+    let header = |line: &str| {
+        line.split_once(':')
+            .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+    };
     Some((first, lines.filter_map(header).collect(), &bytes[end + 4..]))
 }
 
@@ -165,7 +202,11 @@ pub fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let end = rest.windows(2).position(|two| two == b"\r\n")?;
-        let length = std::str::from_utf8(&rest[..end]).ok()?.split(';').next()?.trim();
+        let length = std::str::from_utf8(&rest[..end])
+            .ok()?
+            .split(';')
+            .next()?
+            .trim();
         let length = usize::from_str_radix(length, 16).ok()?;
         let piece = rest.get(end + 2..)?.get(..length)?;
         if length == 0 {
@@ -185,7 +226,11 @@ fn base64(bytes: &[u8]) -> String {
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for place in 0..4 {
             let letter = LETTERS[(bits >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= three.len() { char::from(letter) } else { '=' });
+            text.push(if place <= three.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
         }
     }
     text
@@ -210,21 +255,39 @@ mod tests {
         let check = |bytes: &str, want: Option<(u16, &str)>| {
             let got = Answer::parse(bytes.as_bytes());
             let got = got.map(|answer| (answer.status, answer.text()));
-            assert_eq!(got, want.map(|(status, body)| (status, body.to_owned())), "{bytes:?}");
+            assert_eq!(
+                got,
+                want.map(|(status, body)| (status, body.to_owned())),
+                "{bytes:?}"
+            );
         };
-        check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", Some((200, "ok")));
-        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n", Some((200, "abcde")));
-        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc", None);
+        check(
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+            Some((200, "ok")),
+        );
+        check(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
+            Some((200, "abcde")),
+        );
+        check(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc",
+            None,
+        );
         check("HTTP/1.1 200", None);
     }
 
     #[test]
     fn a_body_in_chunks_is_the_body() {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let bytes = Request::post("/", "a body of more than one piece").framed(Framing::Chunks).bytes(address);
+        let bytes = Request::post("/", "a body of more than one piece")
+            .framed(Framing::Chunks)
+            .bytes(address);
         let (first, headers, body) = split(&bytes).expect("a head");
         assert_eq!(first, "POST / HTTP/1.1");
         assert!(headers.contains(&("transfer-encoding".to_owned(), "chunked".to_owned())));
-        assert_eq!(unchunked(body).expect("whole"), b"a body of more than one piece");
+        assert_eq!(
+            unchunked(body).expect("whole"),
+            b"a body of more than one piece"
+        );
     }
 }

@@ -169,7 +169,7 @@ fn report(before: &Status, after: &Status, sent: usize, workspace: &Path) {
     let fact = |what: &str, count: u64, note: &str| println!("   {what:<22} {count:>6}   {note}");
     fact("calls sent", sent as u64, "");
     fact("events", events, "each once, with its person");
-    fact("duplicates", duplicates, "sent again by a phone in a tunnel: left out");
+    fact("duplicates", duplicates, "sent before, and left out");
     fact("dead letters", letters, "calls that are no events: kept with their bytes and the reason");
     fact("identifiers", after.identifiers, "user ids, e-mail addresses, phone numbers, devices");
     fact("customers", after.customers, "whom those identifiers belong to");

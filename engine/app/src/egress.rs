@@ -189,12 +189,12 @@ impl Connection {
     fn first_hop(&self, request: HttpRequest) -> Result<Hop, Failure> {
         let method = match Method::from_bytes(request.method.as_bytes()) {
             Ok(method) if method != Method::CONNECT && method != Method::TRACE => method,
-            _ => return Err(refused("the method is not one that can be sent")),
+            _ => return Err(unsendable("the method is not one that can be sent")),
         };
-        let url = self.base.resolve(&request.target).map_err(refused)?;
-        let mut headers = head::checked(&request.headers, self.credentials.as_ref()).map_err(refused)?;
+        let url = self.base.resolve(&request.target).map_err(unsendable)?;
+        let mut headers = head::checked(&request.headers, self.credentials.as_ref()).map_err(unsendable)?;
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
-        Hop::new(method, url, headers, request.body.into(), Reach::Own).map_err(refused)
+        Hop::new(method, url, headers, request.body.into(), Reach::Own).map_err(unsendable)
     }
 
     /// Asks until there is an answer that leads nowhere else.
@@ -359,6 +359,11 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
 /// What it comes down to. The errors of hyper, rustls and the system name no header, path or query.
 fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     std::iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error)
+}
+
+/// A request that no connection sends: the fault of the record that it was made for, not of the configuration.
+fn unsendable(message: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Rejected, message)
 }
 
 fn refused(message: impl Into<String>) -> Failure {

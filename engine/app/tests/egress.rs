@@ -191,7 +191,7 @@ async fn credentials_reach_the_server_and_no_message() {
         for shown in [unreachable.to_string(), own.to_string(), format!("{unreachable:?} {own:?} {connection:?} {dead:?}")] {
             assert!(!shown.contains("s3cret") && !shown.contains("czNjcmV0"), "{shown}");
         }
-        assert_eq!((unreachable.kind, own.kind), (FailureKind::Unavailable, FailureKind::Config));
+        assert_eq!((unreachable.kind, own.kind), (FailureKind::Unavailable, FailureKind::Rejected));
     };
     let secret = || Secret::from("s3cret");
     check(Auth::Bearer(secret()), "\r\nauthorization: Bearer s3cret\r\n").await;
@@ -223,7 +223,7 @@ async fn nothing_is_sent_for_a_request_that_the_connection_does_not_send() {
     ];
     for request in requests {
         let shown = format!("{request:?}");
-        assert_eq!(kind(&connection.send(request).await), Err(FailureKind::Config), "{shown}");
+        assert_eq!(kind(&connection.send(request).await), Err(FailureKind::Rejected), "{shown}");
     }
     assert_eq!(server.sockets.load(Ordering::SeqCst), 0);
 }

@@ -165,8 +165,6 @@ pub enum Guard {
     LoginGate,
     /// The claim was retracted.
     Retracted,
-    /// The identifier is in more claims than are looked at together.
-    Saturated,
 }
 
 #[cfg(test)]

@@ -82,7 +82,9 @@ fn take_event(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, source
 fn file(step: &mut Step<'_, impl View>, claim: ClaimId, told: &Told<'_>) -> Read<(Option<CustomerId>, Effect)> {
     let mut node = step.node(claim)?.unwrap_or_default();
     let kept = Arc::make_mut(&mut node);
+    let refused_before = kept.refused_total;
     let effect = kept.learn(told);
+    let refused = kept.refused_total - refused_before;
     kept.page.push(Entry { occurred: told.event.occurred(), position: told.position });
     if kept.page.len() >= limits::INDEX_PAGE_ENTRIES {
         let full = std::mem::take(&mut kept.page);
@@ -91,6 +93,9 @@ fn file(step: &mut Step<'_, impl View>, claim: ClaimId, told: &Told<'_>) -> Read
     }
     let customer = kept.customer;
     step.changes.nodes.insert(claim, Some(node));
+    if refused > 0 {
+        step.count(|totals| totals.facts_refused += refused);
+    }
     Ok((customer, effect))
 }
 

@@ -54,6 +54,7 @@ pub fn resolve(rules: &Rules, step: &mut Step<'_, impl View>, claims: &[Identifi
         }
     }
     if open.len() < identifiers.len() || component_with_room(step, &open)?.is_none() {
+        step.count(|totals| totals.claims_shrunk += 1);
         identifiers = open.into_iter().filter(|one| *one == strongest).collect();
         if let Some(resolved) = repeat(rules, step, &identifiers, &witness)? {
             return Ok(Some(resolved));

@@ -97,6 +97,10 @@ pub struct Totals {
     pub identifiers: u64,
     /// Dead letters waiting.
     pub letters: u64,
+    /// Events whose claim had to shrink, because an identifier or a component was at its bound.
+    pub claims_shrunk: u64,
+    /// Facts that found no room on their profile.
+    pub facts_refused: u64,
 }
 
 /// State, as the rules read it.

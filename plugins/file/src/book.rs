@@ -4,7 +4,7 @@
 //! stream lies a page, `events.state.json`, which says before anything is appended what is about to be:
 //!
 //! ```json
-//! {"number":7,"date":"2026-03-01","first":120,"at":4096,"end":8192}
+//! {"number":7,"name":"events-2026-03-01-000007.ndjson","date":"2026-03-01","first":120,"at":4096,"end":8192, …}
 //! ```
 //!
 //! Everything before position `first` is in the files, durably. Of file 7, `at` bytes belong to it; what is beyond is the
@@ -19,11 +19,16 @@
 //! The growing file is `….part`. A page that names a new file also names the one `before` it, which then gets its own name:
 //! the page comes first, so that a batch that filled both is known to be in both. Renaming is made good when the page is
 //! read. Positions must grow (the contract says so), and a folder has one writer.
+//!
+//! Two things begin a new file whatever its size: other columns or another format (`shape`), and a history that began anew. Of
+//! that, positions alone would say that everything is there already. But a record that comes again is no younger than the
+//! `latest` that was written; one that is, at a position that is taken, belongs to another history.
 
 use serde::{Deserialize, Serialize};
-use weft_plugin::{Failure, Folder};
+use weft_plugin::{Failure, Folder, log};
 
 use crate::Rotate;
+use crate::format::Writer;
 
 /// Bytes at which a run is full, and the most that a line may have: with the line that fills it a run stays within what the
 /// engine appends at once, 16 MiB. Batches have a quarter of that; a CSV that names the same large value many times can have
@@ -37,7 +42,7 @@ const GROWING: &str = ".part";
 pub(crate) struct Book<'f> {
     folder: &'f Folder,
     stream: &'f str,
-    extension: &'static str,
+    writer: &'f Writer,
     rotate: &'f Rotate,
     page: Option<Page>,
 }
@@ -46,11 +51,18 @@ pub(crate) struct Book<'f> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Page {
     number: u64,
+    /// The file's own name, without `.part`.
+    name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     date: Option<String>,
+    /// What its lines are like: see [`Writer::shape`].
+    shape: u32,
     first: u64,
     at: u64,
     end: u64,
+    /// The latest time of all records so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    latest: Option<String>,
     /// The file before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<Finished>,
@@ -69,17 +81,20 @@ pub(crate) struct Run {
     pub(crate) first: u64,
     /// The date of the first of them.
     pub(crate) date: Option<String>,
+    /// The latest time of them.
+    pub(crate) latest: Option<String>,
     /// Their lines.
     pub(crate) bytes: Vec<u8>,
 }
 
 impl<'f> Book<'f> {
-    /// Reads the stream's page.
-    pub(crate) fn open(
+    /// Reads the stream's page. `times` are those of the records that are to be written, by their positions.
+    pub(crate) fn open<'t>(
         folder: &'f Folder,
         stream: &'f str,
-        extension: &'static str,
+        writer: &'f Writer,
         rotate: &'f Rotate,
+        times: impl IntoIterator<Item = (u64, &'t Option<String>)>,
     ) -> Result<Self, Failure> {
         let name = format!("{stream}.state.json");
         let page: Option<Page> = match folder.read(&name)? {
@@ -88,9 +103,17 @@ impl<'f> Book<'f> {
                 Failure::config(format!("`{name}` cannot be read ({error}): without it, what comes again would be written twice"))
             })?),
         };
-        let book = Book { folder, stream, extension, rotate, page };
-        if let Some(before) = book.page.as_ref().and_then(|page| page.before.as_ref()) {
+        let mut book = Book { folder, stream, writer, rotate, page };
+        let Some(page) = &book.page else { return Ok(book) };
+        if let Some(before) = &page.before {
             book.finish(before)?;
+        }
+        let anew = |(position, time): (u64, &Option<String>)| position <= page.first && is_later(time, &page.latest);
+        if times.into_iter().any(anew) {
+            log::warn(&format!("history began anew: `{}` is finished, and all that comes is written", page.name));
+            let (name, end) = (page.name.clone(), book.end(page, book.size(page)?.unwrap_or(0)));
+            book.finish(&Finished { name, bytes: end })?;
+            book.page = None;
         }
         Ok(book)
     }
@@ -107,63 +130,69 @@ impl<'f> Book<'f> {
 
     /// Appends a run: to the file that it went to before, if it did, else to the growing file or, where that is finished, to
     /// the next.
-    pub(crate) fn write(&mut self, run: Run, header: &[u8]) -> Result<(), Failure> {
-        let place = match self.page.take() {
-            None => Place { number: self.number_after_all()?, date: run.date, at: 0, before: None },
+    pub(crate) fn write(&mut self, run: Run) -> Result<(), Failure> {
+        let Place { number, name, date, at, before, latest } = match self.page.take() {
+            None => self.next(self.number_after_all()?, &run, None, None),
             Some(page) => self.place(page, &run)?,
         };
-        let mut bytes = if place.at == 0 { header.to_vec() } else { Vec::new() };
+        let mut bytes = if at == 0 { self.writer.header().to_vec() } else { Vec::new() };
         bytes.extend_from_slice(&run.bytes);
-        let Place { number, date, at, before } = place;
-        let page = Page { number, date, first: run.first, at, end: at + bytes.len() as u64, before };
+        let latest = if is_later(&latest, &run.latest) || run.latest.is_none() { latest } else { run.latest };
+        let (first, end, shape) = (run.first, at + bytes.len() as u64, self.writer.shape());
+        let page = Page { number, name, date, shape, first, at, end, latest, before };
         let text = serde_json::to_vec(&page).expect("a page is numbers and texts");
         self.folder.write(&format!("{}.state.json", self.stream), &text)?;
         if let Some(before) = &page.before {
             self.finish(before)?;
         }
-        self.folder.append(&self.growing(&page), page.at, &bytes)?;
+        self.folder.append(&growing(&page.name), page.at, &bytes)?;
         self.page = Some(page);
         Ok(())
     }
 
     fn place(&self, page: Page, run: &Run) -> Result<Place, Failure> {
-        let next = |before| Place { number: page.number + 1, date: run.date.clone(), at: 0, before };
-        let size = self.folder.size(&self.growing(&page))?;
-        if run.first == page.first {
-            // Where somebody took the growing file away, or cut it, what they left is theirs.
-            let there = size.unwrap_or(0) >= page.at;
-            return Ok(if there {
-                Place { number: page.number, date: page.date, at: page.at, before: page.before }
-            } else {
-                next(None)
-            });
+        let size = self.size(&page)?;
+        let again = run.first == page.first;
+        let at = if again { page.at } else { self.end(&page, size.unwrap_or(0)) };
+        // Where somebody took the growing file away, or cut it, what they left is theirs.
+        let there = if again { size.unwrap_or(0) >= at } else { size.is_some() };
+        if !there {
+            return Ok(self.next(page.number + 1, run, None, page.latest));
         }
-        let Some(size) = size else { return Ok(next(None)) };
-        let at = if size >= page.end { page.end } else { page.at.min(size) };
-        if at >= self.rotate.size.0 || is_later(&run.date, &page.date) {
-            return Ok(next(Some(Finished { name: self.finished(&page), bytes: at })));
+        let full = !again && (at >= self.rotate.size.0 || is_later(&run.date, &page.date));
+        if full || page.shape != self.writer.shape() {
+            let before = size.map(|_| Finished { name: page.name, bytes: at });
+            return Ok(self.next(page.number + 1, run, before, page.latest));
         }
-        Ok(Place { number: page.number, date: page.date, at, before: None })
+        // The file before may still have to get its name, where this very run began the file.
+        let before = if again { page.before } else { None };
+        Ok(Place { number: page.number, name: page.name, date: page.date, at, before, latest: page.latest })
+    }
+
+    /// A new file.
+    fn next(&self, number: u64, run: &Run, before: Option<Finished>, latest: Option<String>) -> Place {
+        let date = run.date.as_ref().map_or(String::new(), |date| format!("{date}-"));
+        let name = format!("{}-{date}{number:06}.{}", self.stream, self.writer.extension());
+        Place { number, name, date: run.date.clone(), at: 0, before, latest }
+    }
+
+    fn size(&self, page: &Page) -> Result<Option<u64>, Failure> {
+        self.folder.size(&growing(&page.name))
+    }
+
+    /// Where a growing file of this size ends, without what does not belong to it.
+    fn end(&self, page: &Page, size: u64) -> u64 {
+        if size >= page.end { page.end } else { page.at.min(size) }
     }
 
     /// Gives a file its own name, without what does not belong to it; does nothing where it has it.
     fn finish(&self, file: &Finished) -> Result<(), Failure> {
-        let growing = format!("{}{GROWING}", file.name);
+        let growing = growing(&file.name);
         let Some(size) = self.folder.size(&growing)? else { return Ok(()) };
         if size > file.bytes {
             self.folder.append(&growing, file.bytes, b"")?;
         }
         self.folder.rename(&growing, &file.name)
-    }
-
-    /// `events-2026-03-01-000007.ndjson`.
-    fn finished(&self, page: &Page) -> String {
-        let date = page.date.as_ref().map_or(String::new(), |date| format!("{date}-"));
-        format!("{}-{date}{:06}.{}", self.stream, page.number, self.extension)
-    }
-
-    fn growing(&self, page: &Page) -> String {
-        format!("{}{GROWING}", self.finished(page))
     }
 
     /// The number after the highest that a file of this stream has: without a page nothing of them is known, and none may be
@@ -182,13 +211,18 @@ impl<'f> Book<'f> {
 /// Where a run goes.
 struct Place {
     number: u64,
+    name: String,
     date: Option<String>,
     at: u64,
     before: Option<Finished>,
+    latest: Option<String>,
 }
 
-/// Whether a date finishes the file of another. A record without one goes where its neighbours go, and so does one that
-/// comes late.
+fn growing(name: &str) -> String {
+    format!("{name}{GROWING}")
+}
+
+/// Whether a date, or a time, is after another. Nothing is after a record that has none, nor is such a record after anything.
 fn is_later(date: &Option<String>, than: &Option<String>) -> bool {
     match (date, than) {
         (Some(date), Some(than)) => date > than,

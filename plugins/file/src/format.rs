@@ -62,6 +62,12 @@ impl Writer {
         }
     }
 
+    /// A number for what lines are like, by which a change of the format or of the columns is known. FNV-1a, 32 bits.
+    pub(crate) fn shape(&self) -> u32 {
+        let bytes = self.extension().bytes().chain(self.header().iter().copied());
+        bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    }
+
     /// A record's line.
     ///
     /// # Errors

@@ -212,10 +212,12 @@ impl Destination for File {
     }
 
     fn deliver(&mut self, batch: Batch) -> Result<Vec<Receipt>, Failure> {
-        let mut book = Book::open(&self.folder, &batch.stream, self.writer.extension(), &self.rotate)?;
+        let times: Vec<Option<String>> = batch.records.iter().map(|record| time_of(record)).collect();
+        let positions = batch.positions.iter().copied();
+        let mut book = Book::open(&self.folder, &batch.stream, &self.writer, &self.rotate, positions.zip(&times))?;
         let mut receipts = Vec::with_capacity(batch.records.len());
         let mut run: Option<Run> = None;
-        for (record, position) in batch.records.iter().zip(&batch.positions) {
+        for ((record, position), time) in batch.records.iter().zip(&batch.positions).zip(times) {
             let line = match self.writer.line(record) {
                 Ok(line) if line.len() <= RUN_BYTES_MAX => line,
                 Ok(line) => {
@@ -234,27 +236,39 @@ impl Destination for File {
             if book.has(*position) {
                 continue;
             }
-            let date = self.rotate.every.date_of(record);
+            let date = self.rotate.every.date_of(time.as_deref());
             match &mut run {
-                Some(run) if book.belongs(run, &date) => run.bytes.extend_from_slice(&line),
+                Some(run) if book.belongs(run, &date) => {
+                    run.bytes.extend_from_slice(&line);
+                    run.latest = run.latest.take().max(time);
+                }
                 _ => {
                     if let Some(run) = run.take() {
-                        book.write(run, self.writer.header())?;
+                        book.write(run)?;
                     }
-                    run = Some(Run { first: *position, date, bytes: line });
+                    run = Some(Run { first: *position, date, latest: time, bytes: line });
                 }
             }
         }
         if let Some(run) = run {
-            book.write(run, self.writer.header())?;
+            book.write(run)?;
         }
         Ok(receipts)
     }
 }
 
+/// When a record came to be, in the engine's own writing, which sorts as text: `2026-03-01T09:30:00.000Z`.
+fn time_of(record: &[u8]) -> Option<String> {
+    const TIME_BYTES: usize = 24;
+    let text = path::text_at(record, &["received", "last_seen"])?;
+    let good = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b'T' | b'Z');
+    (text.len() == TIME_BYTES && text.bytes().all(good)).then(|| text.into_owned())
+}
+
 impl Every {
-    /// The part of the record's date that names its file; none where it does not matter, or the record has none.
-    fn date_of(self, record: &[u8]) -> Option<String> {
+    /// The part of a record's time that names its file; none where it does not matter, or the record has none. It has no colon,
+    /// which no file's name may have.
+    fn date_of(self, time: Option<&str>) -> Option<String> {
         /// `2026-03-01` and `2026-03-01T09`.
         const DAY_BYTES: usize = 10;
         const HOUR_BYTES: usize = 13;
@@ -263,10 +277,7 @@ impl Every {
             Every::Day => DAY_BYTES,
             Every::Hour => HOUR_BYTES,
         };
-        let text = path::text_at(record, &["received", "last_seen"])?;
-        let date = text.get(..length)?;
-        // It becomes part of a file's name: nothing but a date may.
-        date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-' || byte == b'T').then(|| date.to_owned())
+        time?.get(..length).filter(|date| !date.contains(':')).map(str::to_owned)
     }
 }
 

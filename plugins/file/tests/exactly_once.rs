@@ -221,6 +221,54 @@ fn a_file_that_somebody_took_away_is_not_missed() {
     assert!(files().iter().any(|(name, _)| name == "events-000002.ndjson.part"));
 }
 
+/// The same positions, a day and more later.
+fn anew() -> Vec<Batch> {
+    let later = |record: Vec<u8>| {
+        let text = String::from_utf8(record).expect("UTF-8").replace("2026-03-", "2026-04-").replace("{\"id\":", "{\"id\":9");
+        text.into_bytes()
+    };
+    batches().into_iter().map(|batch| Batch { records: batch.records.into_iter().map(later).collect(), ..batch }).collect()
+}
+
+#[test]
+fn a_history_that_began_anew_is_not_taken_for_what_was_written() {
+    let config = config(r#","rotate":{"every":"never"}"#);
+    for written in 1..=4 {
+        reset();
+        deliver_all(&config, &batches()[..written]);
+        let before = ids("events");
+        let changes = with(|double| double.changes);
+        for at_change in [0, 1, 2, 3, 4, 5] {
+            for how in How::ALL {
+                reset();
+                deliver_all(&config, &batches()[..written]);
+                with(|double| double.crash = Some(Crash { at_change: changes + at_change, how }));
+                deliver_all(&config, &anew());
+                let new = [91, 92, 93, 94, 95, 96, 97, 98, 99, 910, 911, 912];
+                assert_eq!(ids("events"), [&before[..], &new].concat(), "{written} written, {how:?} at {at_change}");
+            }
+        }
+        assert!(files().iter().any(|(name, _)| name == "events-000001.ndjson"), "the old file is finished");
+        assert!(with(|double| double.logged.iter().any(|(_, line)| line.contains("began anew"))));
+    }
+}
+
+#[test]
+fn other_columns_begin_another_file() {
+    let csv = |columns: &str| config(&format!(r#","format":"csv","columns":{columns}"#));
+    for (change, name) in [(csv(r#"["id"]"#), "csv"), (config(""), "ndjson")] {
+        for at_change in 0..5 {
+            reset();
+            deliver_all(&csv(r#"["id","received"]"#), &batches()[..1]);
+            with(|double| double.crash = Some(Crash { at_change: double.changes + at_change, how: How::DiesAfter }));
+            deliver_all(&change, &batches()[1..2]);
+            let names: Vec<String> = files().into_iter().map(|(name, _)| name).collect();
+            assert_eq!(names[..2], ["events-2026-03-01-000001.csv".to_owned(), format!("events-2026-03-01-000002.{name}")]);
+            assert_eq!(files()[0].1.lines().count(), 4, "a line of names and three records");
+        }
+    }
+}
+
 #[test]
 fn a_record_that_is_not_json_is_refused_alone() {
     reset();

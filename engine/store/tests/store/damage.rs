@@ -88,7 +88,7 @@ fn first_damage(disk: &Faulty, options: Options, records: &[(u8, Vec<u8>)]) -> O
 
 #[test]
 fn damage_is_reported_with_its_place_and_repaired_only_on_request() {
-    for_seeds(600, |seed| {
+    for_seeds(200, |seed| {
         let mut random = Random(seed);
         let (disk, options, records) = closed(&mut random);
         let paths = segments(&disk);

@@ -10,7 +10,7 @@ const CUTS: [Cut; 4] = [Cut::Lost, Cut::Torn, Cut::Reordered, Cut::Kept];
 
 #[test]
 fn a_failed_disk_poisons_the_log_and_opening_again_shows_only_what_is_durable() {
-    for_seeds(400, |seed| {
+    for_seeds(200, |seed| {
         let mut random = Random(seed);
         let mut model = Model::new(100 + random.below(4_000) as u64);
         for _ in 0..random.below(20) {

@@ -13,7 +13,7 @@ const CUTS: [Cut; 4] = [Cut::Lost, Cut::Torn, Cut::Reordered, Cut::Kept];
 
 #[test]
 fn what_was_synced_survives_any_power_cut_and_nothing_torn_is_served() {
-    for_seeds(1_000, |seed| {
+    for_seeds(300, |seed| {
         let mut random = Random(seed);
         let bound = [6_000, 200_000][random.below(2)];
         let segment_bytes = 100 + random.below(bound) as u64;
@@ -36,7 +36,7 @@ fn what_was_synced_survives_any_power_cut_and_nothing_torn_is_served() {
 
 #[test]
 fn an_opening_that_is_cut_itself_changes_nothing() {
-    for_seeds(200, |seed| {
+    for_seeds(100, |seed| {
         let mut random = Random(seed);
         let mut model = Model::new(2_000);
         for _ in 0..20 {
