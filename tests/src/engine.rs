@@ -84,9 +84,7 @@ destinations:
             plugin("normalize"),
             plugin("file"),
         );
-        let write = |name: &str, text: &str| {
-            fs::write(folder.path().join(name), text).expect("the folder takes a file")
-        };
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("the folder takes a file");
         fs::create_dir(folder.path().join("secrets")).expect("the folder takes a folder");
         write("weft.yaml", &yaml);
         write("secrets/WEB_KEY", KEY);
@@ -106,21 +104,11 @@ destinations:
     #[must_use]
     pub fn start(&self) -> Engine {
         let log = self.path().join("engine.log");
-        let words = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .expect("the folder takes a file");
+        let words = fs::File::options().create(true).append(true).open(&log).expect("the folder takes a file");
         let mut command = self.weft("run");
         command.stdout(Stdio::null()).stderr(words);
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("`weft run` does not start: {error}"));
-        let mut engine = Engine {
-            child,
-            log,
-            address: self.address,
-        };
+        let child = command.spawn().unwrap_or_else(|error| panic!("`weft run` does not start: {error}"));
+        let mut engine = Engine { child, log, address: self.address };
         let began = Instant::now();
         loop {
             if let Some(status) = engine.child.try_wait().expect("a child can be waited for") {
@@ -128,10 +116,7 @@ destinations:
             }
             match Request::new("GET", "/readyz").send(self.address) {
                 Ok(answer) if answer.status == 200 => return engine,
-                _ => assert!(
-                    began.elapsed() < START_TIME_MAX,
-                    "the engine was not ready after {START_TIME_MAX:?}"
-                ),
+                _ => assert!(began.elapsed() < START_TIME_MAX, "the engine was not ready after {START_TIME_MAX:?}"),
             }
             sleep(PAUSE);
         }
@@ -143,9 +128,7 @@ destinations:
     /// It cannot be started.
     #[must_use]
     pub fn run(&self, command: &str) -> Output {
-        self.weft(command)
-            .output()
-            .unwrap_or_else(|error| panic!("`weft {command}` does not start: {error}"))
+        self.weft(command).output().unwrap_or_else(|error| panic!("`weft {command}` does not start: {error}"))
     }
 
     /// Every record that the destination wrote of a stream (`events`, `profiles`), in the order of the files and within each.
@@ -157,36 +140,22 @@ destinations:
         let Ok(entries) = fs::read_dir(self.path().join("out")) else {
             return Vec::new();
         };
-        let mut files: Vec<PathBuf> = entries
-            .map(|entry| entry.expect("a folder can be read").path())
-            .collect();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder can be read").path()).collect();
         let is_of_stream = |path: &PathBuf| {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             name.starts_with(&format!("{stream}-")) && name.contains(".ndjson")
         };
         files.retain(is_of_stream);
         files.sort();
         let lines = |path: &PathBuf| fs::read_to_string(path).expect("what was written is UTF-8");
-        let record = |line: &str| {
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"))
-        };
-        files
-            .iter()
-            .flat_map(|path| lines(path).lines().map(record).collect::<Vec<_>>())
-            .collect()
+        let record = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"));
+        files.iter().flat_map(|path| lines(path).lines().map(record).collect::<Vec<_>>()).collect()
     }
 
     fn weft(&self, verb: &str) -> Command {
         let mut command = Command::new(binary());
         // Compiled plugins are shared by all tests, and are not left in anybody's home.
-        command
-            .arg(verb)
-            .arg(self.path())
-            .env("WEFT_CACHE", root().join("target/weft-cache"))
-            .env("WEFT_LOG", "warn");
+        command.arg(verb).arg(self.path()).env("WEFT_CACHE", root().join("target/weft-cache")).env("WEFT_LOG", "warn");
         command
     }
 }
@@ -198,9 +167,7 @@ impl Engine {
     /// No answer comes.
     #[must_use]
     pub fn send(&self, request: &Request) -> Answer {
-        request
-            .send(self.address)
-            .unwrap_or_else(|error| panic!("{error}"))
+        request.send(self.address).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Asks for a page of JSON.
@@ -210,8 +177,7 @@ impl Engine {
     #[must_use]
     pub fn page(&self, path: &str) -> (u16, Value) {
         let answer = self.send(&Request::new("GET", path));
-        let json = serde_json::from_slice(&answer.body)
-            .unwrap_or_else(|error| panic!("{path}: {error}: {}", answer.text()));
+        let json = serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{path}: {error}: {}", answer.text()));
         (answer.status, json)
     }
 
@@ -240,10 +206,7 @@ impl Engine {
             if is_through(&status) {
                 return status;
             }
-            assert!(
-                began.elapsed() < SETTLE_TIME_MAX,
-                "not through after {SETTLE_TIME_MAX:?}: {status}"
-            );
+            assert!(began.elapsed() < SETTLE_TIME_MAX, "not through after {SETTLE_TIME_MAX:?}: {status}");
             sleep(PAUSE);
         }
     }
@@ -254,13 +217,8 @@ impl Engine {
     /// There is no shell.
     pub fn terminate(&self) {
         // The standard library sends no signals; every shell has it built in.
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {}", self.child.id())])
-            .status();
-        assert!(
-            sent.expect("there is a shell").success(),
-            "the engine was not there any more"
-        );
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        assert!(sent.expect("there is a shell").success(), "the engine was not there any more");
     }
 
     /// Waits for its end.
@@ -274,10 +232,7 @@ impl Engine {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
                 return status;
             }
-            assert!(
-                began.elapsed() < STOP_TIME_MAX,
-                "the engine still runs {STOP_TIME_MAX:?} after SIGTERM"
-            );
+            assert!(began.elapsed() < STOP_TIME_MAX, "the engine still runs {STOP_TIME_MAX:?} after SIGTERM");
             sleep(PAUSE);
         }
     }
@@ -303,10 +258,7 @@ impl Drop for Engine {
             let log = fs::read_to_string(&self.log).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
             let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
-            #[expect(
-                clippy::print_stderr,
-                reason = "a failing test shows what the engine said"
-            )]
+            #[expect(clippy::print_stderr, reason = "a failing test shows what the engine said")]
             {
                 eprintln!("the engine's own words:\n{}", shown.join("\n"));
             }
@@ -321,41 +273,23 @@ pub fn number(json: &Value, pointer: &str) -> u64 {
 }
 
 fn is_through(status: &Value) -> bool {
-    let equal = |part: &str| {
-        number(status, &format!("/{part}/records")) == number(status, &format!("/{part}/through"))
-    };
+    let equal = |part: &str| number(status, &format!("/{part}/records")) == number(status, &format!("/{part}/through"));
     let records = number(status, "/history/records");
-    let is_done = |lane: &Value| {
-        number(lane, "/waiting") == 0
-            && (lane["stream"] != "events" || number(lane, "/seen") >= records)
-    };
-    equal("intake")
-        && equal("history")
-        && status["lanes"]
-            .as_array()
-            .is_some_and(|lanes| lanes.iter().all(is_done))
+    let is_done =
+        |lane: &Value| number(lane, "/waiting") == 0 && (lane["stream"] != "events" || number(lane, "/seen") >= records);
+    equal("intake") && equal("history") && status["lanes"].as_array().is_some_and(|lanes| lanes.iter().all(is_done))
 }
 
 fn binary() -> PathBuf {
-    let path = std::env::var_os("WEFT_BIN")
-        .map_or_else(|| root().join("target/debug/weft"), PathBuf::from);
-    assert!(
-        path.is_file(),
-        "there is no engine at {}: `cargo build -p weft`",
-        path.display()
-    );
+    let path = std::env::var_os("WEFT_BIN").map_or_else(|| root().join("target/debug/weft"), PathBuf::from);
+    assert!(path.is_file(), "there is no engine at {}: `cargo build -p weft`", path.display());
     path
 }
 
 fn plugin(name: &str) -> PathBuf {
-    let folder = std::env::var_os("WEFT_PLUGINS_DIST")
-        .map_or_else(|| root().join("plugins/dist"), PathBuf::from);
+    let folder = std::env::var_os("WEFT_PLUGINS_DIST").map_or_else(|| root().join("plugins/dist"), PathBuf::from);
     let path = folder.join(format!("{name}.wasm"));
-    assert!(
-        path.is_file(),
-        "there is no plugin at {}: `cargo xtask plugins`",
-        path.display()
-    );
+    assert!(path.is_file(), "there is no plugin at {}: `cargo xtask plugins`", path.display());
     path
 }
 

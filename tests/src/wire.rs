@@ -31,13 +31,16 @@ pub enum Framing {
     Short(usize),
 }
 
+/// Names in lower case and their values, in their order.
+pub type Headers = Vec<(String, String)>;
+
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Such as 200.
     pub status: u16,
-    /// Names in lower case, in their order.
-    pub headers: Vec<(String, String)>,
+    /// As they were sent.
+    pub headers: Headers,
     /// Without its framing.
     pub body: Vec<u8>,
 }
@@ -46,22 +49,13 @@ impl Request {
     /// A request without a body.
     #[must_use]
     pub fn new(method: &'static str, target: &str) -> Self {
-        Request {
-            method,
-            target: target.to_owned(),
-            headers: Vec::new(),
-            body: Vec::new(),
-            framing: Framing::Length,
-        }
+        Request { method, target: target.to_owned(), headers: Vec::new(), body: Vec::new(), framing: Framing::Length }
     }
 
     /// A POST, of JSON unless a header says otherwise.
     #[must_use]
     pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
-        Request {
-            body: body.into(),
-            ..Request::new("POST", target)
-        }
+        Request { body: body.into(), ..Request::new("POST", target) }
     }
 
     /// With a header more.
@@ -107,26 +101,18 @@ impl Request {
         let mut answer = Vec::new();
         let read = line.read_to_end(&mut answer);
         Answer::parse(&answer).ok_or_else(|| {
-            let why = written.err().or(read.err()).map_or_else(
-                || "the line was closed".to_owned(),
-                |error| error.to_string(),
-            );
+            let why = written.err().or(read.err()).map_or_else(|| "the line was closed".to_owned(), |error| error.to_string());
             std::io::Error::other(format!("no answer but {} bytes: {why}", answer.len()))
         })
     }
 
     fn bytes(&self, address: SocketAddr) -> Vec<u8> {
-        let mut bytes = format!(
-            "{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n",
-            self.method, self.target
-        )
-        .into_bytes();
+        let mut bytes =
+            format!("{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n", self.method, self.target).into_bytes();
         for (name, value) in &self.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
-        let length = |missing: usize| {
-            format!("content-length: {}\r\n\r\n", self.body.len() + missing).into_bytes()
-        };
+        let length = |missing: usize| format!("content-length: {}\r\n\r\n", self.body.len() + missing).into_bytes();
         match self.framing {
             Framing::Length if self.method == "GET" => bytes.extend_from_slice(b"\r\n"),
             Framing::Length => bytes.extend(length(0)),
@@ -151,10 +137,7 @@ impl Answer {
     /// The first value of a header, by its name in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as a text.
@@ -166,15 +149,8 @@ impl Answer {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let (status, headers, body) = split(bytes)?;
         let status = status.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-        let mut answer = Answer {
-            status,
-            headers,
-            body: body.to_vec(),
-        };
-        if answer
-            .header("transfer-encoding")
-            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
-        {
+        let mut answer = Answer { status, headers, body: body.to_vec() };
+        if answer.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
             answer.body = unchunked(body)?;
         }
         Some(answer)
@@ -184,15 +160,13 @@ impl Answer {
 /// A head and what follows it: the first line, the headers by their names in lower case, the rest. None where the head is not
 /// finished.
 #[must_use]
-pub fn split(bytes: &[u8]) -> Option<(String, Vec<(String, String)>, &[u8])> {
+pub fn split(bytes: &[u8]) -> Option<(String, Headers, &[u8])> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.split("\r\n");
     let first = lines.next()?.to_owned();
-    let header = |line: &str| {
-        line.split_once(':')
-            .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()))
-    };
+    let header =
+        |line: &str| line.split_once(':').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()));
     Some((first, lines.filter_map(header).collect(), &bytes[end + 4..]))
 }
 
@@ -202,11 +176,7 @@ pub fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let end = rest.windows(2).position(|two| two == b"\r\n")?;
-        let length = std::str::from_utf8(&rest[..end])
-            .ok()?
-            .split(';')
-            .next()?
-            .trim();
+        let length = std::str::from_utf8(&rest[..end]).ok()?.split(';').next()?.trim();
         let length = usize::from_str_radix(length, 16).ok()?;
         let piece = rest.get(end + 2..)?.get(..length)?;
         if length == 0 {
@@ -226,11 +196,7 @@ fn base64(bytes: &[u8]) -> String {
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for place in 0..4 {
             let letter = LETTERS[(bits >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= three.len() {
-                char::from(letter)
-            } else {
-                '='
-            });
+            text.push(if place <= three.len() { char::from(letter) } else { '=' });
         }
     }
     text
@@ -255,39 +221,21 @@ mod tests {
         let check = |bytes: &str, want: Option<(u16, &str)>| {
             let got = Answer::parse(bytes.as_bytes());
             let got = got.map(|answer| (answer.status, answer.text()));
-            assert_eq!(
-                got,
-                want.map(|(status, body)| (status, body.to_owned())),
-                "{bytes:?}"
-            );
+            assert_eq!(got, want.map(|(status, body)| (status, body.to_owned())), "{bytes:?}");
         };
-        check(
-            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
-            Some((200, "ok")),
-        );
-        check(
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
-            Some((200, "abcde")),
-        );
-        check(
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc",
-            None,
-        );
+        check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", Some((200, "ok")));
+        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n", Some((200, "abcde")));
+        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc", None);
         check("HTTP/1.1 200", None);
     }
 
     #[test]
     fn a_body_in_chunks_is_the_body() {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let bytes = Request::post("/", "a body of more than one piece")
-            .framed(Framing::Chunks)
-            .bytes(address);
+        let bytes = Request::post("/", "a body of more than one piece").framed(Framing::Chunks).bytes(address);
         let (first, headers, body) = split(&bytes).expect("a head");
         assert_eq!(first, "POST / HTTP/1.1");
         assert!(headers.contains(&("transfer-encoding".to_owned(), "chunked".to_owned())));
-        assert_eq!(
-            unchunked(body).expect("whole"),
-            b"a body of more than one piece"
-        );
+        assert_eq!(unchunked(body).expect("whole"), b"a body of more than one piece");
     }
 }

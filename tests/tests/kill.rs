@@ -1,18 +1,18 @@
 //! An engine that is killed again and again while events come in owes what it acknowledged, and nothing else (invariants 1 to 5).
 //!
 //! ```text
-//! senders ─► weft run ◄─ SIGKILL at a random moment: starting, listening, under load, or draining after SIGTERM
+//! senders ─► weft run ◄─ SIGKILL at a random moment: starting, listening, under load, draining after SIGTERM, rebuilding
 //!    ▲          │
 //!    └ no 200 ◄─┘ the same batch again
 //! ```
 //!
-//! After each restart the senders rest, and the engine must know each acknowledged event once and have no dead letter but those that
-//! were provoked. Some of the killed folders are looked over by `weft doctor`, and rebuilt. At the end what the destination wrote is
-//! compared with what was acknowledged and with what the engine says of everybody, and a rebuild must change nothing and send nothing.
-//! A kill says nothing about power: what the disk forgets is the store's test.
+//! After each restart the senders rest, and the engine must know each acknowledged event once and have no dead letter but those
+//! that were provoked. Some of the killed folders are looked over by `weft doctor`, and rebuilt. At the end what the destination
+//! wrote is compared with what was acknowledged and with what the engine says of everybody, and a rebuild must change nothing and
+//! send nothing. A kill says nothing about power: what the disk forgets is the store's test.
 //!
-//! `WEFT_KILLS=300 WEFT_SEED=7 cargo test -p weft-tests --test kill`: so many kills, that seed. It wants a built engine (`cargo build
-//! -p weft`, or `WEFT_BIN`) and built plugins (`cargo xtask plugins`, or `WEFT_PLUGINS_DIST`).
+//! `WEFT_KILLS=300 WEFT_SEED=7 cargo test -p weft-tests --test kill`: so many kills, that seed. It wants a built engine (`cargo
+//! build -p weft`, or `WEFT_BIN`) and built plugins (`cargo xtask plugins`, or `WEFT_PLUGINS_DIST`).
 
 #[path = "kill/lake.rs"]
 mod lake;
@@ -52,16 +52,19 @@ enum Moment {
     Loaded(Duration),
     /// After so long under load, and so long after SIGTERM.
     Draining(Duration, Duration),
+    /// No engine but `weft rebuild`, so long after it was started: while state is folded anew, or swapped.
+    Rebuilding(Duration),
 }
 
 impl Moment {
     fn of(dice: &mut Dice) -> Self {
         let mut ms = |least: u64, below: u64| Duration::from_millis(least + dice.below(below));
-        let (start, load, drain) = (ms(0, 500), ms(20, 1_800), ms(0, 250));
+        let (start, load, drain, rebuild) = (ms(0, 500), ms(20, 1_800), ms(0, 250), ms(100, 1_500));
         match dice.below(100) {
             0..25 => Moment::Starting(start),
             25..35 => Moment::Listening,
-            35..70 => Moment::Loaded(load),
+            35..65 => Moment::Loaded(load),
+            65..75 => Moment::Rebuilding(rebuild),
             _ => Moment::Draining(load / 2, drain),
         }
     }
@@ -92,14 +95,15 @@ fn an_engine_that_is_killed_again_and_again_keeps_what_it_acknowledged() {
 fn write_workspace(workspace: &Path) {
     let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist");
     let dist = std::env::var_os("WEFT_PLUGINS_DIST").map_or_else(built, PathBuf::from);
-    let dist = dist.canonicalize().expect("the plugins are built: `cargo xtask plugins`");
+    std::fs::create_dir_all(workspace.join("plugins")).expect("a folder");
+    // Copies: whoever builds plugins meanwhile changes nothing here.
     let plugin = |name: &str| {
-        let path = dist.join(format!("{name}.wasm"));
-        assert!(path.exists(), "{} is missing: `cargo xtask plugins`", path.display());
-        format!("  {name}: {{ path: {} }}\n", path.display())
+        let (built, path) = (dist.join(format!("{name}.wasm")), format!("plugins/{name}.wasm"));
+        std::fs::copy(&built, workspace.join(&path))
+            .unwrap_or_else(|error| panic!("{}: {error}; the plugins are built by `cargo xtask plugins`", built.display()));
+        format!("  {name}: {{ path: {path} }}\n")
     };
     let plugins: String = ["segment", "normalize", "file"].map(plugin).concat();
-    std::fs::create_dir(workspace).expect("a folder");
     std::fs::write(workspace.join("weft.yaml"), format!("version: 1\nplugins:\n{plugins}{WORKSPACE}")).expect("a file");
 }
 
@@ -139,7 +143,15 @@ fn run(place: &Place, people: People, kills: u64) -> Result<(), String> {
 
 /// Starts an engine, checks it if it gets so far, and kills it.
 fn kill_at(place: &Place, senders: &Senders, moment: Moment) -> Result<(), String> {
-    let mut engine = Engine::start(place)?;
+    if let Moment::Rebuilding(after) = moment {
+        let rebuild = Engine::start(place, "rebuild")?;
+        std::thread::sleep(after);
+        return match rebuild.kill() {
+            Some(status) if !status.success() => Err(format!("the rebuild ended with {status}")),
+            _ => Ok(()),
+        };
+    }
+    let mut engine = Engine::start(place, "run")?;
     if let Moment::Starting(after) = moment {
         std::thread::sleep(after);
         return match engine.kill() {
@@ -179,22 +191,17 @@ fn eventually<T>(mut holds: impl FnMut() -> Result<T, String>) -> Result<T, Stri
     }
 }
 
-/// Checks an engine whose senders rest: it has folded each acknowledged event once (invariants 1, 3 and 5), and its dead letters are
-/// the ones that were provoked.
+/// Checks an engine whose senders rest: it has folded each acknowledged event once (invariants 1, 3 and 5), and its dead letters
+/// are the ones that were provoked.
 fn settle(address: SocketAddr, told: &Told) -> Result<(), String> {
     let mut line = Line::to(address).map_err(|error| error.to_string())?;
     let status = eventually(|| {
         let status = line.get("/api/v1/status")?;
-        let done = |part: &str| status[part]["records"].is_u64() && status[part]["records"] == status[part]["through"];
-        let lanes = status["lanes"].as_array().into_iter().flatten();
-        let busy =
-            lanes.filter(|lane| lane["waiting"] != 0 || lane["stream"] == "events" && lane["seen"] != status["history"]["records"]);
-        if done("intake") && done("history") && busy.count() == 0 {
-            Ok(status)
-        } else {
-            Err(format!("it does not settle: {status}"))
-        }
+        if is_unwell(&status) || is_settled(&status) { Ok(status) } else { Err(format!("it does not settle: {status}")) }
     })?;
+    if is_unwell(&status) {
+        return Err(format!("something is wrong: {status}"));
+    }
     let (events, owed) = (status["totals"]["events"].as_u64(), told.acknowledged.len() as u64);
     if events != Some(owed) {
         return Err(format!("{owed} events were acknowledged, and the engine knows {events:?}: {status}"));
@@ -204,15 +211,24 @@ fn settle(address: SocketAddr, told: &Told) -> Result<(), String> {
         let (least, most) = (told.refused_acknowledged, told.refused_sent);
         return Err(format!("{letters} dead letters, and {least} to {most} were provoked: {status}"));
     }
-    let unwell = |lane: &Value| lane["rejected_total"] != 0 || !lane["last_error"].is_null();
-    if !status["trouble"].is_null() || status["lanes"].as_array().is_none_or(|lanes| lanes.len() != 2 || lanes.iter().any(unwell)) {
-        return Err(format!("something is wrong: {status}"));
-    }
     Ok(())
 }
 
-/// Looks a folder over in which no engine runs: the doctor finds nothing, and history folds to the state that there is (invariants 2
-/// and 4), with nothing sent.
+/// Whether a status says that something went wrong: nothing ever should.
+fn is_unwell(status: &Value) -> bool {
+    let unwell = |lane: &Value| lane["rejected_total"] != 0 || !lane["last_error"].is_null();
+    !status["trouble"].is_null() || status["lanes"].as_array().is_none_or(|lanes| lanes.len() != 2 || lanes.iter().any(unwell))
+}
+
+/// Whether a status says that all that arrived has passed through: intake, history, lanes.
+fn is_settled(status: &Value) -> bool {
+    let done = |part: &str| status[part]["records"].is_u64() && status[part]["records"] == status[part]["through"];
+    let told = |lane: &Value| lane["waiting"] == 0 && (lane["stream"] != "events" || lane["seen"] == status["history"]["records"]);
+    done("intake") && done("history") && status["lanes"].as_array().is_some_and(|lanes| lanes.iter().all(told))
+}
+
+/// Looks a folder over in which no engine runs: the doctor finds nothing, and history folds to the state that there is
+/// (invariants 2 and 4), with nothing sent.
 fn look_over(place: &Place) -> Result<(), String> {
     let out = place.workspace.join("out");
     let written = if out.is_dir() { lake::everything(&out)? } else { BTreeMap::new() };
@@ -230,7 +246,7 @@ fn look_over(place: &Place) -> Result<(), String> {
 
 /// Everybody's last word, a last kill, and the account.
 fn end(place: &Place, senders: &Senders, people: People) -> Result<(), String> {
-    let mut engine = Engine::start(place)?;
+    let mut engine = Engine::start(place, "run")?;
     senders.point_at(Some(engine.address()?));
     senders.rest()?;
     for batch in people.last_word() {
@@ -240,7 +256,7 @@ fn end(place: &Place, senders: &Senders, people: People) -> Result<(), String> {
         return Err(format!("the engine ended by itself: {status}"));
     }
 
-    let mut engine = Engine::start(place)?;
+    let mut engine = Engine::start(place, "run")?;
     let address = engine.address()?;
     let told = senders.rest()?;
     settle(address, &told)?;
@@ -256,7 +272,7 @@ fn end(place: &Place, senders: &Senders, people: People) -> Result<(), String> {
 
     // The state that was folded anew is lived with: everything is known, and nothing is sent again.
     let written = lake::everything(&out)?;
-    let mut engine = Engine::start(place)?;
+    let mut engine = Engine::start(place, "run")?;
     let address = engine.address()?;
     std::thread::sleep(SILENCE);
     settle(address, &told)?;

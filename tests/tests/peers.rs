@@ -1,7 +1,7 @@
 //! SDKs that nobody here wrote, against a running engine, over a line that fails: what they mean arrives, and once.
 //!
 //! Segment's own clients for Python and Node are installed from their package indexes into `target/peers/`, once. Each tells the story
-//! of `peers/segment.py`, through a proxy that answers 503, then 429 with `Retry-After`, and then loses answers: it hands a batch to
+//! of `peers/story.py`, through a proxy that answers 503, then 429 with `Retry-After`, and then loses answers: it hands a batch to
 //! the engine and tells the client 503, so that the client sends events again that are there. A machine without an interpreter or
 //! without a package index says that it skips, and why.
 
@@ -39,12 +39,7 @@ enum Fault {
 }
 
 /// Before everything goes through.
-const FAULTS: [Fault; 4] = [
-    Fault::Unavailable,
-    Fault::TooMany,
-    Fault::AnswerLost,
-    Fault::AnswerLost,
-];
+const FAULTS: [Fault; 4] = [Fault::Unavailable, Fault::TooMany, Fault::AnswerLost, Fault::AnswerLost];
 
 /// A proxy that fails as [`FAULTS`] says, and notes what the engine was given.
 struct Proxy {
@@ -101,8 +96,7 @@ fn pass(mut line: TcpStream, engine: SocketAddr, seen: &Mutex<Seen>) -> Option<(
 }
 
 fn refusal(status: &str, header: &str) -> Vec<u8> {
-    format!("HTTP/1.1 {status}\r\n{header}content-length: 0\r\nconnection: close\r\n\r\n")
-        .into_bytes()
+    format!("HTTP/1.1 {status}\r\n{header}content-length: 0\r\nconnection: close\r\n\r\n").into_bytes()
 }
 
 /// Gives a request to the engine, and its answer back with the line's end said.
@@ -112,19 +106,14 @@ fn hand_on(request: &[u8], engine: SocketAddr, seen: &Mutex<Seen>) -> Option<Vec
     let answer = read_message(&mut line)?;
     let (first, _, body) = split(&answer)?;
     let mut seen = seen.lock().expect("no thread panics with it");
-    *seen
-        .answers
-        .entry(first.get(9..12)?.parse().ok()?)
-        .or_default() += 1;
+    *seen.answers.entry(first.get(9..12)?.parse().ok()?).or_default() += 1;
     let (messages, is_gzip) = messages_of(request);
     seen.gzipped += usize::from(is_gzip);
     for id in messages {
         *seen.handed.entry(id).or_default() += 1;
     }
     let head = first.strip_prefix("HTTP/1.1 ")?;
-    let mut passed =
-        format!("HTTP/1.1 {head}\r\ncontent-type: application/json\r\nconnection: close\r\n")
-            .into_bytes();
+    let mut passed = format!("HTTP/1.1 {head}\r\ncontent-type: application/json\r\nconnection: close\r\n").into_bytes();
     passed.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
     passed.extend_from_slice(body);
     Some(passed)
@@ -136,12 +125,7 @@ fn read_message(line: &mut TcpStream) -> Option<Vec<u8>> {
     let (mut bytes, mut piece) = (Vec::new(), [0; 16 * 1024]);
     loop {
         if let Some((_, headers, body)) = split(&bytes) {
-            let header = |name: &str| {
-                headers
-                    .iter()
-                    .find(|(known, _)| known == name)
-                    .map(|(_, value)| value.as_str())
-            };
+            let header = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
             let length = header("content-length").map_or(0, |length| length.parse().unwrap_or(0));
             let is_whole = match header("transfer-encoding") {
                 Some(_) => body.ends_with(b"0\r\n\r\n"),
@@ -163,49 +147,24 @@ fn messages_of(request: &[u8]) -> (Vec<String>, bool) {
     let Some((_, headers, body)) = split(request) else {
         return (Vec::new(), false);
     };
-    let has = |name: &str, value: &str| {
-        headers
-            .iter()
-            .any(|(known, said)| known == name && said.eq_ignore_ascii_case(value))
-    };
-    let body = if has("transfer-encoding", "chunked") {
-        weft_tests::wire::unchunked(body).unwrap_or_default()
-    } else {
-        body.to_vec()
-    };
+    let has = |name: &str, value: &str| headers.iter().any(|(known, said)| known == name && said.eq_ignore_ascii_case(value));
+    let body =
+        if has("transfer-encoding", "chunked") { weft_tests::wire::unchunked(body).unwrap_or_default() } else { body.to_vec() };
     let is_gzip = has("content-encoding", "gzip");
     let mut json = Vec::new();
     if is_gzip {
-        flate2::read::GzDecoder::new(&*body)
-            .read_to_end(&mut json)
-            .expect("the SDK's gzip is gzip");
+        flate2::read::GzDecoder::new(&*body).read_to_end(&mut json).expect("the SDK's gzip is gzip");
     } else {
         json = body;
     }
     let batch: Value = serde_json::from_slice(&json).expect("the SDK's JSON is JSON");
-    let id = |call: &Value| {
-        call["messageId"]
-            .as_str()
-            .expect("SDKs number their messages")
-            .to_owned()
-    };
-    (
-        batch["batch"]
-            .as_array()
-            .expect("SDKs send batches")
-            .iter()
-            .map(id)
-            .collect(),
-        is_gzip,
-    )
+    let id = |call: &Value| call["messageId"].as_str().expect("SDKs number their messages").to_owned();
+    (batch["batch"].as_array().expect("SDKs send batches").iter().map(id).collect(), is_gzip)
 }
 
 /// Says that a test does not run, and why.
 fn skip(what: &str, why: &str) {
-    #[expect(
-        clippy::print_stderr,
-        reason = "a test that is skipped says so, or nobody would know"
-    )]
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so, or nobody would know")]
     {
         eprintln!("SKIPPED: {what}: {why}");
     }
@@ -218,29 +177,13 @@ fn python() -> Result<PathBuf, String> {
         let folder = root().join("target/peers/py");
         let python = folder.join("bin/python");
         let sdk = Path::new("-c");
-        let is_there = || {
-            quiet(
-                Command::new(&python)
-                    .arg(sdk)
-                    .arg("import segment.analytics.client"),
-            )
-            .is_ok()
-        };
+        let is_there = || quiet(Command::new(&python).arg(sdk).arg("import segment.analytics.client")).is_ok();
         if is_there() {
             return Ok(python);
         }
         quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        quiet(Command::new(&python).args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            PYTHON_SDK,
-        ]))?;
-        is_there()
-            .then_some(python)
-            .ok_or_else(|| format!("{PYTHON_SDK} was installed and cannot be imported"))
+        quiet(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYTHON_SDK]))?;
+        is_there().then_some(python).ok_or_else(|| format!("{PYTHON_SDK} was installed and cannot be imported"))
     };
     FOUND.get_or_init(found).clone()
 }
@@ -249,56 +192,31 @@ fn python() -> Result<PathBuf, String> {
 fn node() -> Result<PathBuf, String> {
     let folder = root().join("target/peers/js");
     quiet(Command::new("node").arg("--version"))?;
-    if folder
-        .join("node_modules/@segment/analytics-node/package.json")
-        .is_file()
-    {
+    if folder.join("node_modules/@segment/analytics-node/package.json").is_file() {
         return Ok(folder);
     }
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-    fs::write(folder.join("package.json"), r#"{"private":true}"#)
-        .map_err(|error| error.to_string())?;
-    quiet(Command::new("npm").current_dir(&folder).args([
-        "install",
-        "--no-audit",
-        "--no-fund",
-        "--silent",
-        NODE_SDK,
-    ]))?;
+    fs::write(folder.join("package.json"), r#"{"private":true}"#).map_err(|error| error.to_string())?;
+    quiet(Command::new("npm").current_dir(&folder).args(["install", "--no-audit", "--no-fund", "--silent", NODE_SDK]))?;
     Ok(folder)
 }
 
 /// Runs a command to its end; an error says what it was and what it said.
 fn quiet(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("`{program}` cannot be started: {error}"))?;
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("`{program}` cannot be started: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(format!(
-        "`{program}` ended with {}: {}",
-        output.status,
-        words.lines().last().unwrap_or("without a word")
-    ))
+    Err(format!("`{program}` ended with {}: {}", output.status, words.lines().last().unwrap_or("without a word")))
 }
 
 /// Lets an SDK tell its story, to its end.
 fn tell(command: &mut Command) -> Output {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it was started before");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it was started before");
     let began = Instant::now();
-    while child
-        .try_wait()
-        .expect("a child can be waited for")
-        .is_none()
-    {
+    while child.try_wait().expect("a child can be waited for").is_none() {
         if began.elapsed() > STORY_TIME_MAX {
             _ = child.kill();
             panic!("the SDK was not done after {STORY_TIME_MAX:?}");
@@ -321,61 +239,26 @@ fn check(prefix: &str, encoding: Encoding, client: impl FnOnce(&str, &str) -> Co
     let engine = workspace.start();
     let proxy = Proxy::start(engine.address);
     let output = tell(&mut client(&format!("http://{}", proxy.address), prefix));
-    assert!(
-        output.status.success(),
-        "the SDK gave up: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "the SDK gave up: {}", String::from_utf8_lossy(&output.stderr));
 
     let (handed, repeated) = {
         let seen = proxy.seen.lock().expect("no thread panicked");
-        assert!(
-            seen.requests > FAULTS.len(),
-            "{} requests: not every fault was met",
-            seen.requests
-        );
+        assert!(seen.requests > FAULTS.len(), "{} requests: not every fault was met", seen.requests);
         let all = seen.answers.values().sum::<usize>();
-        assert_eq!(
-            seen.answers,
-            BTreeMap::from([(200, all)]),
-            "the engine takes whatever an SDK sends"
-        );
-        assert_eq!(
-            seen.gzipped,
-            if encoding == Encoding::Gzip { all } else { 0 }
-        );
-        (
-            seen.handed.len() as u64,
-            seen.handed.values().filter(|count| **count > 1).count(),
-        )
+        assert_eq!(seen.answers, BTreeMap::from([(200, all)]), "the engine takes whatever an SDK sends");
+        assert_eq!(seen.gzipped, if encoding == Encoding::Gzip { all } else { 0 });
+        (seen.handed.len() as u64, seen.handed.values().filter(|count| **count > 1).count())
     };
-    assert!(
-        repeated > 0,
-        "no message came twice: the proxy tests nothing"
-    );
+    assert!(repeated > 0, "no message came twice: the proxy tests nothing");
     assert_eq!(handed, EVENTS, "the SDK sent every call");
 
     let status = engine.settle();
-    assert_eq!(
-        (
-            number(&status, "/totals/events"),
-            number(&status, "/totals/letters")
-        ),
-        (EVENTS, 0),
-        "each call counts once"
-    );
+    assert_eq!((number(&status, "/totals/events"), number(&status, "/totals/letters")), (EVENTS, 0), "each call counts once");
     people(&engine, prefix);
     engine.stop();
     let written = workspace.written("events");
-    let ids: BTreeSet<&str> = written
-        .iter()
-        .filter_map(|event| event["message_id"].as_str())
-        .collect();
-    assert_eq!(
-        (written.len() as u64, ids.len() as u64),
-        (EVENTS, EVENTS),
-        "each call is in the files exactly once"
-    );
+    let ids: BTreeSet<&str> = written.iter().filter_map(|event| event["message_id"].as_str()).collect();
+    assert_eq!((written.len() as u64, ids.len() as u64), (EVENTS, EVENTS), "each call is in the files exactly once");
 }
 
 /// Calls of the story: Ann's 6, Bob's 6, Carl's 20.
@@ -386,110 +269,55 @@ fn people(engine: &Engine, prefix: &str) {
     let name = |name: &str| format!("{prefix}-{name}");
     let email = |name: &str| format!("{prefix}-{name}@example.com");
     let all = |kind: &str, value: &str, events: u64| {
-        let page = engine
-            .profile(kind, value)
-            .unwrap_or_else(|| panic!("nobody is known by {kind} {value}"));
+        let page = engine.profile(kind, value).unwrap_or_else(|| panic!("nobody is known by {kind} {value}"));
         assert_eq!(number(&page, "/profile/events_total"), events, "{value}");
         page["profile"].clone()
     };
     let ann = all("user_id", &name("ann"), 6);
-    assert_eq!(
-        all("anonymous_id", &name("laptop"), 6)["customer_id"],
-        ann["customer_id"],
-        "what she did before is hers"
-    );
-    assert_eq!(
-        all("email", &email("ann"), 6)["customer_id"],
-        ann["customer_id"]
-    );
-    let traits =
-        json!({ "name": "Änn Doe", "email": email("ann"), "phone": "+493023125001", "vip": true });
+    assert_eq!(all("anonymous_id", &name("laptop"), 6)["customer_id"], ann["customer_id"], "what she did before is hers");
+    assert_eq!(all("email", &email("ann"), 6)["customer_id"], ann["customer_id"]);
+    let traits = json!({ "name": "Änn Doe", "email": email("ann"), "phone": "+493023125001", "vip": true });
     for (trait_name, value) in traits.as_object().expect("an object") {
         assert_eq!(ann["traits"][trait_name], *value, "{trait_name}");
     }
     assert_eq!(ann["groups"], json!([name("acme")]));
     let mut kinds = identifiers(&ann);
     kinds.sort();
-    let want = [
-        ("anonymous_id", name("laptop")),
-        ("email", email("ann")),
-        ("phone", "+493023125001".into()),
-        ("user_id", name("ann")),
-    ];
+    let want =
+        [("anonymous_id", name("laptop")), ("email", email("ann")), ("phone", "+493023125001".into()), ("user_id", name("ann"))];
     assert_eq!(kinds, want.map(|(kind, value)| (kind.to_owned(), value)));
 
-    let events = |kind: &str, value: &str| match engine
-        .page(&format!("/api/v1/profiles/{kind}/{value}/events"))
-        .1
-    {
+    let events = |kind: &str, value: &str| match engine.page(&format!("/api/v1/profiles/{kind}/{value}/events")).1 {
         Value::Array(events) => events,
         other => panic!("no events of {value}: {other}"),
     };
     let of_ann = events("user_id", &name("ann"));
-    let mut types: Vec<&str> = of_ann
-        .iter()
-        .filter_map(|event| event["type"].as_str())
-        .collect();
+    let mut types: Vec<&str> = of_ann.iter().filter_map(|event| event["type"].as_str()).collect();
     types.sort_unstable();
-    assert_eq!(
-        types,
-        ["group", "identify", "page", "screen", "track", "track"]
-    );
-    let order = of_ann
-        .iter()
-        .find(|event| event["name"] == "Order Completed")
-        .expect("her order");
+    assert_eq!(types, ["group", "identify", "page", "screen", "track", "track"]);
+    let order = of_ann.iter().find(|event| event["name"] == "Order Completed").expect("her order");
     // The SDKs' clocks are this machine's: what they say of the time is corrected by their way alone.
-    assert!(
-        order["occurred"]
-            .as_str()
-            .is_some_and(|at| at.starts_with("2026-03-01T1")),
-        "{order}"
-    );
-    assert_eq!(
-        order["properties"]["total"].to_string(),
-        "29.9",
-        "a sum stays the decimal that it was"
-    );
-    assert_eq!(
-        order["products"].as_array().map(Vec::len),
-        Some(1),
-        "{order}"
-    );
+    assert!(order["occurred"].as_str().is_some_and(|at| at.starts_with("2026-03-01T1")), "{order}");
+    assert_eq!(order["properties"]["total"].to_string(), "29.9", "a sum stays the decimal that it was");
+    assert_eq!(order["products"].as_array().map(Vec::len), Some(1), "{order}");
 
     let bob = all("user_id", &name("bob"), 6);
-    assert_eq!(
-        all("user_id", &name("bobby"), 6)["customer_id"],
-        bob["customer_id"],
-        "an alias is one person"
-    );
-    assert_eq!(
-        all("email", &email("bob"), 6)["customer_id"],
-        bob["customer_id"]
-    );
+    assert_eq!(all("user_id", &name("bobby"), 6)["customer_id"], bob["customer_id"], "an alias is one person");
+    assert_eq!(all("email", &email("bob"), 6)["customer_id"], bob["customer_id"]);
     all("user_id", &name("carl"), 20);
-    let carl: BTreeSet<u64> = events("user_id", &name("carl"))
-        .iter()
-        .map(|event| number(event, "/properties/number"))
-        .collect();
+    let carl: BTreeSet<u64> = events("user_id", &name("carl")).iter().map(|event| number(event, "/properties/number")).collect();
     assert_eq!(carl, (0..20).collect());
     assert_eq!(number(&engine.settle(), "/totals/customers"), 3);
 }
 
 fn identifiers(profile: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let list = profile["identifiers"]
-        .as_array()
-        .expect("a profile has identifiers");
-    list.iter()
-        .map(|identifier| (text(&identifier["type"]), text(&identifier["value"])))
-        .collect()
+    let list = profile["identifiers"].as_array().expect("a profile has identifiers");
+    list.iter().map(|identifier| (text(&identifier["type"]), text(&identifier["value"]))).collect()
 }
 
 fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/peers")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
 }
 
 fn check_python(prefix: &str, encoding: Encoding) {
@@ -497,17 +325,8 @@ fn check_python(prefix: &str, encoding: Encoding) {
         Err(why) => skip("Segment's SDK for Python", &why),
         Ok(python) => check(prefix, encoding, |host, prefix| {
             let mut command = Command::new(python);
-            let encoding = if encoding == Encoding::Gzip {
-                "gzip"
-            } else {
-                "json"
-            };
-            command.arg(script("segment.py")).args([
-                &format!("{host}/segment"),
-                KEY,
-                prefix,
-                encoding,
-            ]);
+            let encoding = if encoding == Encoding::Gzip { "gzip" } else { "json" };
+            command.arg(script("story.py")).args([&format!("{host}/segment"), KEY, prefix, encoding]);
             command
         }),
     }
@@ -529,10 +348,7 @@ fn segments_sdk_for_node_is_understood_and_heard_once() {
         Err(why) => skip("Segment's SDK for Node", &why),
         Ok(folder) => check("js", Encoding::Plain, |host, prefix| {
             let mut command = Command::new("node");
-            command
-                .current_dir(folder)
-                .arg(script("segment.mjs"))
-                .args([host, KEY, prefix]);
+            command.current_dir(folder).arg(script("story.mjs")).args([host, KEY, prefix]);
             command
         }),
     }

@@ -257,6 +257,21 @@ fn an_alias_bomb_and_deep_nesting_end() {
     check("a: ".repeat(100_000), Code::YAML_SYNTAX);
 }
 
+#[test]
+fn a_large_workspace_is_read_whole_and_its_problems_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weft.yaml");
+    let mut text = String::from("version: 1\nname: acme\nconnections:\n");
+    for number in 0..2_000 {
+        writeln!(text, "  c{number}: {{ base_url: \"https://c{number}.example/\", timeout: 30 }}").unwrap();
+    }
+    std::fs::write(&path, &text).unwrap();
+    let problems = load(&path).unwrap_err();
+    assert_eq!(problems.iter().count() as u64 + problems.more_total(), 2_000);
+    assert!(problems.iter().all(|problem| problem.code == Code::CONFIG_WRONG_TYPE));
+    assert_eq!(problems.iter().next().unwrap().place.as_ref().unwrap().line, 4);
+}
+
 /// Every file cut short at every place, and with each of some letters in the place of each of its own: none may panic, show
 /// the secret, or give a place outside of the file.
 #[test]

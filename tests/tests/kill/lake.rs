@@ -71,8 +71,8 @@ pub(crate) fn has_each_event_once(out: &Path, acknowledged: &BTreeSet<String>) -
     }
 }
 
-/// Checks that the last line of each customer says what the engine says of it, that those who are no more were said to be somebody
-/// else, and that no delivery was written twice: since each follows from a new event, no two are alike.
+/// Checks that the last line of each customer says what the engine says of it, that those who are no more were said to be
+/// somebody else, and that no delivery was written twice: since each follows from a new event, no two are alike.
 pub(crate) fn has_the_latest_profiles(out: &Path, profiles: &BTreeMap<String, Value>) -> Result<(), String> {
     let (mut last, mut written): (BTreeMap<String, Line>, BTreeMap<String, String>) = Default::default();
     for line in lines(out, "profiles")? {

@@ -1,7 +1,7 @@
 //! Who sends what: a seeded crowd, whose every event is a pure function of the seed, its sender, its batch and its place there.
 //!
-//! So a batch that was not acknowledged can be made again, byte for byte, and one sender can repeat what another one sent. Nothing here
-//! knows of engines; what is sent is Segment's JSON.
+//! So a batch that was not acknowledged can be made again, byte for byte, and one sender can repeat what another one sent.
+//! Nothing here knows of engines; what is sent is Segment's JSON.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ const BATCH_EVENTS_MAX: u64 = 40;
 /// People in one batch of the last word: Segment's batch holds 500 KB.
 const LAST_WORD_PEOPLE: u64 = 25;
 
-/// Numbers that look random and come out the same for the same seed: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom
-/// number generators", 2014).
+/// Numbers that look random and come out the same for the same seed: SplitMix64 (Steele, Lea, Flood, "Fast splittable
+/// pseudorandom number generators", 2014).
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -75,8 +75,8 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// A sender's batch of a number. Now and then it repeats an event of itself, of an earlier batch, or of the next sender's batch of
-    /// that number, which may come at the same moment; now and then it has a call without an identity.
+    /// A sender's batch of a number. Now and then it repeats an event of itself, of an earlier batch, or of the next sender's
+    /// batch of that number, which may come at the same moment; now and then it has a call without an identity.
     pub(crate) fn batch(self, sender: u64, number: u64, senders: u64) -> Batch {
         let mut dice = Dice::of(self.seed, &[1, sender, number]);
         let mut calls: Vec<Value> = (0..=dice.below(BATCH_EVENTS_MAX)).map(|place| self.event(sender, number, place)).collect();
@@ -97,8 +97,8 @@ impl People {
         Batch::of(&calls, refused)
     }
 
-    /// The last word of everybody, later than everything else: on each device of theirs, who they are. After it there is one customer
-    /// for each person, and nobody's profile is older than its events.
+    /// The last word of everybody, later than everything else: on each device of theirs, who they are. After it there is one
+    /// customer for each person, and nobody's profile is older than its events.
     pub(crate) fn last_word(self) -> Vec<Batch> {
         let people: Vec<u64> = (0..PEOPLE).collect();
         let of_person = |person: &u64| (0..DEVICES).map(|device| self.identify(*person, device)).collect::<Vec<_>>();

@@ -1,7 +1,7 @@
 //! An engine as a process of its own, and as much of HTTP/1.1 as it takes to talk to it.
 //!
-//! It is started, killed and told to stop as an operator, a kernel or an orchestrator would do it. What it prints to standard error
-//! is appended to one file for all starts.
+//! It is started, killed and told to stop as an operator, a kernel or an orchestrator would do it. What it prints to standard
+//! error is appended to one file for all starts.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -64,13 +64,13 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts one.
-    pub(crate) fn start(place: &Place) -> Result<Engine, String> {
+    /// Starts one with `run`, or another command that has the folder to itself.
+    pub(crate) fn start(place: &Place, command: &str) -> Result<Engine, String> {
         let said = |error: std::io::Error| format!("cannot start the engine: {error}");
         let log = OpenOptions::new().create(true).append(true).open(&place.log).map_err(said)?;
-        let mut command = place.weft();
-        command.arg("run").arg(&place.workspace).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().map_err(said)?;
+        let mut process = place.weft();
+        process.arg(command).arg(&place.workspace).stdout(Stdio::piped()).stderr(log);
+        let mut child = process.spawn().map_err(said)?;
         let printed = BufReader::new(child.stdout.take().expect("it is piped"));
         let (found, address) = channel();
         std::thread::spawn(move || {

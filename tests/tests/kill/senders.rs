@@ -13,6 +13,8 @@ use crate::process::{Line, PATIENCE};
 
 /// Threads that send.
 pub(crate) const SENDERS: u64 = 4;
+/// How long a sender waits before it tries again: shorter than an SDK would, so that a start is met by all at once.
+const PAUSE: Duration = Duration::from_millis(15);
 
 /// What was sent, and what came of it.
 #[derive(Clone, Default)]
@@ -164,12 +166,16 @@ impl Sender {
                 if board.order == Order::Leave || board.told.complaint.is_some() {
                     return;
                 }
-                board.told.refused_sent += batch.refused;
+                board.told.refused_sent += if board.address.is_some() { batch.refused } else { 0 };
                 board.address
             };
+            let Some(address) = address else {
+                std::thread::sleep(PAUSE);
+                continue;
+            };
             // A connection to an engine that was killed is of no use, nor is one that broke off.
-            let kept = line.take().filter(|(to, _)| Some(*to) == address).map(|(_, line)| line);
-            let ready = kept.or_else(|| Line::to(address?).ok());
+            let kept = line.take().filter(|(to, _)| *to == address).map(|(_, line)| line);
+            let ready = kept.or_else(|| Line::to(address).ok());
             let answered = ready.and_then(|mut line| line.post(&self.key, &batch.body).ok().map(|status| (status, line)));
             let mut board = lock(&self.shared.0);
             match answered {
@@ -177,14 +183,14 @@ impl Sender {
                     board.told.acknowledged.extend(batch.ids.iter().cloned());
                     board.told.refused_acknowledged += batch.refused;
                     board.told.requests += 1;
-                    *line = address.map(|address| (address, ready));
+                    *line = Some((address, ready));
                     return;
                 }
                 Some((503 | 429, _)) | None => board.told.tries_lost += 1,
                 Some((status, _)) => drop(board.told.complaint.get_or_insert(format!("a good batch was answered with {status}"))),
             }
             drop(board);
-            std::thread::sleep(Duration::from_millis(15));
+            std::thread::sleep(PAUSE);
         }
     }
 }

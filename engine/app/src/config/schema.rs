@@ -61,7 +61,7 @@ impl Schema {
             return;
         }
         let errors: Vec<_> = self.validator.iter_errors(&instance).collect();
-        explain::Explainer { schema: &self.root, node, base, sources }.report(&errors, report);
+        explain::Explainer::new(&self.root, node, base, sources).report(&errors, report);
     }
 
     /// The formats that the schema gives to texts of this part of the tree.

@@ -3,6 +3,8 @@
 //! A finding keeps a span; excerpts are cut last, when it is known which parts of the files are secrets and must be
 //! blotted out. Nothing here reads a disk.
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use weft_domain::problem::{Place, Problem, Problems, Related, Severity};
@@ -188,6 +190,8 @@ pub struct Report {
     findings: Vec<Finding>,
     /// How many found no room, and how many of them are errors.
     more: (u64, u64),
+    /// The pointers of all errors, also of those that found no room: what is wrong is not looked at again.
+    wrong: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -214,6 +218,9 @@ impl Report {
     }
 
     fn keep(&mut self, finding: Finding) {
+        if let (Severity::Error, Some(at)) = (finding.problem.severity, &finding.at) {
+            self.wrong.insert(at.path.clone());
+        }
         if self.findings.len() < limits::FINDINGS_MAX {
             return self.findings.push(finding);
         }
@@ -224,18 +231,17 @@ impl Report {
     /// Whether something is wrong with what this pointer names, or with a part of it.
     #[must_use]
     pub fn has_errors_under(&self, path: &str) -> bool {
-        let under = |at: &At| at.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        self.errors().any(|finding| finding.at.as_ref().is_some_and(under))
+        let inside = format!("{path}/");
+        let next = self.wrong.range::<str, _>((Bound::Included(&*inside), Bound::Unbounded)).next();
+        self.wrong.contains(path) || next.is_some_and(|next| next.starts_with(&inside))
     }
 
     /// Whether something is wrong with this pointer's own place, or with the mapping or list that it is in, the whole of the
     /// configuration left aside.
     #[must_use]
     pub fn has_errors_above(&self, path: &str) -> bool {
-        let above = |at: &At| {
-            !at.path.is_empty() && path.strip_prefix(&*at.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        self.errors().any(|finding| finding.at.as_ref().is_some_and(above))
+        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+        ends.filter(|end| *end > 0).any(|end| self.wrong.contains(&path[..end]))
     }
 
     /// Whether anything is wrong.

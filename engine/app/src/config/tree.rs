@@ -416,7 +416,7 @@ impl Builder<'_> {
                 } else {
                     self.look_for_folded_lines(&text, style, span);
                     let value = self.scalar(&text, style, tag.as_deref(), span);
-                    self.close(Node { span, value }, anchor, 1)?;
+                    self.close(Node { span, value }, anchor, 1, 1)?;
                 }
             }
             Event::SequenceStart(anchor, tag) => self.enter(Within::List(Vec::new()), anchor, tag.as_deref(), span)?,
@@ -430,7 +430,8 @@ impl Builder<'_> {
                     Within::List(items) => Value::List(items),
                     Within::Map { entries, .. } => Value::Map(entries),
                 };
-                self.close(Node { span: open.span, value }, open.anchor, open.nodes)?;
+                // What is in it was counted as it was read.
+                self.close(Node { span: open.span, value }, open.anchor, open.nodes, 1)?;
             }
             Event::Alias(anchor) => {
                 let Some((node, nodes)) = self.anchors.get(&anchor).cloned() else {
@@ -438,7 +439,7 @@ impl Builder<'_> {
                     self.report.add(self.at(span), problem);
                     return None;
                 };
-                self.close(node, 0, nodes)?;
+                self.close(node, 0, nodes, nodes)?;
             }
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => (),
         }
@@ -486,9 +487,9 @@ impl Builder<'_> {
         }
     }
 
-    /// Puts a finished value where it belongs.
-    fn close(&mut self, node: Node, anchor: usize, nodes: usize) -> Option<()> {
-        if self.budget.spend(nodes).is_err() {
+    /// Puts a finished value of so many values where it belongs; `fresh` of them were not counted yet.
+    fn close(&mut self, node: Node, anchor: usize, nodes: usize, fresh: usize) -> Option<()> {
+        if self.budget.spend(fresh).is_err() {
             let message = format!("the configuration has more than {} values", limits::NODES_MAX);
             let problem = Problem::error(Code::YAML_TOO_LARGE, message).hint("an alias counts as everything that it stands for");
             self.report.add(self.at(node.span), problem);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use weft_store::StoreError;
@@ -342,10 +343,15 @@ fn a_copy_takes_in_what_is_committed_meanwhile() {
         })
         .unwrap();
     let state = Arc::new(state);
+    let done = AtomicBool::new(false);
     let (copy, committed) = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let mut position = 1;
             loop {
+                assert!(
+                    !done.load(Ordering::Acquire),
+                    "the old state still takes commits"
+                );
                 let n = position % 20_000;
                 let change = if position % 3 == 0 {
                     (Space::Customer, key(n), None)
@@ -360,7 +366,12 @@ fn a_copy_takes_in_what_is_committed_meanwhile() {
                 position += 1;
             }
         });
-        (folder.compact(&state).unwrap(), writer.join().unwrap())
+        let copied = folder.compact(&state);
+        // Long enough for one more commit, which must find the state retired.
+        std::thread::sleep(Duration::from_millis(500));
+        done.store(true, Ordering::Release);
+        let committed = writer.join().unwrap();
+        (copied.unwrap(), committed)
     });
     assert!(committed > 1);
     assert_eq!(copy.position(), committed);

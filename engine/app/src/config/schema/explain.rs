@@ -3,7 +3,7 @@
 //! No value of the instance is ever quoted but from texts that are no secrets: a secret is a handle here, and errors about
 //! one are left to whoever looks where secrets may stand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
@@ -23,6 +23,8 @@ pub(super) struct Explainer<'a> {
     /// Where the instance stands in the configuration.
     pub base: &'a str,
     pub sources: &'a Sources,
+    /// What each pointer names: a section may have thousands of errors, and looking each up from the top takes its square.
+    places: HashMap<String, (&'a Node, Span)>,
 }
 
 /// Names listed in one message; past that a page of documentation reads better.
@@ -46,7 +48,18 @@ const SYNONYMS: [(&str, &str); 14] = [
     ("timezone", "zone"),
 ];
 
-impl Explainer<'_> {
+impl<'a> Explainer<'a> {
+    /// An explainer of an instance that stands at `base`.
+    pub(super) fn new(schema: &'a Json, node: &'a Node, base: &'a str, sources: &'a Sources) -> Self {
+        let mut places = HashMap::new();
+        index(node, node.span, String::new(), &mut places);
+        Explainer { schema, node, base, sources, places }
+    }
+
+    fn find(&self, pointer: &str) -> Option<(&'a Node, Span)> {
+        self.places.get(pointer).copied()
+    }
+
     /// Reports all errors. What follows from another is left out: a missing key whose misspelling is there, a pattern that is
     /// only there for editors.
     pub(super) fn report(&self, errors: &[ValidationError<'_>], report: &mut Report) {
@@ -72,7 +85,7 @@ impl Explainer<'_> {
     fn is_unclear(&self, error: &ValidationError<'_>, report: &Report) -> bool {
         let pointer = error.instance_path().as_str();
         let path = format!("{}{pointer}", self.base);
-        let Some((node, _)) = self.node.find(pointer) else { return false };
+        let Some((node, _)) = self.find(pointer) else { return false };
         match error.kind() {
             Kind::PropertyNames { error } => {
                 let key = error.instance();
@@ -94,7 +107,7 @@ impl Explainer<'_> {
 
     fn explain(&self, error: &ValidationError<'_>, report: &mut Report) {
         let pointer = error.instance_path().as_str();
-        let Some((node, span)) = self.node.find(pointer) else { return };
+        let Some((node, span)) = self.find(pointer) else { return };
         if matches!(node.value, Value::Text(Text { origin: Origin::Secret(_), .. })) {
             return;
         }
@@ -317,13 +330,13 @@ impl Explainer<'_> {
         if let Some(tag) = tag
             && by_tag.len() == right_kind.len()
             && by_tag.iter().all(|error| error.instance_path().as_str() == tag)
-            && let Some((node, span)) = self.node.find(tag)
+            && let Some((node, span)) = self.find(tag)
         {
             let path = format!("{}{tag}", self.base);
             let options: Vec<String> = by_tag.iter().flat_map(|error| constants(error)).collect();
             return report.add(span.at(&path), unknown_value(node, &named(&path), &options));
         }
-        let Some((_, span)) = self.node.find(pointer) else { return };
+        let Some((_, span)) = self.find(pointer) else { return };
         let at = || span.at(path);
         let name = named(path);
         let tags = |errors: &Vec<ValidationError<'static>>| -> Vec<String> {
@@ -442,6 +455,24 @@ fn as_noun(description: &str) -> String {
     let first = letters.next().map(|first| first.to_lowercase().to_string()).unwrap_or_default();
     // A word in capitals stays one.
     if letters.clone().next().is_some_and(char::is_uppercase) { text.into() } else { format!("{first}{}", letters.as_str()) }
+}
+
+/// Every value by its pointer, with the span to show for it.
+fn index<'a>(node: &'a Node, span: Span, pointer: String, places: &mut HashMap<String, (&'a Node, Span)>) {
+    match &node.value {
+        Value::Map(entries) => {
+            for entry in entries {
+                index(&entry.node, entry.node.shown(entry.span), join(&pointer, &entry.key), places);
+            }
+        }
+        Value::List(items) => {
+            for (place, item) in items.iter().enumerate() {
+                index(item, item.span, join(&pointer, &place.to_string()), places);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => (),
+    }
+    places.insert(pointer, (node, span));
 }
 
 fn unexpected(kind: &Kind) -> Option<&[String]> {

@@ -1,8 +1,8 @@
 """What a server in Python sends through Segment's own SDK (segment-analytics-python, from the package index).
 
-    segment.py HOST WRITE_KEY PREFIX json|gzip
+    story.py HOST WRITE_KEY PREFIX json|gzip
 
-Every name begins with PREFIX, so that several clients can tell the same story to one engine. It is the story of segment.mjs, call for
+Every name begins with PREFIX, so that several clients can tell the same story to one engine. It is the same story as story.mjs, call for
 call; peers.rs says what must come of it. It leaves with 1 where the SDK gave up a batch.
 """
 

@@ -1,8 +1,8 @@
 // What a server in Node sends through Segment's own SDK (@segment/analytics-node, from the package index).
 //
-//     segment.mjs HOST WRITE_KEY PREFIX
+//     story.mjs HOST WRITE_KEY PREFIX
 //
-// The SDK is looked for from the working folder. Every name begins with PREFIX. It is the story of segment.py, call for call; peers.rs
+// The SDK is looked for from the working folder. Every name begins with PREFIX. It is the same story as story.py, call for call; peers.rs
 // says what must come of it. It leaves with 1 where the SDK gave up a batch.
 
 import { createRequire } from 'node:module'
