@@ -168,7 +168,6 @@ fn calls() -> Vec<Case> {
     let alone = |name: &'static str, field: &str, value: Value| {
         Case::new(name, post(TRACK, with(call("calls", 1), field, value).to_string()))
     };
-    let deep = deep("deep", 100);
     vec![
         alone("a user id that is an object", "userId", json!({ "id": 1 })).buries(&["bad_identifier"]),
         alone("nobody", "userId", Value::Null).buries(&["no_identity"]),
@@ -187,7 +186,8 @@ fn calls() -> Vec<Case> {
         alone("some identifiers", "context", external_ids(20)).takes(1).of("some-ids"),
         alone("a thousand identifiers", "context", external_ids(1_000)).buries(&["too_many_identifiers"]),
         alone("more identifiers than a call may have bytes", "context", external_ids(5_000)).refuses("too_large"),
-        Case::new("brackets a hundred deep", post(TRACK, deep)).takes(1),
+        Case::new("brackets fifty deep", post(TRACK, deep("deep", 50))).takes(1),
+        Case::new("brackets a hundred deep", post(TRACK, deep("deeper", 100))).buries(&["invalid_event"]),
         Case::new("a bad call among good ones", {
             let bad = [json!(7), json!({ "type": "dance", "userId": "among" }), with(call("among", 9), "userId", Value::Null)];
             let calls: Vec<Value> =

@@ -147,6 +147,9 @@ fn print(text: &str) {
 
 /// To standard error: what is said about the work, and not its result.
 fn complain(text: &str) {
+    if text.is_empty() {
+        return;
+    }
     let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
 }
 

@@ -6,7 +6,7 @@
 //! are kept beside the events (invariant 3).
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use weft_domain::event::{Environment, Event};
 use weft_domain::input::{Arrival, Named};
 use weft_domain::value::Timestamp;
@@ -142,22 +142,21 @@ pub async fn knock(State(doors): State<Arc<Doors>>, ConnectInfo(remote): Connect
         return problem(StatusCode::NOT_FOUND, "there is no source and no page at this path");
     };
     let received_ms = u64::try_from(doors.clock.now().0).unwrap_or(0);
-    let read = tokio::time::timeout(limits::REQUEST_TIME_MAX, Limited::new(body, limits::BODY_BYTES_MAX).collect()).await;
-    let (original, body) = match read {
+    let (original, body) = match tokio::time::timeout(limits::REQUEST_TIME_MAX, read(body)).await {
         Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
-        Ok(Ok(collected)) => {
-            let original = collected.to_bytes();
+        Ok(Err(_)) => return problem(StatusCode::BAD_REQUEST, "the body broke off"),
+        Ok(Ok(Read::Whole(original))) => {
             let body = match inflate(&parts.headers, &original) {
                 Ok(bytes) => weft_host::Body::Bytes(bytes),
                 Err(message) => weft_host::Body::Unreadable(message),
             };
             (original, body)
         }
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            let message = format!("the body has more than {} bytes", limits::BODY_BYTES_MAX);
-            (Bytes::new(), weft_host::Body::Unreadable(message))
+        Ok(Ok(Read::TooLong(beginning))) => {
+            let max = limits::BODY_BYTES_MAX;
+            let message = format!("the body has more than {max} bytes; only the first {max} are kept");
+            (beginning, weft_host::Body::Unreadable(message))
         }
-        Ok(Err(_)) => return problem(StatusCode::BAD_REQUEST, "the body broke off"),
     };
     let request = weft_host::Request {
         method: parts.method.as_str().to_owned(),
@@ -172,6 +171,25 @@ pub async fn knock(State(doors): State<Arc<Doors>>, ConnectInfo(remote): Connect
     let ending = Ending { stage: door.name.clone(), outcome: response.status().as_u16().to_string() };
     doors.metrics.requests.get_or_create(&ending).inc();
     response
+}
+
+/// A body within its bound, or the beginning of one that is not.
+enum Read {
+    Whole(Bytes),
+    TooLong(Bytes),
+}
+
+async fn read(mut body: Body) -> Result<Read, axum::Error> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        let room = limits::BODY_BYTES_MAX - bytes.len();
+        bytes.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() > room {
+            return Ok(Read::TooLong(bytes.freeze()));
+        }
+    }
+    Ok(Read::Whole(bytes.freeze()))
 }
 
 fn headers(headers: &HeaderMap) -> Vec<(String, String)> {

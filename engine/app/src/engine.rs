@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -222,19 +221,8 @@ impl Engine {
     fn serve(&mut self, listener: TcpListener, tokens: Vec<Token>) {
         let (ledger, metrics, status) = (self.ledger.clone(), self.metrics.clone(), self.status.clone());
         let pages = Arc::new(Pages { ledger, metrics, status, tokens });
-        let service = router(pages, self.doors.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let mut stop = self.stop_server.subscribe();
-        let status = self.status.clone();
-        self.server.spawn(async move {
-            // Small answers must not wait for company.
-            let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-            let serve = axum::serve(listener, service).with_graceful_shutdown(async move {
-                let _ = stop.wait_for(|stop| *stop).await;
-            });
-            if let Err(error) = serve.await {
-                status.trouble(format!("the listener failed: {error}"));
-            }
-        });
+        let router = router(pages, self.doors.clone());
+        self.server.spawn(crate::listener::serve(listener, router, self.stop_server.subscribe()));
     }
 
     /// Where it listens.

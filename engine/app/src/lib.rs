@@ -18,6 +18,7 @@ pub mod delivery;
 pub mod door;
 pub mod status;
 pub mod api;
+pub mod listener;
 pub mod engine;
 pub mod assembly;
 pub mod scenario;

@@ -73,3 +73,12 @@ pub const INTAKE_BYTES_MAX: u64 = 10 << 30;
 
 /// How often the engine looks whether its parts still run.
 pub const WATCH_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a sender may take over the head of a request, and how long an idle connection is kept.
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Connections at once; more wait to be taken. Each costs a file descriptor and some 20 KB.
+pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// How long a stop waits for requests under way. Their events are sent again by whoever gets no answer.
+pub const GOODBYE_TIME_MAX: Duration = Duration::from_secs(5);

@@ -133,11 +133,21 @@ impl Vault {
             Rebuild::Always => None,
             Rebuild::WhereNeeded => usable(folder.open_current(), history.durable_end(), &mut notes)?,
         };
-        let (state, doing) = match kept {
-            Some(state) => (Arc::new(state), "folding what came after the last commit"),
-            None => (Arc::new(folder.begin_rebuild()?), "rebuilding state from history"),
+        let kept = kept.map(Arc::new).and_then(|state| match Overlay::open(state.clone(), limits::ROWS_HELD) {
+            Ok(overlay) => Some((state, overlay)),
+            Err(error) => {
+                notes.push(format!("state cannot be read ({error}), as after an upgrade: it is rebuilt"));
+                None
+            }
+        });
+        let (state, mut overlay, doing) = match kept {
+            Some((state, overlay)) => (state, overlay, "folding what came after the last commit"),
+            None => {
+                let state = Arc::new(folder.begin_rebuild()?);
+                let overlay = Overlay::open(state.clone(), limits::ROWS_HELD)?;
+                (state, overlay, "rebuilding state from history")
+            }
         };
-        let mut overlay = Overlay::open(state.clone(), limits::ROWS_HELD)?;
         let told = |done, all| progress(Progress { doing, done, all });
         catch_up(&history.reader(), &mut overlay, &*state, told)?;
         if intake.durable_end() < overlay.intake_through() {

@@ -490,7 +490,7 @@ impl Committer {
 }
 
 /// Folds what history holds past the overlay's position: the tail after a crash, or all of it for a rebuild. `progress` is told
-/// the position now and then.
+/// now and then how many records are done, and of how many.
 ///
 /// # Errors
 /// [`WriterError`], where history or state cannot be read, or state not be written.
@@ -500,8 +500,8 @@ pub fn catch_up(
     base: &dyn StateStore,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<(), WriterError> {
-    let end = history.durable_end();
-    let mut cursor = history.cursor(overlay.position());
+    let (start, end) = (overlay.position(), history.durable_end());
+    let mut cursor = history.cursor(start);
     while let Some(block) = cursor.next()? {
         for (position, record) in block.records() {
             if record.kind == weft_store::log::TOMBSTONE {
@@ -518,7 +518,7 @@ pub fn catch_up(
             let committed = overlay.freeze().commit(base)?;
             overlay.settle(committed);
         }
-        progress(overlay.position(), end);
+        progress(overlay.position() - start, end - start);
     }
     let committed = overlay.freeze().commit(base)?;
     overlay.settle(committed);

@@ -265,6 +265,9 @@ impl Event {
         if bytes.len() > limits::EVENT_BYTES_MAX {
             return Err(format!("the event has {} bytes, and {} are allowed", bytes.len(), limits::EVENT_BYTES_MAX));
         }
+        if depth(bytes) > limits::EVENT_DEPTH_MAX {
+            return Err(format!("the event is nested deeper than {} levels", limits::EVENT_DEPTH_MAX));
+        }
         let event: Event = serde_json::from_slice(bytes).map_err(|error| format!("not a canonical event: {error}"))?;
         event.check()?;
         Ok(event)
@@ -351,6 +354,25 @@ impl Event {
     }
 }
 
+/// How deep a JSON text is nested.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut inside, mut escaped) = (0_usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = inside,
+            b'"' => inside = !inside,
+            b'{' | b'[' if !inside => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !inside => depth = depth.saturating_sub(1),
+            _ => (),
+        }
+    }
+    deepest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -399,6 +421,8 @@ mod tests {
         let many = format!(r#"{{"type":"page","claims":[{}]}}"#, vec![r#"{"type":"email","value":"x"}"#; 4000].join(","));
         check(&many, "4000 identifiers");
         check(&format!(r#"{{"type":"page","name":"{}"}}"#, "x".repeat(300_000)), "bytes");
+        check(&format!(r#"{{"type":"page","properties":{{"a\"[":{}{}}}}}"#, "[".repeat(63), "]".repeat(63)), "nested deeper");
+        event(&format!(r#"{{"type":"page","properties":{{"a\"[":{}{}}}}}"#, "[".repeat(62), "]".repeat(62)));
     }
 
     #[test]

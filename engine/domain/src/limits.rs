@@ -7,6 +7,9 @@
 /// a CRM. It stays far below what a block of the log holds.
 pub const EVENT_BYTES_MAX: usize = 256 * 1024;
 
+/// Levels of nesting in one event. Most readers of JSON stop at 100 to 512 levels; nobody downstream must choke on what we took.
+pub const EVENT_DEPTH_MAX: usize = 64;
+
 /// Identifiers in one event. SDKs send two to five; the limit keeps one hostile event from touching thousands of rows.
 pub const EVENT_IDENTIFIERS_MAX: usize = 32;
 

@@ -1,6 +1,7 @@
 //! What commands show to people, and the same for machines.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 
 use anyhow::bail;
 use serde_json::json;
@@ -15,6 +16,7 @@ use weft_store::state::Sizes;
 pub(super) fn start_logging() {
     let filter = EnvFilter::try_from_env("WEFT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines = lines.with_ansi(std::io::stderr().is_terminal());
     // A second start in one process, as in tests, keeps the first one's lines.
     let _ = if std::env::var("WEFT_LOG_FORMAT").is_ok_and(|format| format == "json") { lines.json().try_init() } else { lines.try_init() };
 }

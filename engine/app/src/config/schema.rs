@@ -8,6 +8,8 @@ mod explain;
 mod format;
 mod leaves;
 
+use std::collections::BTreeSet;
+
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::types::JsonType;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
@@ -74,8 +76,14 @@ impl Schema {
 
     /// Whether anything was changed.
     fn coerce(&self, node: &mut Node, errors: &[ValidationError<'_>]) -> bool {
+        let mut from_environment = BTreeSet::new();
+        node.scalars("", &mut |pointer, scalar| {
+            if matches!(&scalar.value, Value::Text(Text { origin: Origin::Environment, .. })) {
+                from_environment.insert(pointer.to_owned());
+            }
+        });
         let mut changed = false;
-        for error in errors {
+        for error in errors.iter().filter(|error| from_environment.contains(error.instance_path().as_str())) {
             let ValidationErrorKind::Type { kind } = error.kind() else { continue };
             let wants = |one: JsonType| match kind {
                 TypeKind::Single(single) => *single == one,

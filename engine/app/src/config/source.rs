@@ -86,6 +86,12 @@ impl Sources {
         self.files.get(usize::from(file)).map_or("", |file| &file.text)
     }
 
+    /// A line of a file, from 1, without its break.
+    #[must_use]
+    pub fn line(&self, file: u16, number: u32) -> &str {
+        self.files.get(usize::from(file)).map_or("", |file| file.line(number))
+    }
+
     /// A file's path, as it was given.
     #[must_use]
     pub fn path(&self, file: u16) -> &Path {

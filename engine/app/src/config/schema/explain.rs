@@ -266,7 +266,7 @@ impl<'a> Explainer<'a> {
     /// A scalar as it stands in the file.
     fn written(&self, node: &Node) -> String {
         let (start, end) = (node.span.start, node.span.end);
-        let line = self.sources.text(node.span.file).lines().nth(start.line as usize - 1).unwrap_or_default();
+        let line = self.sources.line(node.span.file, start.line);
         let length = if start.line == end.line { end.column.saturating_sub(start.column) } else { 0 };
         line.chars().skip(start.column as usize - 1).take(length as usize).collect()
     }
@@ -274,7 +274,7 @@ impl<'a> Explainer<'a> {
     /// Whether there is nothing but a comment after the key of an empty value.
     fn comment_follows(&self, node: &Node) -> bool {
         let start = node.span.start;
-        let line = self.sources.text(node.span.file).lines().nth(start.line as usize - 1).unwrap_or_default();
+        let line = self.sources.line(node.span.file, start.line);
         line.split_once(": ").is_some_and(|(_, rest)| rest.trim_start().starts_with('#') && !rest.trim_start().starts_with("# "))
     }
 
