@@ -102,13 +102,14 @@ fn file(step: &mut Step<'_, impl View>, claim: ClaimId, told: &Told<'_>) -> Read
 /// Carries claims from one customer to another.
 fn carry_out(plan: &Plan, step: &mut Step<'_, impl View>, moves: &[Move], due: Timestamp) -> Read<()> {
     for one in moves {
-        let mut node = step.node(one.claim)?.unwrap_or_default();
+        let mut node = if one.is_new { Arc::default() } else { step.node(one.claim)?.unwrap_or_default() };
         let kept = Arc::make_mut(&mut node);
         let from = kept.customer.replace(one.to);
         kept.identifiers.clone_from(&one.identifiers);
         if from != Some(one.to) {
             // Before the node is written: a customer without a row of its own is known by its claim's node.
-            let mut receiver = customer_of(step, one.to)?;
+            let begins = one.is_new && one.to == one.claim.into();
+            let mut receiver = if begins { Customer::default() } else { customer_of(step, one.to)? };
             let mut giver = match from {
                 Some(from) => Some((from, customer_of(step, from)?)),
                 None => None,
@@ -126,7 +127,10 @@ fn carry_out(plan: &Plan, step: &mut Step<'_, impl View>, moves: &[Move], due: T
             }
             let place = receiver.claims.binary_search(&one.claim).unwrap_or_else(|place| place);
             receiver.claims.insert(place, one.claim);
-            save(step, one.to, receiver);
+            // A customer that begins with this claim has no row, and needs none yet.
+            if !begins {
+                save(step, one.to, receiver);
+            }
         }
         step.changes.nodes.insert(one.claim, Some(node));
         if let Some(from) = from.filter(|from| *from != one.to) {

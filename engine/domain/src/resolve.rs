@@ -21,6 +21,8 @@ pub struct Move {
     pub claim: ClaimId,
     /// The customer to whom it belongs now.
     pub to: CustomerId,
+    /// Whether nobody knew the claim before: then nothing is known of it, and nobody needs to look.
+    pub is_new: bool,
     /// The claim's identifiers without those set aside.
     pub identifiers: Vec<Identifier>,
 }
@@ -177,13 +179,14 @@ fn divide(
             }
         }
         let stored = step.claim(*id)?;
+        let is_new = stored.is_none();
         let same = stored.is_some_and(|known| known.customer == placement.customer && known.set_aside == placement.set_aside);
         if same && touched != Some(*id) {
             continue;
         }
         if !same {
             let identifiers = claim.identifiers.iter().filter(|one| !aside(one)).cloned().collect();
-            moves.push(Move { claim: *id, to: placement.customer, identifiers });
+            moves.push(Move { claim: *id, to: placement.customer, is_new, identifiers });
         }
         let mut row = Claim::clone(claim);
         (row.customer, row.set_aside) = (placement.customer, placement.set_aside);

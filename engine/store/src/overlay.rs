@@ -20,7 +20,6 @@ use weft_domain::view::{
 };
 
 use crate::rows::{Delivery, Meta, Row, Value, letter_of, timer_key, timer_of};
-use crate::key::after;
 use crate::state::{Space, StateStore};
 use crate::{StoreError, format};
 
@@ -50,7 +49,8 @@ pub struct Overlay {
     totals: Totals,
 }
 
-/// A timer that sled does not have yet, or has no longer.
+/// A timer. All are held: the writer asks for the next one at every turn, and must not wait for a commit to learn that there
+/// is none. One takes some 50 bytes.
 #[derive(Clone, Copy)]
 struct Timer {
     set: bool,
@@ -206,6 +206,11 @@ impl Overlay {
         for (_, bytes) in &scan {
             pages.push(format::decode::<WindowPage>(bytes)?.1);
         }
+        let mut timers = BTreeMap::new();
+        for (key, _) in base.scan(Space::Timer, &[], None, usize::MAX)? {
+            let id = timer_of(&key).ok_or(StoreError::Row("the key of a timer is malformed"))?;
+            timers.insert(id, Timer { set: true, epoch: 0 });
+        }
         let window = Window::restore(pages, meta.remembered_total, plan.duplicate_window_events);
         let written = window.pages();
         Ok(Overlay {
@@ -224,7 +229,7 @@ impl Overlay {
             deliveries: Table::new(),
             letters: Table::new(),
             kv: Table::new(),
-            timers: BTreeMap::new(),
+            timers,
             window_dirty_from: meta.remembered_total,
             window,
             window_written: written,
@@ -337,7 +342,7 @@ impl Overlay {
         self.deliveries.shrink(settled, epoch, max);
         self.letters.shrink(settled, epoch, max);
         self.kv.shrink(settled, epoch, max);
-        self.timers.retain(|_, timer| timer.epoch > settled);
+        self.timers.retain(|_, timer| timer.set || timer.epoch > settled);
     }
 
     /// How many rows changed since the last [`Overlay::freeze`].
@@ -409,19 +414,7 @@ impl View for Overlay {
     }
     fn due(&self, now: Timestamp, max: usize) -> Read<Vec<(Timestamp, CustomerId)>> {
         let until = (now, CustomerId([255; 16]));
-        let here = self.timers.range(..=until);
-        let gone = here.clone().filter(|(_, timer)| !timer.set).count();
-        let mut due: Vec<_> = here.filter(|(_, timer)| timer.set).map(|(id, _)| *id).collect();
-        let stored = self.base.scan(Space::Timer, &[], Some(&after(&timer_key(&until))), max.saturating_add(gone)).map_err(unreadable)?;
-        for (key, _) in stored {
-            let timer = timer_of(&key).ok_or_else(|| ViewError("the key of a timer is malformed".into()))?;
-            if !self.timers.contains_key(&timer) {
-                due.push(timer);
-            }
-        }
-        due.sort_unstable();
-        due.truncate(max);
-        Ok(due)
+        Ok(self.timers.range(..=until).filter(|(_, timer)| timer.set).map(|(id, _)| *id).take(max).collect())
     }
     fn lane(&self, name: &str) -> Read<Lane> {
         let row = self.lanes.get(&*self.base, self.epoch, &name.to_owned()).map_err(unreadable)?;
