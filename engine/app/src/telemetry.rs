@@ -168,11 +168,11 @@ mod tests {
         // A family shows itself once it has a member.
         let (stage, ending) = (Stage { stage: "web".into() }, Ending { stage: "web".into(), outcome: "ok".into() });
         for family in [&metrics.requests, &metrics.dead_letters, &metrics.deliveries, &metrics.failures] {
-            family.get_or_create(&ending);
+            drop(family.get_or_create(&ending));
         }
-        metrics.received.get_or_create(&stage);
-        metrics.dropped.get_or_create(&stage);
-        metrics.lane_waiting.get_or_create(&stage);
+        drop(metrics.received.get_or_create(&stage));
+        drop(metrics.dropped.get_or_create(&stage));
+        drop(metrics.lane_waiting.get_or_create(&stage));
         let text = metrics.text();
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let want = "weft_source_requests counter, weft_source_events counter, weft_events_folded counter, \
