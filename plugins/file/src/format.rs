@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use weft_plugin::{RawValue, fields, string};
+use weft_plugin::{Fields, string};
 
 use crate::path::Path;
 use crate::{Column, Formulas, NamedColumn};
@@ -68,34 +68,29 @@ impl Writer {
         bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
     }
 
-    /// A record's line.
-    ///
-    /// # Errors
-    /// It is no JSON object.
-    pub(crate) fn line(&self, record: &[u8]) -> Result<Vec<u8>, String> {
-        let raw: &RawValue = serde_json::from_slice(record).map_err(|error| format!("the record is not JSON: {error}"))?;
+    /// Writes the line of a record, whose outermost fields are given, in place of what is in `line`.
+    pub(crate) fn write(&self, record: &[u8], fields: &Fields<'_>, line: &mut Vec<u8>) {
+        line.clear();
         match self {
             Writer::Ndjson => {
                 // A line break in JSON can only stand between its parts.
-                let mut line: Vec<u8> = raw.get().bytes().filter(|byte| !matches!(byte, b'\n' | b'\r')).collect();
+                for part in record.split(|byte| matches!(byte, b'\n' | b'\r')) {
+                    line.extend_from_slice(part);
+                }
                 line.push(b'\n');
-                Ok(line)
             }
             Writer::Csv { paths, formulas, .. } => {
-                let fields = fields(raw).ok_or("the record is no JSON object")?;
-                let mut line = Vec::with_capacity(256);
                 for (place, path) in paths.iter().enumerate() {
                     if place > 0 {
                         line.push(b',');
                     }
-                    let Some(value) = path.find(&fields).filter(|value| value.get() != "null") else { continue };
+                    let Some(value) = path.find(fields).filter(|value| value.get() != "null") else { continue };
                     match string(value) {
-                        Some(text) => cell(&mut line, &guarded(&text, *formulas)),
-                        None => cell(&mut line, value.get()),
+                        Some(text) => cell(line, &guarded(&text, *formulas)),
+                        None => cell(line, value.get()),
                     }
                 }
                 line.extend_from_slice(b"\r\n");
-                Ok(line)
             }
         }
     }
@@ -123,11 +118,17 @@ fn cell(line: &mut Vec<u8>, text: &str) {
 mod tests {
     use super::*;
 
+    fn line(writer: &Writer, record: &str) -> Vec<u8> {
+        let mut line = b"the one before".to_vec();
+        writer.write(record.as_bytes(), &weft_plugin::document(record.as_bytes()).expect("an object"), &mut line);
+        line
+    }
+
     #[test]
     fn records_become_cells() {
         let columns = ["name", "n", "deep.list", "none"].map(|path| Column::Path(path.into()));
         let check = |formulas: Formulas, record: &str, want: &str| {
-            let line = Writer::csv(&columns, formulas).line(record.as_bytes()).expect("an object");
+            let line = line(&Writer::csv(&columns, formulas), record);
             assert_eq!(String::from_utf8(line).expect("UTF-8"), format!("{want}\r\n"), "{record}");
         };
         check(Formulas::Guard, r#"{"name":"Ann","n":-1.50,"deep":{"list":[1,"a"]},"none":null}"#, r#"Ann,-1.50,"[1,""a""]","#);
@@ -137,15 +138,12 @@ mod tests {
         check(Formulas::Guard, r#"{"name":"\t=1"}"#, "'\t=1,,,");
         check(Formulas::Keep, r#"{"name":"=1+1"}"#, "=1+1,,,");
         check(Formulas::Guard, "{}", ",,,");
-        assert!(Writer::csv(&columns, Formulas::Keep).line(b"[]").is_err());
-        assert!(Writer::Ndjson.line(b"{").is_err());
         let named = [Column::Named(NamedColumn { name: "a,b".into(), path: "x".into() }), Column::Path("/x".into())];
         assert_eq!(Writer::csv(&named, Formulas::Guard).header(), b"\"a,b\",/x\r\n");
     }
 
     #[test]
     fn a_record_is_one_line_of_ndjson() {
-        let line = Writer::Ndjson.line(b"{\"a\":\n \"x\\n\"}\n").expect("JSON");
-        assert_eq!(line, b"{\"a\": \"x\\n\"}\n");
+        assert_eq!(line(&Writer::Ndjson, "{\"a\":\n \"x\\n\"}\n"), b"{\"a\": \"x\\n\"}\n");
     }
 }

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use weft_plugin::{About, Batch, Capability, ConfigProblem, Destination, Example, Failure, Folder, Limits, Receipt};
+use weft_plugin::{About, Batch, Capability, ConfigProblem, Destination, Example, Failure, Fields, Folder, Limits, Receipt};
 
 use crate::book::{Book, RUN_BYTES_MAX, Run};
 use crate::format::Writer;
@@ -212,28 +212,27 @@ impl Destination for File {
     }
 
     fn deliver(&mut self, batch: Batch) -> Result<Vec<Receipt>, Failure> {
-        let times: Vec<Option<String>> = batch.records.iter().map(|record| time_of(record)).collect();
+        let records: Vec<_> = batch.records.iter().map(|record| weft_plugin::document(record)).collect();
+        let times: Vec<Option<String>> = records.iter().map(|fields| fields.as_ref().ok().and_then(time_of)).collect();
         let positions = batch.positions.iter().copied();
-        let mut book = Book::open(&self.folder, &batch.stream, &self.writer, &self.rotate, positions.zip(&times))?;
-        let mut receipts = Vec::with_capacity(batch.records.len());
-        let mut run: Option<Run> = None;
-        for ((record, position), time) in batch.records.iter().zip(&batch.positions).zip(times) {
-            let line = match self.writer.line(record) {
-                Ok(line) if line.len() <= RUN_BYTES_MAX => line,
-                Ok(line) => {
-                    receipts.push(Receipt::reject(
-                        "line_too_long",
-                        format!("the line has {} bytes, and {RUN_BYTES_MAX} are allowed", line.len()),
-                    ));
+        let mut book = Book::open(&self.folder, &batch.stream, &self.writer, &self.rotate, positions.clone().zip(&times))?;
+        let mut receipts = Vec::with_capacity(records.len());
+        let (mut run, mut line): (Option<Run>, Vec<u8>) = (None, Vec::new());
+        for (((record, fields), position), time) in batch.records.iter().zip(&records).zip(positions).zip(times) {
+            match fields {
+                Ok(fields) => self.writer.write(record, fields, &mut line),
+                Err(error) => {
+                    receipts.push(Receipt::reject("not_json", format!("the record is no JSON object: {error}")));
                     continue;
                 }
-                Err(why) => {
-                    receipts.push(Receipt::reject("not_json", why));
-                    continue;
-                }
-            };
+            }
+            if line.len() > RUN_BYTES_MAX {
+                let words = format!("the line has {} bytes, and {RUN_BYTES_MAX} are allowed", line.len());
+                receipts.push(Receipt::reject("line_too_long", words));
+                continue;
+            }
             receipts.push(Receipt::Ok);
-            if book.has(*position) {
+            if book.has(position) {
                 continue;
             }
             let date = self.rotate.every.date_of(time.as_deref());
@@ -246,7 +245,7 @@ impl Destination for File {
                     if let Some(run) = run.take() {
                         book.write(run)?;
                     }
-                    run = Some(Run { first: *position, date, latest: time, bytes: line });
+                    run = Some(Run { first: position, date, latest: time, bytes: line.clone() });
                 }
             }
         }
@@ -258,7 +257,7 @@ impl Destination for File {
 }
 
 /// When a record came to be, in the engine's own writing, which sorts as text: `2026-03-01T09:30:00.000Z`.
-fn time_of(record: &[u8]) -> Option<String> {
+fn time_of(record: &Fields<'_>) -> Option<String> {
     const TIME_BYTES: usize = 24;
     let text = path::text_at(record, &["received", "last_seen"])?;
     let good = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b'T' | b'Z');

@@ -39,9 +39,8 @@ fn field<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
 }
 
 /// The string in the first of some outermost fields that is there.
-pub(crate) fn text_at<'r>(record: &'r [u8], names: &[&str]) -> Option<Cow<'r, str>> {
-    let record = fields(serde_json::from_slice(record).ok()?)?;
-    names.iter().find_map(|name| field(&record, name)).and_then(string)
+pub(crate) fn text_at<'a>(record: &Fields<'a>, names: &[&str]) -> Option<Cow<'a, str>> {
+    names.iter().find_map(|name| field(record, name)).and_then(string)
 }
 
 #[cfg(test)]

@@ -85,6 +85,14 @@ pub fn fields(raw: &RawValue) -> Option<Fields<'_>> {
     serde_json::from_str::<Split<&RawValue>>(raw.get()).ok().map(|Split(fields)| fields)
 }
 
+/// The fields of a document that came as bytes: one scan, which is also the proof that it is JSON.
+///
+/// # Errors
+/// It is no JSON object.
+pub fn document(bytes: &[u8]) -> Result<Fields<'_>, serde_json::Error> {
+    serde_json::from_slice::<Split<&RawValue>>(bytes).map(|Split(fields)| fields)
+}
+
 /// The string that a raw value is, without a copy where it has no escapes; none where it is no string.
 #[must_use]
 pub fn string(raw: &RawValue) -> Option<Cow<'_, str>> {

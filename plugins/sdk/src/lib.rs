@@ -34,7 +34,7 @@ pub use contract::{
     Batch, Body, ConfigProblem, Failure, FailureKind, Outcome, Receipt, Received, Refused, Rejection, Request, Response,
 };
 pub use event::{Action, ContextBuilder, EventBuilder, GroupBuilder, Kind, Learnt, ProductBuilder};
-pub use json::{Fields, Json, Text, fields, string};
+pub use json::{Fields, Json, Text, document, fields, string};
 pub use lent::config::{Folder, Secret};
 pub use lent::{crypto, files, http, kv, log, output};
 pub use record::Record;

@@ -53,6 +53,8 @@ impl Source for Segment {
     const ABOUT: About = About {
         reads: &[Reads::Receive],
         capabilities: &[Capability::Crypto],
+        // It remembers nothing between requests, and most of them bring a single call: a fresh instance would cost ten times the call.
+        reuse: true,
         docs: include_str!("../README.md"),
         examples: &[
             Example { title: "One key", config: include_str!("../examples/minimal.json") },
