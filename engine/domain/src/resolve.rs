@@ -68,7 +68,7 @@ pub fn resolve(rules: &Rules, step: &mut Step<'_, impl View>, claims: &[Identifi
     let set_aside = Vec::new();
     claims.insert(id, Arc::new(Claim { identifiers, witness, retracted: None, customer: id.into(), set_aside }));
     step.count(|totals| totals.claims += 1);
-    Ok(Some(Resolved { claim: id, moves: divide(rules, step, claims, Some(id))? }))
+    Ok(Some(Resolved { claim: id, moves: divide(rules, step, claims, id)? }))
 }
 
 /// Takes a claim back, or (with no reason) takes the taking back. No moves where the claim is unknown or already so.
@@ -113,7 +113,7 @@ fn reconsider(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, claim:
     // A new claim enters only where there is room, so that what state knows is inside the bound.
     let Some(mut claims) = component(step, &claim.identifiers)? else { return Ok(Vec::new()) };
     claims.insert(id, claim);
-    divide(rules, step, claims, Some(id))
+    divide(rules, step, claims, id)
 }
 
 /// For an event whose claim cannot be kept: the claim of its strongest identifier that belongs to that identifier's customer.
@@ -162,7 +162,7 @@ fn divide(
     rules: &Rules,
     step: &mut Step<'_, impl View>,
     claims: BTreeMap<ClaimId, Arc<Claim>>,
-    touched: Option<ClaimId>,
+    touched: ClaimId,
 ) -> Read<Vec<Move>> {
     let mut sorted: Vec<(ClaimId, &Claim)> = claims.iter().map(|(id, claim)| (*id, &**claim)).collect();
     sorted.sort_by_key(|(id, claim)| (&claim.witness, *id));
@@ -181,7 +181,7 @@ fn divide(
         let stored = step.claim(*id)?;
         let is_new = stored.is_none();
         let same = stored.is_some_and(|known| known.customer == placement.customer && known.set_aside == placement.set_aside);
-        if same && touched != Some(*id) {
+        if same && touched != *id {
             continue;
         }
         if !same {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::claim::{Claim, ClaimId, CustomerId, IdentifierId};
-use crate::input::Stream;
 use crate::limits;
 use crate::plan::Plan;
 use crate::profile::{Entry, Node};
@@ -302,14 +301,6 @@ impl Memory {
         if let Some(fingerprint) = changes.remember {
             self.window.remember(fingerprint, self.plan.duplicate_window_events);
         }
-    }
-
-    /// The numbers of a lane's deliveries of a stream that wait, at most `max`.
-    #[must_use]
-    pub fn waiting(&self, lane: &str, stream: Stream, max: usize) -> Vec<u64> {
-        let from = self.lanes.get(lane).map_or(0, |lane| lane.profiles_through);
-        let rows = self.deliveries.range((lane.to_owned(), from)..(lane.to_owned(), u64::MAX));
-        if stream == Stream::Profiles { rows.map(|((_, number), _)| *number).take(max).collect() } else { Vec::new() }
     }
 }
 

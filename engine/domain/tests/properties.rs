@@ -239,9 +239,34 @@ fn a_component_stays_whole_at_its_bound() {
     assert_eq!(named, world.state.identifiers.values().map(|row| row.claims.len()).sum::<usize>(), "no claim is orphaned");
 }
 
-/// Thousands of worlds; more with `WEFT_SEEDS`.
+#[test]
+fn a_destination_gets_events_from_the_plan_that_names_it_on() {
+    let mut world = World::default();
+    let check = |world: &mut World, event_lanes: &[&str], want: u64| {
+        world.take(Input::Tick(Timestamp(0)));
+        let event_lanes = event_lanes.iter().map(|name| (*name).to_owned()).collect();
+        let before = world.state.plan.clone();
+        let input = Input::Plan(Plan { event_lanes, ..plan() });
+        let changes = fold(&before, &world.state, world.position, &input).expect("memory can be read");
+        world.state.apply(changes);
+        world.position += 1;
+        assert_eq!(world.state.lane("lake").expect("readable").events_through, want);
+    };
+    // Profiles first, so that the lane has a row of its own before it is one of events.
+    world.tell(&events(&[Told { occurred: 0, identifiers: vec![(0, 1, false)], city: Some(1) }])[0]);
+    world.take(Input::Tick(Timestamp(10_000)));
+    assert_eq!(world.state.lane("lake").expect("readable").profiles_next, 1);
+    check(&mut world, &[], 0);
+    check(&mut world, &["lake"], 5);
+    check(&mut world, &["lake", "other"], 5);
+    check(&mut world, &[], 5);
+    check(&mut world, &["lake"], 11);
+}
+
+/// Thousands of worlds; a world is small, so that each of `WEFT_SEEDS` stands for forty more.
 fn cases() -> u32 {
-    std::env::var("WEFT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4_000)
+    let seeds: Option<u32> = std::env::var("WEFT_SEEDS").ok().and_then(|text| text.parse().ok());
+    seeds.map_or(4_000, |seeds| seeds.saturating_mul(40).max(4_000))
 }
 
 fn shuffle(events: &mut [Event], mut seed: u64) {
