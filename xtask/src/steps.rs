@@ -9,9 +9,11 @@ use anyhow::{Context, Result, bail};
 /// The workspace of the quickstart, from the root of the repository.
 pub(crate) const QUICKSTART: &str = "pipelines/quickstart";
 
-/// The root of the repository: the folder above this crate's.
+/// The root of the repository: the folder above this crate's. Cargo says where that is now; where this was built may have moved.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root's folder").to_owned()
+    let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let folder = now.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).to_owned());
+    folder.parent().expect("xtask lies in the root's folder").to_owned()
 }
 
 /// Says what begins.
