@@ -61,9 +61,8 @@ fn measure(events: usize, customers: usize, batch: usize) -> String {
     wait_ready(port);
     let started = Instant::now();
     let share = events / SENDERS / batch * batch;
-    let senders: Vec<_> = (0..SENDERS)
-        .map(|sender| std::thread::spawn(move || send(port, sender * share, share, customers, batch)))
-        .collect();
+    let senders: Vec<_> =
+        (0..SENDERS).map(|sender| std::thread::spawn(move || send(port, sender * share, share, customers, batch))).collect();
     let mut waits: Vec<Duration> = senders.into_iter().flat_map(|sender| sender.join().expect("a sender ends")).collect();
     let acknowledged = started.elapsed();
     let sent = (share * SENDERS) as u64;

@@ -223,7 +223,8 @@ fn is_unwell(status: &Value) -> bool {
 /// Whether a status says that all that arrived has passed through: intake, history, lanes.
 fn is_settled(status: &Value) -> bool {
     let done = |part: &str| status[part]["records"].is_u64() && status[part]["records"] == status[part]["through"];
-    let told = |lane: &Value| lane["waiting"] == 0 && (lane["stream"] != "events" || lane["seen"] == status["history"]["records"]);
+    let told =
+        |lane: &Value| lane["waiting"] == 0 && (lane["stream"] != "events" || lane["seen"] == status["history"]["records"]);
     done("intake") && done("history") && status["lanes"].as_array().is_some_and(|lanes| lanes.iter().all(told))
 }
 
@@ -285,7 +286,12 @@ fn end(place: &Place, senders: &Senders, people: People) -> Result<(), String> {
     }
     place.run(&["doctor"])?;
     let lost = told.tries_lost;
-    report(&format!("seed {}: {} requests with {} events, {lost} tries lost", people.seed, told.requests, told.acknowledged.len()));
+    report(&format!(
+        "seed {}: {} requests with {} events, {lost} tries lost",
+        people.seed,
+        told.requests,
+        told.acknowledged.len()
+    ));
     Ok(())
 }
 
@@ -319,7 +325,8 @@ fn has_everybody(address: SocketAddr, acknowledged: &BTreeSet<String>) -> Result
     }
     let mut shown = BTreeSet::new();
     for person in 0..PEOPLE {
-        let events = line.get(&format!("/api/v1/profiles/user_id/{}/events?limit={EVENTS_SHOWN_MAX}", People::user_id(person)))?;
+        let events =
+            line.get(&format!("/api/v1/profiles/user_id/{}/events?limit={EVENTS_SHOWN_MAX}", People::user_id(person)))?;
         for event in events.as_array().into_iter().flatten() {
             let id = event["message_id"].as_str().unwrap_or_default();
             if !acknowledged.contains(id) || !shown.insert(id.to_owned()) {

@@ -153,7 +153,10 @@ fn names_no_machine(files: &[File]) -> Vec<String> {
             let begins = |at: usize| !line[..at].ends_with(|before: char| before.is_alphanumeric() || "}$~._-".contains(before));
             let machine = |(one, two): &&(&str, &str)| line.match_indices(&format!("{one}{two}")).any(|(at, _)| begins(at));
             complaints.extend(
-                MACHINES.iter().find(machine).map(|_| format!("{}:{}: a path of a machine: {}", file.path, place + 1, line.trim())),
+                MACHINES
+                    .iter()
+                    .find(machine)
+                    .map(|_| format!("{}:{}: a path of a machine: {}", file.path, place + 1, line.trim())),
             );
         }
     }
@@ -286,7 +289,11 @@ fn length_is_counted_without_tests() {
     let long = "let a = 1;\n".repeat(801);
     let tested = format!("//! A.\n\n#[cfg(test)]\nmod tests {{\n{long}}}\n");
     finds(is_short, &[("engine/app/src/a.rs", &tested)], &[]);
-    finds(is_short, &[("engine/app/src/a.rs", &long)], &["engine/app/src/a.rs: 801 lines without its tests, and 800 are allowed"]);
+    finds(
+        is_short,
+        &[("engine/app/src/a.rs", &long)],
+        &["engine/app/src/a.rs: 801 lines without its tests, and 800 are allowed"],
+    );
     let large = "a".repeat(500_001);
     finds(is_small, &[("data.json", &large)], &["data.json: 500001 bytes, and 500000 are allowed"]);
 }

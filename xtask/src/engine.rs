@@ -89,7 +89,10 @@ impl Engine {
     /// It does not end, or not with success.
     pub(crate) fn stop(mut self) -> Result<()> {
         // The standard library sends no signals; every shell has it built in.
-        Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().context("no signal could be sent")?;
+        Command::new("sh")
+            .args(["-c", &format!("kill -TERM {}", self.child.id())])
+            .status()
+            .context("no signal could be sent")?;
         let status = self
             .ended_within(STOP_TIME_MAX)?
             .with_context(|| format!("the engine still ran {} s after SIGTERM", STOP_TIME_MAX.as_secs()))?;

@@ -322,7 +322,12 @@ impl Shop {
         self.track(at, From::App, Who::visitor(&phone), "Application Opened", r#""from_background":false"#);
         self.screen(at + 20 * SECOND, Who::visitor(&phone), "Welcome");
         let known = Who::signed_in(user, &phone);
-        self.identify(at + MINUTE, From::App, known, &format!(r#""email":"{}","push_enabled":true"#, email.trim().to_lowercase()));
+        self.identify(
+            at + MINUTE,
+            From::App,
+            known,
+            &format!(r#""email":"{}","push_enabled":true"#, email.trim().to_lowercase()),
+        );
         for visit in 0..3 {
             let opened = at + visit * DAY + 2 * HOUR;
             self.screen(opened, known, "Home");

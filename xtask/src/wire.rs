@@ -67,8 +67,8 @@ fn unchunked(mut rest: &str) -> Result<String> {
     let mut body = String::new();
     loop {
         let (length, tail) = rest.split_once("\r\n").context("a piece of an answer without its length")?;
-        let length =
-            usize::from_str_radix(length.split(';').next().unwrap_or_default().trim(), 16).context("a length that is no number")?;
+        let length = usize::from_str_radix(length.split(';').next().unwrap_or_default().trim(), 16)
+            .context("a length that is no number")?;
         let Some(piece) = tail.get(..length) else { bail!("an answer that ends within a piece") };
         if length == 0 {
             return Ok(body);

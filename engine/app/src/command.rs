@@ -322,7 +322,9 @@ async fn rebuild(workspace: &Workspace) -> Result<(), Failed> {
     let (new, position) = (vault.state_hash()?, vault.overlay.position());
     let same = old == new;
     match workspace.output() {
-        Output::Json => print(&serde_json::json!({ "position": position, "before": old, "after": new, "same": same }).to_string()),
+        Output::Json => {
+            print(&serde_json::json!({ "position": position, "before": old, "after": new, "same": same }).to_string())
+        }
         Output::People if same => print(&format!("rebuilt from {position} records of history: the same state, {new}")),
         Output::People => print(&format!("rebuilt from {position} records of history: {new}; before it was {old}")),
     }

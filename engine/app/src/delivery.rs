@@ -137,7 +137,12 @@ impl Lane {
         match self.stream {
             Stream::Events => {
                 let cursor = ledger.history().cursor(lane.events_through);
-                Reader::Events(Box::new(Events { cursor, block: Block::default(), next: lane.events_through, reported: lane.events_through }))
+                Reader::Events(Box::new(Events {
+                    cursor,
+                    block: Block::default(),
+                    next: lane.events_through,
+                    reported: lane.events_through,
+                }))
             }
             Stream::Profiles => Reader::Profiles { next: lane.profiles_through },
         }

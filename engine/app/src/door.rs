@@ -136,7 +136,11 @@ impl Doors {
 }
 
 /// Answers a request at a source's path; 404 where there is none.
-pub async fn knock(State(doors): State<Arc<Doors>>, ConnectInfo(remote): ConnectInfo<SocketAddr>, request: Request) -> Response<Body> {
+pub async fn knock(
+    State(doors): State<Arc<Doors>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let Some((door, path)) = doors.door(parts.uri.path()) else {
         return problem(StatusCode::NOT_FOUND, "there is no source and no page at this path");

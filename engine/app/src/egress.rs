@@ -123,7 +123,10 @@ pub struct Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("name", &self.name).field("base_url", &self.base.url().as_str()).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("name", &self.name)
+            .field("base_url", &self.base.url().as_str())
+            .finish_non_exhaustive()
     }
 }
 
@@ -182,7 +185,9 @@ impl Connection {
         let hop = self.first_hop(request)?;
         match timeout_at(deadline, self.follow(hop, deadline)).await {
             Ok(answer) => answer,
-            Err(_) => Err(unavailable(format!("{} gives no whole answer within {} ms", self.base.authority(), timeout.as_millis()))),
+            Err(_) => {
+                Err(unavailable(format!("{} gives no whole answer within {} ms", self.base.authority(), timeout.as_millis())))
+            }
         }
     }
 
@@ -302,13 +307,16 @@ impl Hop {
     }
 
     fn is_idempotent(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE) || self.headers.contains_key(IDEMPOTENCY_KEY)
+        matches!(self.method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE)
+            || self.headers.contains_key(IDEMPOTENCY_KEY)
     }
 
     /// The request that an answer asks for; none where the answer is the end, `Err` where it leads to what is not followed.
     fn after<B>(&self, response: &Response<B>, base: &Base) -> Result<Option<Hop>, &'static str> {
         let status = response.status();
-        let Some(location) = response.headers().get(header::LOCATION).filter(|_| matches!(status.as_u16(), 301..=303 | 307 | 308)) else {
+        let Some(location) =
+            response.headers().get(header::LOCATION).filter(|_| matches!(status.as_u16(), 301..=303 | 307 | 308))
+        else {
             return Ok(None);
         };
         let location = std::str::from_utf8(location.as_bytes()).map_err(|_| "to something that is no url")?;
@@ -323,9 +331,13 @@ impl Hop {
         };
         if becomes_get {
             (method, body) = (Method::GET, Bytes::new());
-            for name in
-                [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LANGUAGE, header::CONTENT_LOCATION, IDEMPOTENCY_KEY]
-            {
+            for name in [
+                header::CONTENT_TYPE,
+                header::CONTENT_ENCODING,
+                header::CONTENT_LANGUAGE,
+                header::CONTENT_LOCATION,
+                IDEMPOTENCY_KEY,
+            ] {
                 headers.remove(name);
             }
         }

@@ -128,9 +128,7 @@ impl Engine {
     ) -> Result<Engine, EngineError> {
         let vault = Vault::open(&settings.data, progress)?;
         let listener = match settings.listen {
-            Some(address) => {
-                Some(TcpListener::bind(address).await.map_err(|error| EngineError::Listen { address, error })?)
-            }
+            Some(address) => Some(TcpListener::bind(address).await.map_err(|error| EngineError::Listen { address, error })?),
             None => None,
         };
         let metrics = Metrics::shared();
@@ -145,14 +143,8 @@ impl Engine {
         }
         let stages = stages(&ledger).await?;
         let status = Arc::new(Status::of(&stages.lanes, &stages.doors, intake.clone()));
-        let doors = Doors::open(
-            stages.doors,
-            intake.clone(),
-            ledger.clone(),
-            settings.clock,
-            metrics.clone(),
-            settings.intake_lag_max,
-        );
+        let doors =
+            Doors::open(stages.doors, intake.clone(), ledger.clone(), settings.clock, metrics.clone(), settings.intake_lag_max);
         let mut engine = Engine {
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             doors: Arc::new(doors),

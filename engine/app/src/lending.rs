@@ -105,7 +105,8 @@ impl Lent for Desk {
 
 impl Desk {
     fn put(&self, key: &str, value: Option<Vec<u8>>) -> Lending<'_, Result<(), Failure>> {
-        let fits = key.len() <= limits::KV_KEY_BYTES_MAX && value.as_ref().is_none_or(|value| value.len() <= limits::KV_VALUE_BYTES_MAX);
+        let fits =
+            key.len() <= limits::KV_KEY_BYTES_MAX && value.as_ref().is_none_or(|value| value.len() <= limits::KV_VALUE_BYTES_MAX);
         let kv = Kv { stage: self.stage.clone(), key: key.to_owned(), value };
         Box::pin(async move {
             if !fits {

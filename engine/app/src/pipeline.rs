@@ -181,8 +181,10 @@ async fn travel(steps: &[Step], mut travellers: Vec<Traveller>) -> Result<Vec<(u
                 Outcome::Keep => onwards.push(traveller),
                 Outcome::Replace(json) => onwards.push(Traveller { json, ..traveller }),
                 Outcome::Split(parts) if parts.is_empty() => drop_on_purpose(&step.name, traveller.intake, &mut arrived),
-                Outcome::Split(parts) => onwards.extend(parts.into_iter().map(|json| {
-                    Traveller { source: traveller.source.clone(), intake: traveller.intake, json }
+                Outcome::Split(parts) => onwards.extend(parts.into_iter().map(|json| Traveller {
+                    source: traveller.source.clone(),
+                    intake: traveller.intake,
+                    json,
                 })),
                 Outcome::Drop => drop_on_purpose(&step.name, traveller.intake, &mut arrived),
                 Outcome::Reject(rejection) => match step.on_error {

@@ -127,7 +127,8 @@ fn event_of(given: &Given) -> Event {
         let text = serde_json::to_string(&given.properties).expect("properties are JSON");
         event.properties = Json::parse(&text).ok();
     }
-    let named = [("user_id", &given.user_id), ("anonymous_id", &given.anonymous_id), ("email", &given.email), ("phone", &given.phone)];
+    let named =
+        [("user_id", &given.user_id), ("anonymous_id", &given.anonymous_id), ("email", &given.email), ("phone", &given.phone)];
     let named = named.into_iter().filter_map(|(kind, value)| Some((kind, value.as_deref()?)));
     let others = given.identifiers.iter().map(|(kind, value)| (&**kind, &**value));
     let identifier = |(kind, value): (&str, &str), how| Identifier { kind: kind.into(), value: value.into(), how };
@@ -161,7 +162,8 @@ fn identifiers<'a>(
 }
 
 fn compare_profile(engine: &Engine, want: &ExpectedProfile) -> Vec<String> {
-    let named = [("user_id", &want.user_id), ("anonymous_id", &want.anonymous_id), ("email", &want.email), ("phone", &want.phone)];
+    let named =
+        [("user_id", &want.user_id), ("anonymous_id", &want.anonymous_id), ("email", &want.email), ("phone", &want.phone)];
     let wanted = identifiers(named, want.identifiers.iter());
     let state = engine.ledger().state();
     let find = |(kind, value): &(&str, &str)| whose(&*state, kind, value).ok().flatten();
@@ -187,7 +189,9 @@ fn compare_facts(shown: &str, profile: &Profile, want: &ExpectedProfile) -> Vec<
         match profile.traits.get(name) {
             Some(have) if have == value => (),
             None if value.is_null() => (),
-            Some(have) => failures.push(format!("{shown}: expected the trait `{name}` to be {}, and it is {}", value.text(), have.text())),
+            Some(have) => {
+                failures.push(format!("{shown}: expected the trait `{name}` to be {}, and it is {}", value.text(), have.text()))
+            }
             None => failures.push(format!("{shown}: expected the trait `{name}` to be {}, and there is none", value.text())),
         }
     }
@@ -254,7 +258,8 @@ fn compare_deliveries(have: &[Delivery], want: &[ExpectedDelivery]) -> Vec<Strin
 
 fn compare_delivery(number: usize, have: &Delivery, want: &ExpectedDelivery) -> Vec<String> {
     let mut failures = Vec::new();
-    let mut differs = |what: &str, want: &str| failures.push(format!("delivery {number}: expected {what} {want}, and it is {}", have.json));
+    let mut differs =
+        |what: &str, want: &str| failures.push(format!("delivery {number}: expected {what} {want}, and it is {}", have.json));
     if have.to != want.to {
         differs("it to go to", &want.to);
     }
@@ -262,7 +267,8 @@ fn compare_delivery(number: usize, have: &Delivery, want: &ExpectedDelivery) -> 
         differs("the event", event);
     }
     let claims = ["claims", "identifiers"].map(|key| have.json[key].as_array().cloned().unwrap_or_default()).concat();
-    let named = [("user_id", &want.user_id), ("anonymous_id", &want.anonymous_id), ("email", &want.email), ("phone", &want.phone)];
+    let named =
+        [("user_id", &want.user_id), ("anonymous_id", &want.anonymous_id), ("email", &want.email), ("phone", &want.phone)];
     for (kind, value) in identifiers(named, std::iter::empty()) {
         if !claims.iter().any(|one| one["type"] == *kind && one["value"] == *value) {
             differs(kind, value);

@@ -48,7 +48,9 @@ pub enum VaultError {
         error: StoreError,
     },
     /// History has seen records of intake that are not there. New ones would get their numbers, and be taken for seen.
-    #[error("intake log: history has seen {known} records of it, and it ends at {end}: put data/intake back, or begin with a new data folder")]
+    #[error(
+        "intake log: history has seen {known} records of it, and it ends at {end}: put data/intake back, or begin with a new data folder"
+    )]
     IntakeLost {
         /// Records that history has seen.
         known: u64,

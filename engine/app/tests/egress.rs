@@ -197,7 +197,9 @@ async fn credentials_reach_the_server_and_no_message() {
     check(Auth::Bearer(secret()), "\r\nauthorization: Bearer s3cret\r\n").await;
     check(Auth::Basic { user: "u".into(), password: secret() }, "\r\nauthorization: Basic dTpzM2NyZXQ=\r\n").await;
     check(Auth::Header { name: "X-Api-Key".into(), value: secret() }, "\r\nx-api-key: s3cret\r\n").await;
-    assert!(!format!("{:?}", ConnectionOptions { auth: Auth::Bearer(secret()), ..options("http://a.example") }).contains("s3cret"));
+    assert!(
+        !format!("{:?}", ConnectionOptions { auth: Auth::Bearer(secret()), ..options("http://a.example") }).contains("s3cret")
+    );
 }
 
 #[tokio::test]
@@ -307,7 +309,8 @@ async fn body_and_credentials_follow_only_to_where_the_plugin_could_send_them() 
         let server = Server::start(vec![redirect(status, location), ok("")]).await;
         let auth = Auth::Bearer("s3cret".into());
         let connection = Connection::new(ConnectionOptions { auth, ..options(&server.url("/api/")) }).expect("valid");
-        let headers = vec![("x-own".into(), "key".into()), ("content-type".into(), "text/plain".into()), ("accept".into(), "a/b".into())];
+        let headers =
+            vec![("x-own".into(), "key".into()), ("content-type".into(), "text/plain".into()), ("accept".into(), "a/b".into())];
         let body = if method == "GET" { "" } else { "the body" };
         let answer = connection.send(HttpRequest { headers, ..request(method, "x", body) }).await;
         assert_eq!(answer.is_ok(), want.is_some(), "{method} {status} {location}: {answer:?}");
@@ -368,7 +371,12 @@ async fn a_broken_answer_is_no_answer() {
     let check = async |bytes: &[u8]| {
         let server = Server::start(vec![Play::Answer(bytes.to_vec())]).await;
         let answer = connection(&server.url("/")).send(get("x")).await;
-        assert_eq!(kind(&answer), Err(FailureKind::Unavailable), "{}: {answer:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(60)]));
+        assert_eq!(
+            kind(&answer),
+            Err(FailureKind::Unavailable),
+            "{}: {answer:?}",
+            String::from_utf8_lossy(&bytes[..bytes.len().min(60)])
+        );
     };
     check(b"SSH-2.0-OpenSSH_9.6\r\n").await;
     check(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort").await;
@@ -385,7 +393,8 @@ async fn a_large_answer_is_refused_before_it_is_kept() {
     const MAX: usize = 10_000;
     let check = async |bytes: Vec<u8>, want: Result<usize, FailureKind>| {
         let server = Server::start(vec![Play::Answer(bytes)]).await;
-        let connection = Connection::new(ConnectionOptions { answer_bytes_max: MAX, ..options(&server.url("/")) }).expect("valid");
+        let connection =
+            Connection::new(ConnectionOptions { answer_bytes_max: MAX, ..options(&server.url("/")) }).expect("valid");
         let answer = connection.send(get("x")).await;
         assert_eq!(answer.as_ref().map(|answer| answer.body.len()).map_err(|failure| failure.kind), want);
     };
@@ -421,11 +430,16 @@ async fn an_inflated_answer_says_nothing_of_how_it_came() {
     let server = Server::start(vec![Play::Answer(bytes)]).await;
     let answer = connection(&server.url("/")).send(get("x")).await.expect("an answer");
     assert_eq!(answer.body, b"{\"ok\":true}");
-    assert!(!answer.headers.iter().any(|(name, _)| name == "content-encoding" || name == "content-length"), "{:?}", answer.headers);
+    assert!(
+        !answer.headers.iter().any(|(name, _)| name == "content-encoding" || name == "content-length"),
+        "{:?}",
+        answer.headers
+    );
     assert!(server.asked()[0].contains("accept-encoding: gzip\r\n"));
     // A `HEAD` describes a body that does not come.
     let head =
-        Server::start(vec![Play::Answer(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 500\r\n\r\n".to_vec())]).await;
+        Server::start(vec![Play::Answer(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 500\r\n\r\n".to_vec())])
+            .await;
     assert_eq!(kind(&connection(&head.url("/")).send(request("HEAD", "x", "")).await), Ok(200));
 }
 
@@ -519,8 +533,8 @@ async fn https_is_spoken_under_the_name_of_the_host_and_never_given_up() {
     let server = Server::start(vec![ok("in the clear")]).await;
     let base_url = format!("https://localhost:{}/", server.address.port());
     let auth = Auth::Bearer("s3cret".into());
-    let connection =
-        Connection::with_resolver(ConnectionOptions { auth, ..options(&base_url) }, Script::new(&[&["127.0.0.1"]])).expect("valid");
+    let connection = Connection::with_resolver(ConnectionOptions { auth, ..options(&base_url) }, Script::new(&[&["127.0.0.1"]]))
+        .expect("valid");
     let hello = tokio::time::timeout(Duration::from_secs(1), connection.send(get("x"))).await;
     assert!(hello.is_err(), "the server waits for a request that never comes in the clear");
     assert!(server.asked().is_empty());
@@ -549,8 +563,10 @@ async fn variables_for_proxies_are_not_looked_at() {
     for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         again.env(name, proxy.url("/"));
     }
-    let status =
-        tokio::task::spawn_blocking(move || again.stdout(std::process::Stdio::null()).status()).await.expect("ends").expect("runs");
+    let status = tokio::task::spawn_blocking(move || again.stdout(std::process::Stdio::null()).status())
+        .await
+        .expect("ends")
+        .expect("runs");
     assert!(status.success());
     assert_eq!(proxy.sockets.load(Ordering::SeqCst), 0);
 }

@@ -93,7 +93,9 @@ async fn a_rebuild_gives_the_same_state() {
         let engine = start(folder.path(), &clock).await;
         let event = |place: usize| {
             let (person, device) = (place % 97, place % 291);
-            format!(r#"{{"type":"identify","message_id":"r{round}-{place}","claims":[{{"type":"user_id","value":"u{person}"}},{{"type":"anonymous_id","value":"a{device}"}}],"traits":{{"visits":{place}}}}}"#)
+            format!(
+                r#"{{"type":"identify","message_id":"r{round}-{place}","claims":[{{"type":"user_id","value":"u{person}"}},{{"type":"anonymous_id","value":"a{device}"}}],"traits":{{"visits":{place}}}}}"#
+            )
         };
         let events: Vec<String> = (0..2_000).map(event).collect();
         let events: Vec<&str> = events.iter().map(String::as_str).collect();

@@ -113,7 +113,8 @@ pub fn explain(view: &impl View, id: CustomerId) -> Read<Option<Explained>> {
         let known = |one: &&&Identifier| brought.contains(&(one.kind.clone(), one.value.clone()));
         let shared = held.iter().filter(known).map(|one| (*one).clone()).collect();
         brought.extend(held.iter().map(|one| (one.kind.clone(), one.value.clone())));
-        let set_aside = claim.set_aside.iter().map(|(identifier, guard)| SetAside { identifier: identifier.clone(), guard: *guard });
+        let set_aside =
+            claim.set_aside.iter().map(|(identifier, guard)| SetAside { identifier: identifier.clone(), guard: *guard });
         claims.push(Because {
             claim: id,
             identifiers: claim.identifiers.clone(),

@@ -22,7 +22,6 @@ use crate::resolve::{Move, resolve, retract};
 use crate::value::Timestamp;
 use crate::view::{Changes, Customer, Lane, Letter, LetterBytes, Read, Step, View};
 
-
 /// What follows from an input at its place in history.
 ///
 /// # Errors

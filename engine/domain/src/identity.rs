@@ -82,7 +82,12 @@ impl Default for Rules {
         let rule = |kind: &str, limit, login| IdentifierRule { kind: kind.into(), limit: Some(limit), login };
         let block = ["null", "undefined", "anonymous", "-1", "/^[0-]*$/"];
         Rules {
-            identifiers: vec![rule("user_id", 1, true), rule("email", 5, false), rule("phone", 5, false), rule("anonymous_id", 100, false)],
+            identifiers: vec![
+                rule("user_id", 1, true),
+                rule("email", 5, false),
+                rule("phone", 5, false),
+                rule("anonymous_id", 100, false),
+            ],
             block: block.map(|text| Pattern::try_from(text.to_owned()).expect("these patterns are valid")).into(),
         }
     }
@@ -281,7 +286,12 @@ mod tests {
             let identifier = |word: &str| {
                 let (how, word) = word.strip_prefix('~').map_or((Learnt::Observed, word), |rest| (Learnt::Alias, rest));
                 let (kind, value) = word.split_once(':').expect("kind:value");
-                let kind = match kind { "u" => "user_id", "e" => "email", "p" => "phone", _ => "anonymous_id" };
+                let kind = match kind {
+                    "u" => "user_id",
+                    "e" => "email",
+                    "p" => "phone",
+                    _ => "anonymous_id",
+                };
                 Identifier { kind: kind.into(), value: value.into(), how }
             };
             let mut identifiers: Vec<_> = text.trim_start_matches('!').split(' ').map(identifier).collect();
@@ -293,7 +303,8 @@ mod tests {
         let claims: Vec<(ClaimId, Claim)> = claims.iter().enumerate().map(read).collect();
         let sorted: Vec<(ClaimId, &Claim)> = claims.iter().map(|(id, claim)| (*id, claim)).collect();
         let placements = partition(&rules, &sorted);
-        let place_of = |customer: CustomerId| claims.iter().position(|(id, _)| CustomerId::from(*id) == customer).expect("a claim's id");
+        let place_of =
+            |customer: CustomerId| claims.iter().position(|(id, _)| CustomerId::from(*id) == customer).expect("a claim's id");
         let shown: Vec<String> = placements
             .iter()
             .map(|one| {

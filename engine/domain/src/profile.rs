@@ -111,7 +111,8 @@ impl Node {
 
     fn keep(&mut self, shelf: Shelf, name: &str, fact: Fact) -> Effect {
         let count = self.traits.len() + self.consent.len() + self.groups.len();
-        let bytes: usize = [&self.traits, &self.consent, &self.groups].into_iter().flatten().map(|(name, fact)| weight(name, fact)).sum();
+        let bytes: usize =
+            [&self.traits, &self.consent, &self.groups].into_iter().flatten().map(|(name, fact)| weight(name, fact)).sum();
         let facts = match shelf {
             Shelf::Traits => &mut self.traits,
             Shelf::Consent => &mut self.consent,

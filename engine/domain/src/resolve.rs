@@ -172,7 +172,11 @@ fn divide(
     for ((id, claim), placement) in sorted.iter().zip(placements) {
         let aside = |one: &&Identifier| placement.set_aside.iter().any(|(set_aside, _)| set_aside == *one);
         for one in &claim.identifiers {
-            let owned = owners.entry(IdentifierId::of(&one.kind, &one.value)).or_insert(Owned { identifier: one, by: None, claims: Vec::new() });
+            let owned = owners.entry(IdentifierId::of(&one.kind, &one.value)).or_insert(Owned {
+                identifier: one,
+                by: None,
+                claims: Vec::new(),
+            });
             owned.claims.push(*id);
             if !aside(&one) {
                 owned.by = Some(placement.customer);

@@ -293,7 +293,11 @@ impl Memory {
         self.pages.extend(changes.pages);
         self.lanes.extend(changes.lanes);
         for (timer, set) in changes.timers {
-            if set { self.timers.insert(timer) } else { self.timers.remove(&timer) };
+            if set {
+                self.timers.insert(timer)
+            } else {
+                self.timers.remove(&timer)
+            };
         }
         self.plan = changes.plan.unwrap_or_else(|| self.plan.clone());
         self.clock = changes.clock.unwrap_or(self.clock);

@@ -49,8 +49,11 @@ impl Told {
 
 fn told() -> impl Strategy<Value = Told> {
     let identifier = (0..4usize, 0..4u8, prop::bool::weighted(0.1));
-    (0..50i64, prop::collection::vec(identifier, 0..4), prop::option::of(0..5u8))
-        .prop_map(|(occurred, identifiers, city)| Told { occurred, identifiers, city })
+    (0..50i64, prop::collection::vec(identifier, 0..4), prop::option::of(0..5u8)).prop_map(|(occurred, identifiers, city)| Told {
+        occurred,
+        identifiers,
+        city,
+    })
 }
 
 fn events(told: &[Told]) -> Vec<Event> {
@@ -217,7 +220,8 @@ fn a_component_stays_whole_at_its_bound() {
         .collect();
     let mut events = events(&chain);
     for (place, event) in events.iter_mut().enumerate() {
-        let identifier = |number: usize| Identifier { kind: "anonymous_id".into(), value: format!("a{number}"), how: Learnt::Observed };
+        let identifier =
+            |number: usize| Identifier { kind: "anonymous_id".into(), value: format!("a{number}"), how: Learnt::Observed };
         event.claims = vec![identifier(place), identifier(place + 1)];
     }
     let mut world = World::of(&events);

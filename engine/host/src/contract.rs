@@ -78,11 +78,7 @@ pub struct Failure {
 impl Failure {
     /// A failure without a time to wait.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            retry_after_ms: None,
-        }
+        Self { kind, message: message.into(), retry_after_ms: None }
     }
 }
 

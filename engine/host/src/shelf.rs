@@ -40,12 +40,7 @@ pub struct HostOptions {
 impl HostOptions {
     /// The usual sizes.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            cache_dir: cache_dir.into(),
-            instances_max: 128,
-            memory_bytes_max: 256 << 20,
-            keep_resident_bytes: 4 << 20,
-        }
+        Self { cache_dir: cache_dir.into(), instances_max: 128, memory_bytes_max: 256 << 20, keep_resident_bytes: 4 << 20 }
     }
 }
 
@@ -253,15 +248,9 @@ impl Host {
             keep_resident_bytes: options.keep_resident_bytes,
         })
         .map_err(|error| HostError::Engine(format!("{error:#}")))?;
-        let cache = Cache::open(&options.cache_dir, engine.wasmtime()).map_err(|source| HostError::CacheFolder {
-            path: options.cache_dir,
-            source,
-        })?;
-        Ok(Self {
-            engine: Arc::new(engine),
-            cache: Arc::new(cache),
-            loaded: Arc::default(),
-        })
+        let cache = Cache::open(&options.cache_dir, engine.wasmtime())
+            .map_err(|source| HostError::CacheFolder { path: options.cache_dir, source })?;
+        Ok(Self { engine: Arc::new(engine), cache: Arc::new(cache), loaded: Arc::default() })
     }
 
     /// Loads a plugin. A millisecond where its code is in the cache; else a tenth of a second of compiling for each 150 KB,
@@ -280,19 +269,12 @@ impl Host {
             Found::Loaded(loaded) => loaded,
             Found::Component { digest, component, origin } => self.describe(&path, digest, &component, origin).await?,
         };
-        Ok(Plugin {
-            path,
-            engine: Arc::clone(&self.engine),
-            loaded,
-        })
+        Ok(Plugin { path, engine: Arc::clone(&self.engine), loaded })
     }
 
     /// Reads and compiles, or finds it done. Blocks.
     fn find(&self, path: &Path) -> Result<Found, HostError> {
-        let unreadable = |source| HostError::Read {
-            path: path.to_owned(),
-            source,
-        };
+        let unreadable = |source| HostError::Read { path: path.to_owned(), source };
         let length = std::fs::metadata(path).map_err(unreadable)?.len();
         if length > limits::PLUGIN_BYTES_MAX {
             return Err(HostError::TooLarge { path: path.to_owned() });
@@ -304,66 +286,46 @@ impl Host {
         }
         let engine = self.engine.wasmtime();
         if let Some(component) = self.cache.code(&digest, engine) {
-            return Ok(Found::Component {
-                digest,
-                component,
-                origin: Origin::Cached,
-            });
+            return Ok(Found::Component { digest, component, origin: Origin::Cached });
         }
-        let not_a_component = |message: String| HostError::NotAComponent {
-            path: path.to_owned(),
-            message,
-        };
+        let not_a_component = |message: String| HostError::NotAComponent { path: path.to_owned(), message };
         if bytes.starts_with(b"\0asm\x01\0\0\0") {
-            return Err(not_a_component(
-                "it is a core module; build it with `wasm-component-ld` as its linker".to_owned(),
-            ));
+            return Err(not_a_component("it is a core module; build it with `wasm-component-ld` as its linker".to_owned()));
         }
-        let code = engine
-            .precompile_component(&bytes)
-            .map_err(|error| not_a_component(format!("{error:#}")))?;
+        let code = engine.precompile_component(&bytes).map_err(|error| not_a_component(format!("{error:#}")))?;
         let origin = match self.cache.keep_code(&digest, &code) {
             Ok(()) => Origin::Compiled,
             Err(error) => Origin::CompiledUncached(error.to_string()),
         };
         let component = cache::runnable(engine, &code).map_err(|error| not_a_component(format!("{error:#}")))?;
-        Ok(Found::Component {
-            digest,
-            component,
-            origin,
-        })
+        Ok(Found::Component { digest, component, origin })
     }
 
     /// Verifies a component, asks it for its manifest unless the cache knows it, and puts it on the shelf.
-    async fn describe(&self, path: &Path, digest: Digest, component: &Component, origin: Origin) -> Result<Arc<Loaded>, HostError> {
+    async fn describe(
+        &self,
+        path: &Path,
+        digest: Digest,
+        component: &Component,
+        origin: Origin,
+    ) -> Result<Arc<Loaded>, HostError> {
         let kind = fit::kind(path, component, self.engine.wasmtime())?;
-        let prepared = Prepared::new(&self.engine, component, kind).map_err(|error| HostError::Misfit {
-            path: path.to_owned(),
-            message: format!("{error:#}"),
-        })?;
+        let prepared = Prepared::new(&self.engine, component, kind)
+            .map_err(|error| HostError::Misfit { path: path.to_owned(), message: format!("{error:#}") })?;
         let known = self.cache.manifest(&digest).and_then(|text| Manifest::parse(&text, kind).ok());
         let manifest = match known {
             Some(manifest) => manifest,
             None => {
-                let text = ask(&self.engine, &prepared).await.map_err(|crash| HostError::Describe {
-                    path: path.to_owned(),
-                    crash,
-                })?;
-                let manifest = Manifest::parse(&text, kind).map_err(|problem| HostError::Manifest {
-                    path: path.to_owned(),
-                    problem,
-                })?;
+                let text =
+                    ask(&self.engine, &prepared).await.map_err(|crash| HostError::Describe { path: path.to_owned(), crash })?;
+                let manifest =
+                    Manifest::parse(&text, kind).map_err(|problem| HostError::Manifest { path: path.to_owned(), problem })?;
                 // Only a cache: what cannot be kept is asked for again, and `origin` has told of a cache that cannot be written.
                 let _ = self.cache.keep_manifest(&digest, &text);
                 manifest
             }
         };
-        let loaded = Arc::new(Loaded {
-            digest,
-            manifest,
-            prepared,
-            origin,
-        });
+        let loaded = Arc::new(Loaded { digest, manifest, prepared, origin });
         let mut shelf = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.retain(|_, loaded| loaded.strong_count() > 0);
         shelf.insert(digest, Arc::downgrade(&loaded));
@@ -378,11 +340,7 @@ impl Host {
 
 enum Found {
     Loaded(Arc<Loaded>),
-    Component {
-        digest: Digest,
-        component: Component,
-        origin: Origin,
-    },
+    Component { digest: Digest, component: Component, origin: Origin },
 }
 
 async fn ask(engine: &Engine, prepared: &Prepared) -> Result<String, Crash> {
@@ -440,12 +398,8 @@ impl Plugin {
             Limits::ceiling(self.engine.memory_bytes_max()),
         );
         let grant = Grant::new(Arc::new(Nothing), &self.manifest().capabilities, &limits);
-        let validated = async {
-            Instance::<Bare>::new(&self.engine, &self.loaded.prepared, &(), &grant)
-                .await?
-                .validate(config_json)
-                .await
-        };
+        let validated =
+            async { Instance::<Bare>::new(&self.engine, &self.loaded.prepared, &(), &grant).await?.validate(config_json).await };
         let problems = validated.await.unwrap_or_else(|crash| {
             vec![ConfigProblem {
                 path: String::new(),
@@ -461,9 +415,7 @@ impl Plugin {
     /// # Errors
     /// [`HostError::WrongKind`].
     pub fn source(&self, stage: Stage) -> Result<Source, HostError> {
-        Ok(Source {
-            runner: self.runner::<exports::source::Guest>(Kind::Source, stage)?,
-        })
+        Ok(Source { runner: self.runner::<exports::source::Guest>(Kind::Source, stage)? })
     }
 
     /// Makes a transform of it. Runs nothing yet.
@@ -471,9 +423,7 @@ impl Plugin {
     /// # Errors
     /// [`HostError::WrongKind`].
     pub fn transform(&self, stage: Stage) -> Result<Transform, HostError> {
-        Ok(Transform {
-            runner: self.runner::<exports::transform::Guest>(Kind::Transform, stage)?,
-        })
+        Ok(Transform { runner: self.runner::<exports::transform::Guest>(Kind::Transform, stage)? })
     }
 
     /// Makes a destination of it. Runs nothing yet.
@@ -481,25 +431,15 @@ impl Plugin {
     /// # Errors
     /// [`HostError::WrongKind`].
     pub fn destination(&self, stage: Stage) -> Result<Destination, HostError> {
-        Ok(Destination {
-            runner: self.runner::<exports::destination::Guest>(Kind::Destination, stage)?,
-        })
+        Ok(Destination { runner: self.runner::<exports::destination::Guest>(Kind::Destination, stage)? })
     }
 
     fn runner<E: Exports>(&self, wanted: Kind, stage: Stage) -> Result<crate::sandbox::Runner<E>, HostError> {
         if self.kind() != wanted {
-            return Err(HostError::WrongKind {
-                name: self.manifest().name.clone(),
-                is: self.kind(),
-                wanted,
-            });
+            return Err(HostError::WrongKind { name: self.manifest().name.clone(), is: self.kind(), wanted });
         }
-        crate::sandbox::Runner::new(Arc::clone(&self.engine), self.loaded.prepared.clone(), self.manifest(), stage).map_err(|error| {
-            HostError::Misfit {
-                path: self.path.to_path_buf(),
-                message: format!("{error:#}"),
-            }
-        })
+        crate::sandbox::Runner::new(Arc::clone(&self.engine), self.loaded.prepared.clone(), self.manifest(), stage)
+            .map_err(|error| HostError::Misfit { path: self.path.to_path_buf(), message: format!("{error:#}") })
     }
 }
 
@@ -511,9 +451,6 @@ impl std::fmt::Debug for Host {
 
 impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plugin")
-            .field("name", &self.manifest().name)
-            .field("digest", &self.digest())
-            .finish_non_exhaustive()
+        f.debug_struct("Plugin").field("name", &self.manifest().name).field("digest", &self.digest()).finish_non_exhaustive()
     }
 }

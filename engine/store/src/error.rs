@@ -110,11 +110,7 @@ pub struct Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} at byte {} of {}, records from {}",
-            self.what, self.offset, self.segment, self.first
-        )?;
+        write!(f, "{} at byte {} of {}, records from {}", self.what, self.offset, self.segment, self.first)?;
         match self.end {
             Some(end) => write!(f, " to {}", end.saturating_sub(1)),
             None => write!(f, " on"),
@@ -126,10 +122,6 @@ impl StoreError {
     /// Makes an operating system error say what was being done to which file.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
         let path = path.to_owned();
-        move |source| StoreError::Io {
-            doing,
-            path,
-            source,
-        }
+        move |source| StoreError::Io { doing, path, source }
     }
 }

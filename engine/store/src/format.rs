@@ -30,14 +30,9 @@ pub fn encode<T: Serialize>(seq: u64, value: &T) -> Result<Vec<u8>, StoreError> 
     row.push(ROW_FORMAT);
     row.extend_from_slice(&[0; 4]);
     row.extend_from_slice(&seq.to_le_bytes());
-    let mut row = postcard::to_extend(value, row)
-        .map_err(|_| StoreError::Row("the type has no postcard form"))?;
+    let mut row = postcard::to_extend(value, row).map_err(|_| StoreError::Row("the type has no postcard form"))?;
     if row.len() > ROW_BYTES_MAX {
-        return Err(StoreError::TooLarge {
-            what: "row",
-            bytes: row.len(),
-            limit: ROW_BYTES_MAX,
-        });
+        return Err(StoreError::TooLarge { what: "row", bytes: row.len(), limit: ROW_BYTES_MAX });
     }
     let crc = checksum(&row);
     row[1..5].copy_from_slice(&crc.to_le_bytes());
@@ -56,9 +51,7 @@ pub fn decode<T: DeserializeOwned>(row: &[u8]) -> Result<(u64, T), StoreError> {
 
 /// The sequence that wrote the value, and its body, with the checksum verified.
 pub fn open(row: &[u8]) -> Result<(u64, &[u8]), StoreError> {
-    let (header, body) = row
-        .split_first_chunk::<ROW_HEADER_BYTES>()
-        .ok_or(StoreError::Row("it is too short"))?;
+    let (header, body) = row.split_first_chunk::<ROW_HEADER_BYTES>().ok_or(StoreError::Row("it is too short"))?;
     if header[0] != ROW_FORMAT {
         return Err(StoreError::Row("its format byte is unknown"));
     }

@@ -43,9 +43,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         // Read in a tenth of a second when opening; a terabyte is 8,000 files.
-        Options {
-            segment_bytes: 128 << 20,
-        }
+        Options { segment_bytes: 128 << 20 }
     }
 }
 
@@ -85,11 +83,7 @@ impl Log {
     ///
     /// Fails with [`StoreError::Locked`] while another holds it, and with [`StoreError::Damaged`] where something is wrong
     /// that no crash explains.
-    pub fn open(
-        files: Arc<dyn Files>,
-        dir: &Path,
-        options: Options,
-    ) -> Result<(Log, Recovery), StoreError> {
+    pub fn open(files: Arc<dyn Files>, dir: &Path, options: Options) -> Result<(Log, Recovery), StoreError> {
         recovery::open(files, dir, options)
     }
 
@@ -117,9 +111,7 @@ impl Log {
     pub fn append(&mut self, records: &[Record<'_>]) -> Result<std::ops::Range<u64>, StoreError> {
         self.check_poison()?;
         if records.iter().any(|record| record.kind == TOMBSTONE) {
-            return Err(StoreError::Refused(
-                "the kind of a tombstone is the log's own",
-            ));
+            return Err(StoreError::Refused("the kind of a tombstone is the log's own"));
         }
         if records.is_empty() {
             return Ok(self.end..self.end);
@@ -137,11 +129,7 @@ impl Log {
     pub fn sync(&mut self) -> Result<(), StoreError> {
         self.check_poison()?;
         if self.active.synced == Synced::No {
-            let synced = self
-                .active
-                .file
-                .sync_data()
-                .map_err(StoreError::io("sync", &self.active.path));
+            let synced = self.active.file.sync_data().map_err(StoreError::io("sync", &self.active.path));
             self.poisoning(synced)?;
             self.active.synced = Synced::Yes;
         }
@@ -156,20 +144,11 @@ impl Log {
         if self.end == self.active.header.base {
             return Ok(());
         }
-        let header = SegmentHeader {
-            base: self.end,
-            log_id: self.shared.log_id,
-            rewrites: 0,
-        };
+        let header = SegmentHeader { base: self.end, log_id: self.shared.log_id, rewrites: 0 };
         let begun = begin_segment(&*self.shared.files, &self.shared.dir, header);
         let next = self.poisoning(begun)?;
         let sealed = std::mem::replace(&mut self.active, next);
-        let seal = Seal {
-            base: sealed.header.base,
-            end: self.end,
-            len: sealed.offset,
-            segment_crc: sealed.header.crc(),
-        };
+        let seal = Seal { base: sealed.header.base, end: self.end, len: sealed.offset, segment_crc: sealed.header.crc() };
         let index = sealed.index.read().unwrap_or_else(PoisonError::into_inner);
         let written = segment::write_index(&*self.shared.files, &self.shared.dir, seal, &index);
         let active = self.active.segment();
@@ -187,9 +166,7 @@ impl Log {
     pub fn trim(&mut self, before: u64) -> Result<u64, StoreError> {
         self.check_poison()?;
         let segments = self.shared.segments();
-        let doomed = segments
-            .iter()
-            .take_while(|segment| segment.end != u64::MAX && segment.end <= before);
+        let doomed = segments.iter().take_while(|segment| segment.end != u64::MAX && segment.end <= before);
         for segment in doomed {
             let trimmed = self.unlink(segment.base);
             self.poisoning(trimmed)?;
@@ -210,25 +187,14 @@ impl Log {
 
     fn write_block(&mut self, records: &[Record<'_>]) -> Result<(), StoreError> {
         let active = &mut self.active;
-        let place = Place {
-            log_id: self.shared.log_id,
-            first: self.end,
-            durable: self.shared.durable_end(),
-            chain: active.chain,
-        };
+        let place =
+            Place { log_id: self.shared.log_id, first: self.end, durable: self.shared.durable_end(), chain: active.chain };
         let (header, bytes) = self.packer.pack(place, records.iter().copied())?;
         active.synced = Synced::No;
-        let written = active
-            .file
-            .write_at(bytes, active.offset)
-            .map_err(StoreError::io("write", &active.path));
+        let written = active.file.write_at(bytes, active.offset).map_err(StoreError::io("write", &active.path));
         self.poisoning(written)?;
         let active = &mut self.active;
-        active
-            .index
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .note(header.first, active.offset);
+        active.index.write().unwrap_or_else(PoisonError::into_inner).note(header.first, active.offset);
         active.offset += header.block_bytes();
         active.chain = header.crc;
         self.end = header.end();
@@ -237,28 +203,21 @@ impl Log {
 
     fn unlink(&self, base: u64) -> Result<(), StoreError> {
         let (files, dir) = (&*self.shared.files, &self.shared.dir);
-        self.shared
-            .change_segments(|segments| segments.retain(|segment| segment.base != base));
+        self.shared.change_segments(|segments| segments.retain(|segment| segment.base != base));
         let path = segment::log_path(dir, base);
-        files
-            .remove(&path)
-            .map_err(StoreError::io("remove", &path))?;
+        files.remove(&path).map_err(StoreError::io("remove", &path))?;
         // One at a time, so that no power cut brings back a segment in front of a gap.
         files.sync_dir(dir).map_err(StoreError::io("sync", dir))?;
         let path = segment::index_path(dir, base);
         match files.remove(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(StoreError::io("remove", &path)(error))
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io("remove", &path)(error)),
             _ => Ok(()),
         }
     }
 
     fn check_poison(&self) -> Result<(), StoreError> {
         match &self.poison {
-            Some(cause) => Err(StoreError::Poisoned {
-                cause: cause.clone(),
-            }),
+            Some(cause) => Err(StoreError::Poisoned { cause: cause.clone() }),
             None => Ok(()),
         }
     }
@@ -284,17 +243,10 @@ impl Active {
 }
 
 /// Makes an empty segment file, durable with its name before anything is written to it.
-fn begin_segment(
-    files: &dyn Files,
-    dir: &Path,
-    header: SegmentHeader,
-) -> Result<Active, StoreError> {
+fn begin_segment(files: &dyn Files, dir: &Path, header: SegmentHeader) -> Result<Active, StoreError> {
     let path = segment::log_path(dir, header.base);
-    let file = files
-        .create(&path)
-        .map_err(StoreError::io("create", &path))?;
-    file.write_at(&header.encode(), 0)
-        .map_err(StoreError::io("write", &path))?;
+    let file = files.create(&path).map_err(StoreError::io("create", &path))?;
+    file.write_at(&header.encode(), 0).map_err(StoreError::io("write", &path))?;
     file.sync_data().map_err(StoreError::io("sync", &path))?;
     files.sync_dir(dir).map_err(StoreError::io("sync", dir))?;
     Ok(Active {
@@ -313,10 +265,7 @@ struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
     fn take<const N: usize>(&mut self) -> [u8; N] {
-        let (field, rest) = self
-            .0
-            .split_first_chunk()
-            .expect("the caller holds a whole header");
+        let (field, rest) = self.0.split_first_chunk().expect("the caller holds a whole header");
         self.0 = rest;
         *field
     }

@@ -349,9 +349,16 @@ impl Overlay {
     #[must_use]
     pub fn dirty(&self) -> usize {
         let Overlay { identifiers, claims, nodes, customers, deliveries, letters, .. } = self;
-        [identifiers.dirty.len(), claims.dirty.len(), nodes.dirty.len(), customers.dirty.len(), deliveries.dirty.len(), letters.dirty.len()]
-            .iter()
-            .sum()
+        [
+            identifiers.dirty.len(),
+            claims.dirty.len(),
+            nodes.dirty.len(),
+            customers.dirty.len(),
+            deliveries.dirty.len(),
+            letters.dirty.len(),
+        ]
+        .iter()
+        .sum()
     }
 
     /// A full page of the history index.

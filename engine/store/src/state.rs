@@ -116,13 +116,7 @@ pub trait StateStore: Send + Sync {
 
     /// Up to `limit` rows in order of their keys, from `from` on and before `to`, or to the end where there is no `to`. Go
     /// on with [`crate::key::after`] the last key; between pages, commits may come through.
-    fn scan(
-        &self,
-        space: Space,
-        from: &[u8],
-        to: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError>;
+    fn scan(&self, space: Space, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError>;
 
     /// Makes the changes and the history position durable, all or nothing (invariant 2). Where a key occurs more than
     /// once, its last change counts.
@@ -178,25 +172,15 @@ fn check_change(key: &[u8], value: Option<&[u8]>, position: u64) -> Result<(), S
         return Err(StoreError::Refused("a key begins with its partition"));
     }
     if key.len() > KEY_BYTES_MAX {
-        return Err(StoreError::TooLarge {
-            what: "key",
-            bytes: key.len(),
-            limit: KEY_BYTES_MAX,
-        });
+        return Err(StoreError::TooLarge { what: "key", bytes: key.len(), limit: KEY_BYTES_MAX });
     }
     let Some(value) = value else { return Ok(()) };
     if value.len() > format::ROW_BYTES_MAX {
-        return Err(StoreError::TooLarge {
-            what: "row",
-            bytes: value.len(),
-            limit: format::ROW_BYTES_MAX,
-        });
+        return Err(StoreError::TooLarge { what: "row", bytes: value.len(), limit: format::ROW_BYTES_MAX });
     }
     let (seq, _) = format::open(value)?;
     if seq > position {
-        return Err(StoreError::Refused(
-            "a row cannot come from later in history than its commit",
-        ));
+        return Err(StoreError::Refused("a row cannot come from later in history than its commit"));
     }
     Ok(())
 }

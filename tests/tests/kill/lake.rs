@@ -86,7 +86,10 @@ pub(crate) fn has_the_latest_profiles(out: &Path, profiles: &BTreeMap<String, Va
         match last.remove(id) {
             None => return Err(format!("the customer {id} was never written")),
             Some(line) if line.value != *profile => {
-                return Err(format!("{}: the last line of a customer is {}, and the engine says {profile}", line.place, line.text));
+                return Err(format!(
+                    "{}: the last line of a customer is {}, and the engine says {profile}",
+                    line.place, line.text
+                ));
             }
             Some(_) => (),
         }

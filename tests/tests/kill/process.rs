@@ -147,8 +147,10 @@ impl Line {
     pub(crate) fn post(&mut self, key: &str, body: &str) -> std::io::Result<u16> {
         let path = format!("/segment/v1/batch?writeKey={key}");
         let length = body.len();
-        let head =
-            format!("POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {length}", self.address);
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {length}",
+            self.address
+        );
         self.ask(&format!("{head}\r\n\r\n{body}")).map(|(status, _)| status)
     }
 
@@ -167,7 +169,8 @@ impl Line {
         self.stream.get_mut().write_all(request.as_bytes())?;
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
-        let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()).ok_or_else(|| odd("no status"))?;
+        let status =
+            line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()).ok_or_else(|| odd("no status"))?;
         let mut length = None;
         loop {
             line.clear();

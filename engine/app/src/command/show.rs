@@ -18,7 +18,11 @@ pub(super) fn start_logging() {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let lines = lines.with_ansi(std::io::stderr().is_terminal());
     // A second start in one process, as in tests, keeps the first one's lines.
-    let _ = if std::env::var("WEFT_LOG_FORMAT").is_ok_and(|format| format == "json") { lines.json().try_init() } else { lines.try_init() };
+    let _ = if std::env::var("WEFT_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        lines.json().try_init()
+    } else {
+        lines.try_init()
+    };
 }
 
 /// What a code means.
@@ -73,7 +77,8 @@ fn because(reason: &Because) -> String {
     }
     for one in &reason.set_aside {
         let guard = json!(one.guard);
-        let _ = write!(text, "; set aside {} ({})", names(std::slice::from_ref(&one.identifier)), guard.as_str().unwrap_or_default());
+        let _ =
+            write!(text, "; set aside {} ({})", names(std::slice::from_ref(&one.identifier)), guard.as_str().unwrap_or_default());
     }
     if let Some(why) = &reason.retracted {
         let _ = write!(text, "; retracted: {why}");
@@ -110,7 +115,10 @@ impl Findings {
     pub(super) fn log(&mut self, part: &str, report: &Report) {
         let (records, segments) = (report.end - report.start, report.segments);
         let ratio = report.raw_bytes as f64 / report.bytes.max(1) as f64;
-        self.note(part, &format!("{records} records in {segments} segments, {} on disk, packed {ratio:.1} times", bytes(report.bytes)));
+        self.note(
+            part,
+            &format!("{records} records in {segments} segments, {} on disk, packed {ratio:.1} times", bytes(report.bytes)),
+        );
         if report.tombstones > 0 {
             self.note(part, &format!("{} records were erased or lost earlier", report.tombstones));
         }
@@ -125,7 +133,10 @@ impl Findings {
     /// State.
     pub(super) fn state(&mut self, sizes: &Sizes, position: u64, end: u64) {
         let Sizes { rows, live_bytes, disk_bytes } = *sizes;
-        self.note("state", &format!("{rows} rows, {} live, {} on disk, at record {position} of {end}", bytes(live_bytes), bytes(disk_bytes)));
+        self.note(
+            "state",
+            &format!("{rows} rows, {} live, {} on disk, at record {position} of {end}", bytes(live_bytes), bytes(disk_bytes)),
+        );
     }
 
     /// For people.
@@ -139,7 +150,8 @@ impl Findings {
 
     /// For machines.
     pub(super) fn json(&self) -> String {
-        let list = |all: &[(String, String)]| all.iter().map(|(part, text)| json!({ "part": part, "text": text })).collect::<Vec<_>>();
+        let list =
+            |all: &[(String, String)]| all.iter().map(|(part, text)| json!({ "part": part, "text": text })).collect::<Vec<_>>();
         json!({ "sound": self.is_sound(), "found": list(&self.found), "damage": list(&self.bad) }).to_string()
     }
 }

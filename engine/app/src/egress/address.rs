@@ -148,8 +148,12 @@ impl Network {
 
     fn first(&self) -> IpAddr {
         match self.address {
-            IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & u32::MAX.checked_shl(32 - self.bits).unwrap_or(0)).into(),
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & u128::MAX.checked_shl(128 - self.bits).unwrap_or(0)).into(),
+            IpAddr::V4(address) => {
+                Ipv4Addr::from_bits(address.to_bits() & u32::MAX.checked_shl(32 - self.bits).unwrap_or(0)).into()
+            }
+            IpAddr::V6(address) => {
+                Ipv6Addr::from_bits(address.to_bits() & u128::MAX.checked_shl(128 - self.bits).unwrap_or(0)).into()
+            }
         }
     }
 }
@@ -173,7 +177,9 @@ impl FromStr for Network {
         }
         let bits = match bits {
             None => width(address),
-            Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => bits.parse().map_err(|_| invalid("the length is no number"))?,
+            Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                bits.parse().map_err(|_| invalid("the length is no number"))?
+            }
             Some(_) => return Err(invalid("the length is no number")),
         };
         if bits > width(address) {
@@ -252,9 +258,18 @@ mod tests {
             }
         };
         check(Some(Class::Unspecified), &["0.0.0.0", "0.255.255.255", "::", "::ffff:0.0.0.0"]);
-        check(Some(Class::Loopback), &["127.0.0.1", "127.255.255.255", "::1", "::ffff:127.0.0.1", "64:ff9b::127.0.0.1", "2002:7f00:1::"]);
-        check(Some(Class::Private), &["10.0.0.0", "10.255.255.255", "172.16.0.0", "172.31.255.255", "192.168.0.0", "192.168.255.255"]);
-        check(Some(Class::Private), &["::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b::192.168.1.1", "2002:a00:1::1", "2002:c0a8:101::1"]);
+        check(
+            Some(Class::Loopback),
+            &["127.0.0.1", "127.255.255.255", "::1", "::ffff:127.0.0.1", "64:ff9b::127.0.0.1", "2002:7f00:1::"],
+        );
+        check(
+            Some(Class::Private),
+            &["10.0.0.0", "10.255.255.255", "172.16.0.0", "172.31.255.255", "192.168.0.0", "192.168.255.255"],
+        );
+        check(
+            Some(Class::Private),
+            &["::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b::192.168.1.1", "2002:a00:1::1", "2002:c0a8:101::1"],
+        );
         check(Some(Class::Private), &["fc00::", "fdff:ffff::1", "fec0::1", "64:ff9b:1::8.8.8.8"]);
         check(Some(Class::Shared), &["100.64.0.0", "100.127.255.255", "::ffff:100.64.0.1"]);
         check(Some(Class::LinkLocal), &["169.254.0.1", "169.254.169.253", "fe80::1", "febf::1", "2002:a9fe:1::"]);
@@ -265,10 +280,19 @@ mod tests {
         );
         check(Some(Class::Multicast), &["224.0.0.1", "239.255.255.255", "ff00::", "ff02::1", "ffff::1"]);
         check(Some(Class::Documentation), &["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1", "3fff::1", "3fff:fff::1"]);
-        check(Some(Class::Reserved), &["192.0.0.1", "192.88.99.1", "198.18.0.0", "198.19.255.255", "240.0.0.1", "255.255.255.255"]);
-        check(Some(Class::Reserved), &["::2", "::10.0.0.1", "100::1", "2001::1", "2001:1ff::1", "4000::1", "5f00::1", "::ffff:0:10.0.0.1"]);
+        check(
+            Some(Class::Reserved),
+            &["192.0.0.1", "192.88.99.1", "198.18.0.0", "198.19.255.255", "240.0.0.1", "255.255.255.255"],
+        );
+        check(
+            Some(Class::Reserved),
+            &["::2", "::10.0.0.1", "100::1", "2001::1", "2001:1ff::1", "4000::1", "5f00::1", "::ffff:0:10.0.0.1"],
+        );
         check(None, &["1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0"]);
-        check(None, &["172.15.255.255", "172.32.0.0", "192.0.1.0", "192.167.255.255", "198.17.255.255", "198.20.0.0", "223.255.255.255"]);
+        check(
+            None,
+            &["172.15.255.255", "172.32.0.0", "192.0.1.0", "192.167.255.255", "198.17.255.255", "198.20.0.0", "223.255.255.255"],
+        );
         check(None, &["2606:4700::1111", "2001:200::1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::", "3fff:1000::1"]);
     }
 

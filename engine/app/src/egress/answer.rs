@@ -171,9 +171,15 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_inflated_within_its_bound() {
         let check = async |coding: &str, body: &[u8], want: Result<&[u8], BrokenAnswer>| {
-            let response = Response::builder().header("content-encoding", coding).body(Full::from(body.to_vec())).expect("a response");
+            let response =
+                Response::builder().header("content-encoding", coding).body(Full::from(body.to_vec())).expect("a response");
             let read = read(response, 1_000).await;
-            assert_eq!(read.as_ref().map(|answer| &*answer.body), want.as_ref().map(|body| *body), "{coding} {} bytes", body.len());
+            assert_eq!(
+                read.as_ref().map(|answer| &*answer.body),
+                want.as_ref().map(|body| *body),
+                "{coding} {} bytes",
+                body.len()
+            );
         };
         let text = b"a".repeat(1_000);
         check("identity", b"plain", Ok(b"plain")).await;

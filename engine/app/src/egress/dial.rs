@@ -156,6 +156,8 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let opening = self.0.call(uri);
-        Box::pin(async move { timeout(limits::CONNECT_TIME_MAX, opening).await.unwrap_or_else(|_| Err(DialError::TimedOut.into())) })
+        Box::pin(
+            async move { timeout(limits::CONNECT_TIME_MAX, opening).await.unwrap_or_else(|_| Err(DialError::TimedOut.into())) },
+        )
     }
 }

@@ -84,14 +84,16 @@ impl Auth {
             }
             Auth::Header { value, .. } if value.0.is_empty() => return Err(invalid("the header's value is empty")),
             Auth::Header { name, value } => {
-                let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid("the header's name is no name of a header"))?;
+                let name =
+                    HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid("the header's name is no name of a header"))?;
                 if is_host_only(&name) {
                     return Err(invalid("the header is not free to be set"));
                 }
                 (name, value.0.to_vec())
             }
         };
-        let mut value = HeaderValue::from_bytes(&value).map_err(|_| invalid("the secret has a line break or a control character"))?;
+        let mut value =
+            HeaderValue::from_bytes(&value).map_err(|_| invalid("the secret has a line break or a control character"))?;
         // Keeps it out of the `Debug` of every request.
         value.set_sensitive(true);
         Ok(Some(Credentials { name, value }))
@@ -194,9 +196,17 @@ mod tests {
         check(&bearer, "authorization", "Bearer own", false);
         check(&bearer, "AUTHORIZATION", "", false);
         check(&key, "X-API-KEY", "own", false);
-        for name in
-            ["Host", "content-length", "Transfer-Encoding", "connection", "upgrade", "TE", "expect", "keep-alive", "proxy-authorization"]
-        {
+        for name in [
+            "Host",
+            "content-length",
+            "Transfer-Encoding",
+            "connection",
+            "upgrade",
+            "TE",
+            "expect",
+            "keep-alive",
+            "proxy-authorization",
+        ] {
             check(&none, name, "x", false);
         }
         check(&none, "accept-encoding", "br", false);

@@ -107,7 +107,8 @@ fn has_userinfo(url: &Url) -> bool {
 
 /// A scheme (RFC 3986, section 3.1) and `://`. A colon alone is common in paths: `messages:send`.
 fn is_absolute(path: &str) -> bool {
-    path.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)))
+    path.split_once("://")
+        .is_some_and(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)))
 }
 
 /// Whether a server could take a segment for `.` or `..`, however often it decodes.
@@ -131,7 +132,8 @@ fn climbs(path: &str) -> bool {
 
 /// Percent-decodes once; what is no triplet stays.
 fn decode(path: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| path.get(at).and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+    let digit =
+        |at: usize| path.get(at).and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
     let (mut decoded, mut at) = (Vec::with_capacity(path.len()), 0);
     while at < path.len() {
         match (path[at], digit(at + 1), digit(at + 2)) {
@@ -182,14 +184,18 @@ mod tests {
     #[test]
     fn a_target_that_tries_to_leave_is_refused() {
         let base = base("https://a.example/v1/tenant/");
-        let check = |target: &str| assert!(base.resolve(target).is_err(), "{target} gave {:?}", base.resolve(target).map(String::from));
+        let check =
+            |target: &str| assert!(base.resolve(target).is_err(), "{target} gave {:?}", base.resolve(target).map(String::from));
         for target in ["..", ".", "../x", "x/../../y", "x/..", "/..", "./x", "x/./y", "..?q=1"] {
             check(target);
         }
-        for target in ["%2e%2e/x", "%2E%2E/x", ".%2e/x", "x/%2e%2e%2fy", "..%2fx", "..%2Fx", "%2e/x", "%252e%252e/x", "%25252e%25252e/x"] {
+        for target in
+            ["%2e%2e/x", "%2E%2E/x", ".%2e/x", "x/%2e%2e%2fy", "..%2fx", "..%2Fx", "%2e/x", "%252e%252e/x", "%25252e%25252e/x"]
+        {
             check(target);
         }
-        for target in ["..\\x", "x\\..\\y", "\\\\evil.example\\x", "/\\evil.example", "..%5cx", "..;/x", "..;a=b/x", "x/..%3b/y"] {
+        for target in ["..\\x", "x\\..\\y", "\\\\evil.example\\x", "/\\evil.example", "..%5cx", "..;/x", "..;a=b/x", "x/..%3b/y"]
+        {
             check(target);
         }
         for target in [

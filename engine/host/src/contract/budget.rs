@@ -79,11 +79,7 @@ impl Limits {
     #[must_use]
     pub fn resolve(kind: Kind, manifest: WantedLimits, operator: WantedLimits, ceiling: Limits) -> Self {
         fn pick<T: Ord + From<u8>>(operator: Option<T>, manifest: Option<T>, default: T, ceiling: T) -> T {
-            operator
-                .or(manifest)
-                .unwrap_or(default)
-                .min(ceiling)
-                .max(T::from(1))
+            operator.or(manifest).unwrap_or(default).min(ceiling).max(T::from(1))
         }
         let default = Self::default_for(kind);
         Self {
@@ -107,10 +103,7 @@ mod tests {
     use super::*;
 
     fn check(manifest: Option<u64>, operator: Option<u64>, expected: u64) {
-        let of = |memory_bytes| WantedLimits {
-            memory_bytes,
-            ..WantedLimits::default()
-        };
+        let of = |memory_bytes| WantedLimits { memory_bytes, ..WantedLimits::default() };
         let limits = Limits::resolve(Kind::Transform, of(manifest), of(operator), Limits::ceiling(256 << 20));
         assert_eq!(limits.memory_bytes, expected, "manifest {manifest:?}, operator {operator:?}");
     }

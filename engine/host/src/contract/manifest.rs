@@ -193,20 +193,14 @@ impl Manifest {
     /// The first thing that is wrong.
     pub fn parse(json: &str, exported: Kind) -> Result<Self, ManifestProblem> {
         if json.len() > limits::MANIFEST_BYTES_MAX {
-            return Err(ManifestProblem::Shape(format!(
-                "it has {} bytes, more than {}",
-                json.len(),
-                limits::MANIFEST_BYTES_MAX
-            )));
+            return Err(ManifestProblem::Shape(format!("it has {} bytes, more than {}", json.len(), limits::MANIFEST_BYTES_MAX)));
         }
         let value: serde_json::Value = serde_json::from_str(json).map_err(|error| ManifestProblem::Shape(error.to_string()))?;
         // The version is looked at before the shape: a newer contract may have another.
         if let Some(contract) = value.get("contract").and_then(serde_json::Value::as_str)
             && !SUPPORTED.contains(&contract)
         {
-            return Err(ManifestProblem::Contract {
-                contract: contract.chars().take(32).collect(),
-            });
+            return Err(ManifestProblem::Contract { contract: contract.chars().take(32).collect() });
         }
         let manifest: Self = serde_json::from_value(value).map_err(|error| ManifestProblem::Shape(error.to_string()))?;
         manifest.check(exported)?;
@@ -214,17 +208,9 @@ impl Manifest {
     }
 
     fn check(&self, exported: Kind) -> Result<(), ManifestProblem> {
-        let field = |field, rule: &str| {
-            Err(ManifestProblem::Field {
-                field,
-                rule: rule.to_owned(),
-            })
-        };
+        let field = |field, rule: &str| Err(ManifestProblem::Field { field, rule: rule.to_owned() });
         if self.kind != exported {
-            return Err(ManifestProblem::Kind {
-                said: self.kind,
-                exported,
-            });
+            return Err(ManifestProblem::Kind { said: self.kind, exported });
         }
         if !is_name(&self.name) {
             return field("name", "must be lower case letters, digits and dashes, to 63, beginning with a letter");
@@ -269,7 +255,5 @@ impl Manifest {
 fn is_name(name: &str) -> bool {
     name.len() <= 63
         && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }

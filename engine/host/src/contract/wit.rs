@@ -59,30 +59,19 @@ impl From<FailureKind> for imports::types::FailureKind {
 
 impl From<imports::types::Failure> for Failure {
     fn from(failure: imports::types::Failure) -> Self {
-        Self {
-            kind: failure.kind.into(),
-            message: failure.message,
-            retry_after_ms: failure.retry_after_ms,
-        }
+        Self { kind: failure.kind.into(), message: failure.message, retry_after_ms: failure.retry_after_ms }
     }
 }
 
 impl From<Failure> for imports::types::Failure {
     fn from(failure: Failure) -> Self {
-        Self {
-            kind: failure.kind.into(),
-            message: failure.message,
-            retry_after_ms: failure.retry_after_ms,
-        }
+        Self { kind: failure.kind.into(), message: failure.message, retry_after_ms: failure.retry_after_ms }
     }
 }
 
 impl From<imports::types::Rejection> for Rejection {
     fn from(rejection: imports::types::Rejection) -> Self {
-        Self {
-            code: rejection.code,
-            message: rejection.message,
-        }
+        Self { code: rejection.code, message: rejection.message }
     }
 }
 
@@ -100,10 +89,6 @@ impl From<imports::http::Request> for HttpRequest {
 
 impl From<HttpResponse> for imports::http::Response {
     fn from(response: HttpResponse) -> Self {
-        Self {
-            status: response.status,
-            headers: response.headers,
-            body: response.body,
-        }
+        Self { status: response.status, headers: response.headers, body: response.body }
     }
 }

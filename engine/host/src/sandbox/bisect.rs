@@ -24,7 +24,11 @@ pub(crate) trait Attempt: Sync {
     /// What comes of one record.
     type Answer: Send;
     /// Tries a part; one answer for each record in it.
-    fn attempt(&self, part: Range<usize>, freshness: Freshness) -> impl Future<Output = Result<Vec<Self::Answer>, Trouble>> + Send;
+    fn attempt(
+        &self,
+        part: Range<usize>,
+        freshness: Freshness,
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, Trouble>> + Send;
     /// What comes of a record that crashes the plugin.
     fn poison(&self, rejection: Rejection) -> Self::Answer;
     /// What comes of a part that the plugin refuses with a failure, when other parts have come through; `None` ends the
@@ -47,10 +51,7 @@ pub(crate) async fn tried<A: Attempt>(attempt: &A, records: usize) -> Result<Tri
         first = attempt.attempt(0..records, Freshness::Fresh).await;
     }
     match first {
-        Ok(answers) => Ok(Tried {
-            through: answers.len(),
-            answers,
-        }),
+        Ok(answers) => Ok(Tried { through: answers.len(), answers }),
         Err(Trouble::Crash(crash)) => bisect(attempt, records, crash).await,
         Err(trouble) => Err(trouble),
     }
@@ -174,20 +175,14 @@ mod tests {
     }
 
     fn fake(poison: impl IntoIterator<Item = usize>, kind: CrashKind) -> Fake {
-        Fake {
-            poison: poison.into_iter().collect(),
-            kind,
-            down_from: usize::MAX,
-            tried: Mutex::default(),
-        }
+        Fake { poison: poison.into_iter().collect(), kind, down_from: usize::MAX, tried: Mutex::default() }
     }
 
     async fn check(poison: &[usize], records: usize) {
         let fake = fake(poison.iter().copied(), CrashKind::Trapped);
         let tried = tried(&fake, records).await.unwrap();
-        let expected: Vec<String> = (0..records)
-            .map(|at| if poison.contains(&at) { "plugin_trapped".to_owned() } else { at.to_string() })
-            .collect();
+        let expected: Vec<String> =
+            (0..records).map(|at| if poison.contains(&at) { "plugin_trapped".to_owned() } else { at.to_string() }).collect();
         assert_eq!(tried.answers, expected);
         assert_eq!(tried.through, records - poison.len());
         let order: Vec<usize> = fake.tried.lock().unwrap().iter().skip(2).map(|part| part.start).collect();
@@ -216,10 +211,8 @@ mod tests {
 
     #[tokio::test]
     async fn past_the_bound_the_plugin_is_to_blame() {
-        for (kind, bound) in [
-            (CrashKind::Trapped, limits::BISECT_CRASHES_MAX),
-            (CrashKind::Timeout, limits::BISECT_TIMEOUTS_MAX),
-        ] {
+        for (kind, bound) in [(CrashKind::Trapped, limits::BISECT_CRASHES_MAX), (CrashKind::Timeout, limits::BISECT_TIMEOUTS_MAX)]
+        {
             let fake = fake(0..1_000, kind);
             assert!(matches!(tried(&fake, 1_000).await, Err(Trouble::Crash(crash)) if crash.kind == kind));
             assert_eq!(fake.tried.lock().unwrap().len(), 2 + bound as usize);
@@ -238,15 +231,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_half_way_leaves_what_came_through() {
-        let fake = Fake {
-            down_from: 3,
-            ..fake([1], CrashKind::Trapped)
-        };
+        let fake = Fake { down_from: 3, ..fake([1], CrashKind::Trapped) };
         assert_eq!(tried(&fake, 4).await.unwrap().answers, ["0", "plugin_trapped", "down", "down"]);
-        let fake = Fake {
-            down_from: 0,
-            ..super::tests::fake([1], CrashKind::Trapped)
-        };
+        let fake = Fake { down_from: 0, ..super::tests::fake([1], CrashKind::Trapped) };
         assert!(matches!(tried(&fake, 4).await, Err(Trouble::Failure(_))));
     }
 }

@@ -74,10 +74,7 @@ impl Engine {
 
     /// A place in the pool, waited for: an instance is never refused for want of one.
     pub(crate) async fn place(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.places)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed")
+        Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed")
     }
 
     /// Whether an instance may keep its place while it is idle. Some places are never kept so, or stages that keep instances could

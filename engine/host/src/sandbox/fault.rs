@@ -54,10 +54,7 @@ pub struct Crash {
 
 impl Crash {
     pub(crate) fn new(kind: CrashKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
+        Self { kind, message: message.into() }
     }
 
     pub(crate) fn broken(message: impl Into<String>) -> Self {
@@ -66,10 +63,7 @@ impl Crash {
 
     /// What becomes of a record that the guest cannot take.
     pub(crate) fn rejection(&self) -> Rejection {
-        Rejection {
-            code: self.kind.code().to_owned(),
-            message: self.message.clone(),
-        }
+        Rejection { code: self.kind.code().to_owned(), message: self.message.clone() }
     }
 
     /// What an error out of wasmtime means, given what the guest did before it.

@@ -41,11 +41,7 @@ impl Guest {
             body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
             output: None,
             progress: Progress::default(),
-            memory: Memory {
-                bytes: 0,
-                bytes_max: usize::try_from(memory_bytes_max).unwrap_or(usize::MAX),
-                refused: None,
-            },
+            memory: Memory { bytes: 0, bytes_max: usize::try_from(memory_bytes_max).unwrap_or(usize::MAX), refused: None },
             log_lines: 0,
             log_lines_dropped: 0,
             last_error: None,
@@ -64,8 +60,7 @@ impl Guest {
         self.output = None;
         let dropped = std::mem::take(&mut self.log_lines_dropped);
         if dropped > 0 {
-            self.lent
-                .log(Level::Warn, &format!("{dropped} more lines of this call were not written"));
+            self.lent.log(Level::Warn, &format!("{dropped} more lines of this call were not written"));
         }
     }
 
@@ -96,11 +91,7 @@ impl Guest {
         if self.capabilities.contains(&capability) {
             return Ok(());
         }
-        Err(Failure::new(
-            FailureKind::Internal,
-            format!("the manifest does not ask for `{}`", capability.name()),
-        )
-        .into())
+        Err(Failure::new(FailureKind::Internal, format!("the manifest does not ask for `{}`", capability.name())).into())
     }
 
     /// For functions that cannot answer a failure.
@@ -231,7 +222,12 @@ impl crypto::Host for Guest {
         })
     }
 
-    async fn hmac(&mut self, secret: String, algorithm: crypto::Algorithm, message: Vec<u8>) -> wasmtime::Result<Option<Vec<u8>>> {
+    async fn hmac(
+        &mut self,
+        secret: String,
+        algorithm: crypto::Algorithm,
+        message: Vec<u8>,
+    ) -> wasmtime::Result<Option<Vec<u8>>> {
         self.insist(Capability::Crypto)?;
         Ok(self.lent.secret(&secret).map(|secret| match algorithm {
             crypto::Algorithm::Sha1 => sign::<Hmac<Sha1>>(&secret, &message),
@@ -379,21 +375,13 @@ impl output::Host for Guest {
 }
 
 fn nowhere() -> wasmtime::Result<Result<(), types::Failure>> {
-    Ok(Err(Failure::new(
-        FailureKind::Internal,
-        "`output` is there in `poll` and `decode` only",
-    )
-    .into()))
+    Ok(Err(Failure::new(FailureKind::Internal, "`output` is there in `poll` and `decode` only").into()))
 }
 
 /// Takes over documents that a guest gave: not too many, not empty, UTF-8. Whether they are JSON is asked by who parses them.
 pub(crate) fn documents(documents: Vec<Vec<u8>>, what: &str) -> Result<Vec<Bytes>, String> {
     if documents.len() > limits::EVENTS_PER_CALL_MAX {
-        return Err(format!(
-            "the plugin gave {} {what}s at once, more than {}",
-            documents.len(),
-            limits::EVENTS_PER_CALL_MAX
-        ));
+        return Err(format!("the plugin gave {} {what}s at once, more than {}", documents.len(), limits::EVENTS_PER_CALL_MAX));
     }
     documents.into_iter().map(|bytes| document(bytes, what)).collect()
 }
@@ -412,11 +400,7 @@ pub(crate) fn document(bytes: Vec<u8>, what: &str) -> Result<Bytes, String> {
 /// A state is JSON and small.
 pub(crate) fn state_fits(state: &str) -> Result<(), String> {
     if state.len() > limits::STATE_BYTES_MAX {
-        return Err(format!(
-            "the plugin's state has {} bytes, more than {}",
-            state.len(),
-            limits::STATE_BYTES_MAX
-        ));
+        return Err(format!("the plugin's state has {} bytes, more than {}", state.len(), limits::STATE_BYTES_MAX));
     }
     serde_json::from_str::<serde::de::IgnoredAny>(state)
         .map(|_| ())
@@ -464,11 +448,7 @@ mod tests {
 
     #[test]
     fn all_memories_of_an_instance_share_one_bound() {
-        let mut memory = Memory {
-            bytes: 0,
-            bytes_max: 100,
-            refused: None,
-        };
+        let mut memory = Memory { bytes: 0, bytes_max: 100, refused: None };
         for (current, desired, is_granted) in [(0, 60, true), (0, 30, true), (30, 40, true), (60, 61, false)] {
             assert_eq!(memory.memory_growing(current, desired, None).unwrap(), is_granted);
         }

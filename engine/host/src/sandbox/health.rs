@@ -54,9 +54,7 @@ impl Ward {
     pub(crate) fn admit(&mut self, now: Instant) -> Result<Ticket, (Instant, String)> {
         match self.until {
             Some(until) if now < until => Err((until, self.last_fault.clone().unwrap_or_default())),
-            Some(_) | None => Ok(Ticket {
-                quarantines: self.quarantines,
-            }),
+            Some(_) | None => Ok(Ticket { quarantines: self.quarantines }),
         }
     }
 
@@ -76,9 +74,8 @@ impl Ward {
         }
         self.in_a_row = self.in_a_row.saturating_add(1);
         if self.quarantines > 0 || self.in_a_row >= CRASHES_IN_A_ROW_MAX {
-            let length = QUARANTINE_MIN
-                .saturating_mul(1_u32.checked_shl(self.quarantines).unwrap_or(u32::MAX))
-                .min(QUARANTINE_MAX);
+            let length =
+                QUARANTINE_MIN.saturating_mul(1_u32.checked_shl(self.quarantines).unwrap_or(u32::MAX)).min(QUARANTINE_MAX);
             self.quarantines = self.quarantines.saturating_add(1);
             self.until = Some(now + length);
         }

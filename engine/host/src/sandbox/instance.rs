@@ -41,10 +41,7 @@ impl Prepared {
             Kind::Transform => exports::transform::Guest::indices(&pre).map(drop)?,
             Kind::Destination => exports::destination::Guest::indices(&pre).map(drop)?,
         }
-        Ok(Self {
-            plugin: exports::plugin::GuestIndices::new(&pre)?,
-            pre,
-        })
+        Ok(Self { plugin: exports::plugin::GuestIndices::new(&pre)?, pre })
     }
 
     pub(crate) fn indices<E: Exports>(&self) -> wasmtime::Result<E::Indices> {
@@ -57,7 +54,11 @@ pub(crate) trait Exports: Sized + Send + Sync + 'static {
     /// Where they are in the component.
     type Indices: Clone + Send + Sync + 'static;
     fn indices(pre: &InstancePre<Guest>) -> wasmtime::Result<Self::Indices>;
-    fn load(indices: &Self::Indices, store: &mut Store<Guest>, instance: &wasmtime::component::Instance) -> wasmtime::Result<Self>;
+    fn load(
+        indices: &Self::Indices,
+        store: &mut Store<Guest>,
+        instance: &wasmtime::component::Instance,
+    ) -> wasmtime::Result<Self>;
 }
 
 macro_rules! exports {
@@ -131,12 +132,7 @@ impl<E: Exports> Instance<E> {
     /// Makes an instance, under the budget of one call, since a guest may run code in being made.
     pub(crate) async fn new(engine: &Engine, prepared: &Prepared, indices: &E::Indices, grant: &Grant) -> Result<Self, Crash> {
         let place = engine.place().await;
-        let guest = Guest::new(
-            Arc::clone(&grant.lent),
-            grant.capabilities.clone(),
-            grant.memory_bytes,
-            grant.body_bytes,
-        );
+        let guest = Guest::new(Arc::clone(&grant.lent), grant.capabilities.clone(), grant.memory_bytes, grant.body_bytes);
         let progress = guest.progress();
         let mut store = Store::new(engine.wasmtime(), guest);
         store.limiter(Guest::limiter);
@@ -145,20 +141,10 @@ impl<E: Exports> Instance<E> {
         store.epoch_deadline_async_yield_and_update(1);
         let made = metered(prepared.pre.instantiate_async(&mut store), grant.budget, &progress).await;
         let instance = settle(&mut store, grant.budget, made)?;
-        let loaded = prepared
-            .plugin
-            .load(&mut store, &instance)
-            .and_then(|plugin| Ok((plugin, E::load(indices, &mut store, &instance)?)));
+        let loaded =
+            prepared.plugin.load(&mut store, &instance).and_then(|plugin| Ok((plugin, E::load(indices, &mut store, &instance)?)));
         let (plugin, exports) = loaded.map_err(|error| Crash::classify(&error, store.data()))?;
-        Ok(Self {
-            store,
-            plugin,
-            exports,
-            progress,
-            budget: grant.budget,
-            calls: 0,
-            _place: place,
-        })
+        Ok(Self { store, plugin, exports, progress, budget: grant.budget, calls: 0, _place: place })
     }
 
     /// Whether it may serve another call: few calls so far, and memory that is not nearly full.
@@ -215,11 +201,7 @@ impl<E: Exports> Instance<E> {
 
 impl Instance<exports::source::Guest> {
     pub(crate) async fn receive(&mut self, request: &Request) -> Result<Received, Trouble> {
-        let headers: Vec<(&str, &str)> = request
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let headers: Vec<(&str, &str)> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let lowered = exports::source::Request {
             method: &request.method,
             path: &request.path,
@@ -252,12 +234,7 @@ impl Instance<exports::source::Guest> {
         output: Arc<dyn Output>,
     ) -> Result<Option<String>, Trouble> {
         self.begin(Some(output));
-        let call = metered(
-            self.exports.call_decode(&mut self.store, chunk, last, state),
-            self.budget,
-            &self.progress,
-        )
-        .await;
+        let call = metered(self.exports.call_decode(&mut self.store, chunk, last, state), self.budget, &self.progress).await;
         let state = settle(&mut self.store, self.budget, call)?.map_err(told)?;
         if let Some(state) = &state {
             state_fits(state).map_err(Crash::broken)?;
@@ -277,7 +254,12 @@ impl Instance<exports::transform::Guest> {
 }
 
 impl Instance<exports::destination::Guest> {
-    pub(crate) async fn deliver(&mut self, batch: &Batch, key: &str, part: std::ops::Range<usize>) -> Result<Vec<Receipt>, Trouble> {
+    pub(crate) async fn deliver(
+        &mut self,
+        batch: &Batch,
+        key: &str,
+        part: std::ops::Range<usize>,
+    ) -> Result<Vec<Receipt>, Trouble> {
         let records: Vec<&[u8]> = batch.records[part.clone()].iter().map(|record| &record[..]).collect();
         let lowered = exports::destination::Batch {
             stream: &batch.stream,
@@ -335,10 +317,7 @@ fn settle<T>(store: &mut Store<Guest>, budget: Duration, call: Result<wasmtime::
     let result = match call {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(Crash::classify(&error, store.data())),
-        Err(Overrun) => Err(Crash::new(
-            CrashKind::Timeout,
-            format!("the plugin ran for more than {} ms", budget.as_millis()),
-        )),
+        Err(Overrun) => Err(Crash::new(CrashKind::Timeout, format!("the plugin ran for more than {} ms", budget.as_millis()))),
     };
     store.data_mut().end();
     result
@@ -355,43 +334,30 @@ fn count_fits(given: usize, wanted: usize, what: &str) -> Result<(), Crash> {
     if given == wanted {
         return Ok(());
     }
-    Err(Crash::broken(format!(
-        "the plugin answered {given} {what}s for {wanted} records"
-    )))
+    Err(Crash::broken(format!("the plugin answered {given} {what}s for {wanted} records")))
 }
 
 fn rejection_fits(rejection: Rejection) -> Result<Rejection, Crash> {
     if rejection.code.is_empty()
         || rejection.code.len() > limits::CODE_BYTES_MAX
-        || !rejection
-            .code
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        || !rejection.code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
     {
         return Err(Crash::broken(format!(
             "the plugin's rejection has a code that is not 1 to {} letters in snake case",
             limits::CODE_BYTES_MAX
         )));
     }
-    Ok(Rejection {
-        code: rejection.code,
-        message: cut(rejection.message, limits::MESSAGE_BYTES_MAX),
-    })
+    Ok(Rejection { code: rejection.code, message: cut(rejection.message, limits::MESSAGE_BYTES_MAX) })
 }
 
 fn outcomes_fit(outcomes: Vec<exports::transform::Outcome>, records: &[Bytes]) -> Result<Vec<Outcome>, Crash> {
     use exports::transform::Outcome as Answer;
     count_fits(outcomes.len(), records.len(), "outcome")?;
     let input: usize = records.iter().map(Bytes::len).sum();
-    let mut left = input
-        .saturating_mul(limits::OUTPUT_GROWTH_MAX)
-        .max(limits::OUTPUT_BYTES_MIN);
+    let mut left = input.saturating_mul(limits::OUTPUT_GROWTH_MAX).max(limits::OUTPUT_BYTES_MIN);
     let mut take = |bytes: Vec<u8>| {
         left = left.checked_sub(bytes.len()).ok_or_else(|| {
-            Crash::broken(format!(
-                "the plugin gave more than {} times its {input} bytes of input",
-                limits::OUTPUT_GROWTH_MAX
-            ))
+            Crash::broken(format!("the plugin gave more than {} times its {input} bytes of input", limits::OUTPUT_GROWTH_MAX))
         })?;
         document(bytes, "event").map_err(Crash::broken)
     };
@@ -430,20 +396,13 @@ fn received_fits(received: exports::source::Received) -> Result<Received, Crash>
         return Err(Crash::broken("the plugin's answer has too many headers or refused records"));
     }
     Ok(Received {
-        response: Response {
-            status: response.status,
-            headers: response.headers,
-            body: response.body.into(),
-        },
+        response: Response { status: response.status, headers: response.headers, body: response.body.into() },
         events: documents(received.events, "event").map_err(Crash::broken)?,
         refused: received
             .refused
             .into_iter()
             .map(|refused| {
-                Ok(Refused {
-                    rejection: rejection_fits(refused.rejection.into())?,
-                    bytes: refused.bytes.map(Bytes::from),
-                })
+                Ok(Refused { rejection: rejection_fits(refused.rejection.into())?, bytes: refused.bytes.map(Bytes::from) })
             })
             .collect::<Result<_, Crash>>()?,
     })

@@ -53,12 +53,7 @@ pub(crate) struct Runner<E: Exports> {
 
 impl<E: Exports> Runner<E> {
     pub(crate) fn new(engine: Arc<Engine>, prepared: Prepared, manifest: &Manifest, stage: Stage) -> wasmtime::Result<Self> {
-        let limits = Limits::resolve(
-            manifest.kind,
-            manifest.limits,
-            stage.limits,
-            Limits::ceiling(engine.memory_bytes_max()),
-        );
+        let limits = Limits::resolve(manifest.kind, manifest.limits, stage.limits, Limits::ceiling(engine.memory_bytes_max()));
         Ok(Self {
             name: stage.name,
             config: stage.config,
@@ -89,10 +84,9 @@ impl<E: Exports> Runner<E> {
     /// Lets a call in, or answers that the stage is quarantined.
     pub(crate) fn admit(&self) -> Result<Ticket, Fault> {
         let now = Instant::now();
-        self.ward().admit(now).map_err(|(until, last_fault)| Fault::Quarantined {
-            wait: until.saturating_duration_since(now),
-            last_fault,
-        })
+        self.ward()
+            .admit(now)
+            .map_err(|(until, last_fault)| Fault::Quarantined { wait: until.saturating_duration_since(now), last_fault })
     }
 
     /// Ends a call over a batch. If the plugin answered for no record of it, that is a crash, though each record has its end.
@@ -144,17 +138,12 @@ impl<E: Exports> Runner<E> {
                 Err(trouble) => return Err(self.noted(trouble)),
             },
         };
-        Ok(Lease {
-            runner: self,
-            instance,
-            _room: room,
-        })
+        Ok(Lease { runner: self, instance, _room: room })
     }
 
     async fn fresh(&self) -> Result<Instance<E>, Trouble> {
-        let mut instance = Instance::new(&self.engine, &self.prepared, &self.indices, &self.grant)
-            .await
-            .map_err(Trouble::Start)?;
+        let mut instance =
+            Instance::new(&self.engine, &self.prepared, &self.indices, &self.grant).await.map_err(Trouble::Start)?;
         match instance.open(&self.config).await {
             Ok(()) => Ok(instance),
             Err(Trouble::Crash(crash) | Trouble::Start(crash)) => Err(Trouble::Start(crash)),

@@ -15,9 +15,7 @@ use super::fault::{Fault, Trouble};
 use super::health::Health;
 use super::runner::Runner;
 use crate::contract::wit::exports::{destination, source, transform};
-use crate::contract::{
-    Batch, Body, Failure, FailureKind, Limits, Outcome, Output, Receipt, Received, Rejection, Request,
-};
+use crate::contract::{Batch, Body, Failure, FailureKind, Limits, Outcome, Output, Receipt, Received, Rejection, Request};
 
 macro_rules! common {
     ($stage:ident) => {
@@ -331,10 +329,9 @@ impl Attempt for Delivering<'_> {
 
     fn refused(&self, failure: &Failure) -> Option<Receipt> {
         Some(match failure.kind {
-            FailureKind::Rejected => Receipt::Reject(Rejection {
-                code: failure.kind.code().to_owned(),
-                message: failure.message.clone(),
-            }),
+            FailureKind::Rejected => {
+                Receipt::Reject(Rejection { code: failure.kind.code().to_owned(), message: failure.message.clone() })
+            }
             // The next try shows the failure itself, and to the whole batch.
             FailureKind::Config
             | FailureKind::Credentials

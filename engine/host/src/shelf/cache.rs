@@ -38,10 +38,7 @@ impl Cache {
         // Fails where the folder is somebody else's.
         owner_only(folder, 0o700)?;
         sweep(folder)?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            engine: fingerprint(engine),
-        })
+        Ok(Self { folder: folder.to_owned(), engine: fingerprint(engine) })
     }
 
     /// The code of a plugin, if it is here and as it was written.
@@ -82,11 +79,7 @@ impl Cache {
     /// Writes beside and renames: a reader sees the old file or the new one. Not synced: the checksum tells.
     fn write(&self, name: &str, body: &[u8]) -> io::Result<()> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let beside = self.folder.join(format!(
-            ".{}-{}.tmp",
-            std::process::id(),
-            COUNTER.fetch_add(1, Ordering::Relaxed)
-        ));
+        let beside = self.folder.join(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
         let written = (|| {
             let mut file = create(&beside)?;
             file.write_all(MAGIC)?;
@@ -114,12 +107,7 @@ pub(super) fn runnable(engine: &Engine, code: &[u8]) -> wasmtime::Result<Compone
 }
 
 fn checksum(name: &str, body: &[u8]) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(name.as_bytes())
-        .chain_update([0])
-        .chain_update(body)
-        .finalize()
-        .into()
+    Sha256::new().chain_update(name.as_bytes()).chain_update([0]).chain_update(body).finalize().into()
 }
 
 /// What compiled code depends on besides the plugin: wasmtime's version, its settings, the processor.
@@ -161,10 +149,7 @@ fn sweep(folder: &Path) -> io::Result<()> {
 
 /// Whether nobody can still be writing it.
 fn is_old(file: &fs::Metadata) -> bool {
-    file.modified()
-        .ok()
-        .and_then(|modified| modified.elapsed().ok())
-        .is_some_and(|age| age > limits::CACHE_WRITE_MAX)
+    file.modified().ok().and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > limits::CACHE_WRITE_MAX)
 }
 
 #[cfg(unix)]

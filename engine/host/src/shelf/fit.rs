@@ -23,29 +23,18 @@ pub(super) fn kind(path: &Path, component: &Component, engine: &Engine) -> Resul
 }
 
 fn exported(path: &Path, exports: &[&str]) -> Result<Kind, HostError> {
-    let not_a_plugin = |message: String| HostError::NotAPlugin {
-        path: path.to_owned(),
-        message,
-    };
+    let not_a_plugin = |message: String| HostError::NotAPlugin { path: path.to_owned(), message };
     if let Some(found) = exports.iter().find(|name| is_other_version(name)) {
         return Err(other_contract(path, found));
     }
-    let kinds: Vec<Kind> = Kind::ALL
-        .into_iter()
-        .filter(|kind| exports.contains(&full(kind.name()).as_str()))
-        .collect();
+    let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| exports.contains(&full(kind.name()).as_str())).collect();
     if !exports.contains(&full("plugin").as_str()) {
         return Err(not_a_plugin(format!("does not export `{}`", full("plugin"))));
     }
     match kinds[..] {
         [kind] => Ok(kind),
-        [] => Err(not_a_plugin(format!(
-            "exports none of `{}`",
-            Kind::ALL.map(|kind| full(kind.name())).join("`, `")
-        ))),
-        [first, second, ..] => Err(not_a_plugin(format!(
-            "is both a {first} and a {second}; a plugin is one of them"
-        ))),
+        [] => Err(not_a_plugin(format!("exports none of `{}`", Kind::ALL.map(|kind| full(kind.name())).join("`, `")))),
+        [first, second, ..] => Err(not_a_plugin(format!("is both a {first} and a {second}; a plugin is one of them"))),
     }
 }
 
@@ -56,25 +45,13 @@ fn imported(path: &Path, kind: Kind, import: &str) -> Result<(), HostError> {
     if is_other_version(import) {
         return Err(other_contract(path, import));
     }
-    if Kind::ALL
-        .into_iter()
-        .flat_map(interfaces)
-        .any(|interface| full(interface) == import)
-    {
-        return Err(HostError::ForeignImport {
-            path: path.to_owned(),
-            kind,
-            import: import.to_owned(),
-        });
+    if Kind::ALL.into_iter().flat_map(interfaces).any(|interface| full(interface) == import) {
+        return Err(HostError::ForeignImport { path: path.to_owned(), kind, import: import.to_owned() });
     }
     Err(HostError::UnknownImport {
         path: path.to_owned(),
         import: import.to_owned(),
-        hint: if import.starts_with("wasi:") {
-            "; build for `wasm32-unknown-unknown`, which has no WASI"
-        } else {
-            ""
-        },
+        hint: if import.starts_with("wasi:") { "; build for `wasm32-unknown-unknown`, which has no WASI" } else { "" },
     })
 }
 
@@ -89,9 +66,5 @@ fn is_other_version(name: &str) -> bool {
 }
 
 fn other_contract(path: &Path, found: &str) -> HostError {
-    HostError::OtherContract {
-        path: path.to_owned(),
-        found: found.to_owned(),
-        supported: format!("{PACKAGE}@{PACKAGE_VERSION}"),
-    }
+    HostError::OtherContract { path: path.to_owned(), found: found.to_owned(), supported: format!("{PACKAGE}@{PACKAGE_VERSION}") }
 }

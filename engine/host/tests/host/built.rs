@@ -15,7 +15,13 @@ async fn plugins_of_the_sdk_are_what_the_host_expects() {
     for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|found| found == "wasm")) {
         let plugin = bench.host.load(&path).await.unwrap_or_else(|error| panic!("{error}"));
         for example in &plugin.manifest().examples {
-            assert_eq!(plugin.validate(&example.config.to_string()).await, Ok(()), "{}: {}", plugin.manifest().name, example.title);
+            assert_eq!(
+                plugin.validate(&example.config.to_string()).await,
+                Ok(()),
+                "{}: {}",
+                plugin.manifest().name,
+                example.title
+            );
         }
     }
 }

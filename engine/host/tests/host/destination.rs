@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use weft_host::{Batch, Destination, Fault, FailureKind, Nothing, Receipt, WantedLimits};
+use weft_host::{Batch, Destination, FailureKind, Fault, Nothing, Receipt, WantedLimits};
 
 use crate::support::{Bench, Notebook, bench, fixture, load, records, stage};
 
 async fn destination(bench: &Bench, notebook: &Arc<Notebook>) -> Destination {
     let mut stage = stage(notebook.clone());
-    stage.limits = WantedLimits {
-        batch_records: Some(8),
-        ..WantedLimits::default()
-    };
+    stage.limits = WantedLimits { batch_records: Some(8), ..WantedLimits::default() };
     load(bench, &fixture("destination.wat")).await.destination(stage).unwrap()
 }
 
@@ -86,10 +83,7 @@ async fn when_the_other_side_fails_half_way_what_was_delivered_stays_delivered()
     let destination = destination(&bench, &notebook).await;
     let texts = [r#"{"okay":1}"#, r#"{"okay":2}"#, r#"{"trap":1}"#, r#"{"down":1}"#];
     let given = destination.deliver(&batch(&texts)).await.unwrap();
-    assert_eq!(
-        given.iter().map(brief).collect::<Vec<_>>(),
-        ["ok", "ok", "reject plugin_trapped", "retry 250"]
-    );
+    assert_eq!(given.iter().map(brief).collect::<Vec<_>>(), ["ok", "ok", "reject plugin_trapped", "retry 250"]);
 }
 
 #[tokio::test]

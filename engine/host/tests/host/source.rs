@@ -4,19 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use weft_host::{
-    Body, Failure, FailureKind, Fault, HealthState, Lent, Nothing, Place, Received, Request, Source, WantedLimits,
-};
+use weft_host::{Body, Failure, FailureKind, Fault, HealthState, Lent, Nothing, Place, Received, Request, Source, WantedLimits};
 
 use crate::support::{Basket, Bench, Notebook, bench, fixture, load, stage, with_manifest};
 
 async fn source(bench: &Bench, lent: Arc<dyn Lent>) -> Source {
     let mut stage = stage(lent);
-    stage.limits = WantedLimits {
-        call_ms: Some(100),
-        body_bytes: Some(1_000),
-        ..WantedLimits::default()
-    };
+    stage.limits = WantedLimits { call_ms: Some(100), body_bytes: Some(1_000), ..WantedLimits::default() };
     load(bench, &fixture("source.wat")).await.source(stage).unwrap()
 }
 
@@ -114,12 +108,9 @@ async fn a_body_past_the_limit_reaches_the_plugin_as_unreadable() {
 async fn faults_are_told_apart() {
     let bench = bench();
     let source = source(&bench, Arc::new(Nothing)).await;
-    for (body, code) in [
-        ("trap", "plugin_trapped"),
-        ("stat", "plugin_broken_answer"),
-        ("evnt:", "plugin_broken_answer"),
-        ("conf", "config"),
-    ] {
+    for (body, code) in
+        [("trap", "plugin_trapped"), ("stat", "plugin_broken_answer"), ("evnt:", "plugin_broken_answer"), ("conf", "config")]
+    {
         assert_eq!(source.receive(request(body)).await.unwrap_err().code(), code, "{body}");
     }
     // A plugin that can say what is wrong is in good health: the row of crashes ends.
@@ -139,10 +130,8 @@ async fn a_poll_emits_and_checkpoints_in_order() {
 async fn a_poll_that_is_cancelled_returns() {
     let bench = bench();
     let source = source(&bench, Arc::new(Nothing)).await;
-    let basket = Arc::new(Basket {
-        stop: Some((1_000, Failure::new(FailureKind::Cancelled, "shutting down"))),
-        ..Basket::default()
-    });
+    let basket =
+        Arc::new(Basket { stop: Some((1_000, Failure::new(FailureKind::Cancelled, "shutting down"))), ..Basket::default() });
     let fault = source.poll(Some(r#"{"ever":1}"#), basket.clone()).await.unwrap_err();
     assert_eq!(fault, Fault::Failure(Failure::new(FailureKind::Cancelled, "shutting down")));
     assert_eq!(basket.taken.lock().unwrap().len(), 1_000);
@@ -185,11 +174,7 @@ async fn waiting_for_what_is_lent_costs_no_budget() {
         fn http(&self, request: weft_host::HttpRequest) -> weft_host::Lending<'_, Result<weft_host::HttpResponse, Failure>> {
             Box::pin(async move {
                 tokio::time::sleep(Duration::from_millis(400)).await;
-                Ok(weft_host::HttpResponse {
-                    status: 200,
-                    headers: Vec::new(),
-                    body: request.body,
-                })
+                Ok(weft_host::HttpResponse { status: 200, headers: Vec::new(), body: request.body })
             })
         }
     }

@@ -17,18 +17,11 @@ pub(crate) struct Bench {
 
 pub(crate) fn bench() -> Bench {
     let folder = tempfile::tempdir().unwrap();
-    Bench {
-        host: host(&folder.path().join("cache")),
-        folder,
-    }
+    Bench { host: host(&folder.path().join("cache")), folder }
 }
 
 pub(crate) fn host(cache: &Path) -> Host {
-    Host::new(HostOptions {
-        instances_max: 16,
-        ..HostOptions::new(cache)
-    })
-    .unwrap()
+    Host::new(HostOptions { instances_max: 16, ..HostOptions::new(cache) }).unwrap()
 }
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
@@ -65,12 +58,7 @@ pub(crate) async fn load(bench: &Bench, path: &Path) -> Plugin {
 }
 
 pub(crate) fn stage(lent: Arc<dyn Lent>) -> Stage {
-    Stage {
-        name: "under-test".to_owned(),
-        config: "{}".to_owned(),
-        lent,
-        limits: WantedLimits::default(),
-    }
+    Stage { name: "under-test".to_owned(), config: "{}".to_owned(), lent, limits: WantedLimits::default() }
 }
 
 pub(crate) fn records(texts: &[&str]) -> Vec<Bytes> {
@@ -106,11 +94,7 @@ impl Lent for Notebook {
 
     fn http(&self, request: HttpRequest) -> Lending<'_, Result<HttpResponse, Failure>> {
         self.note(format!("{} {}", request.method, request.target));
-        ready(Ok(HttpResponse {
-            status: 204,
-            headers: Vec::new(),
-            body: request.body,
-        }))
+        ready(Ok(HttpResponse { status: 204, headers: Vec::new(), body: request.body }))
     }
 
     fn secret(&self, handle: &str) -> Option<Arc<[u8]>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use weft_host::{Fault, FailureKind, HealthState, Level, Nothing, Outcome, Transform, WantedLimits};
+use weft_host::{FailureKind, Fault, HealthState, Level, Nothing, Outcome, Transform, WantedLimits};
 
 use crate::support::{Bench, Notebook, bench, fixture, load, records, stage, with_manifest};
 
@@ -25,11 +25,7 @@ async fn transform(bench: &Bench, limits: WantedLimits) -> Transform {
 }
 
 fn quick() -> WantedLimits {
-    WantedLimits {
-        call_ms: Some(100),
-        memory_bytes: Some(32 << 20),
-        ..WantedLimits::default()
-    }
+    WantedLimits { call_ms: Some(100), memory_bytes: Some(32 << 20), ..WantedLimits::default() }
 }
 
 async fn check(transform: &Transform, texts: &[&str], expected: &[&str]) {
@@ -81,16 +77,10 @@ async fn bisection_finds_every_poison_and_nothing_else() {
     let bench = bench();
     let transform = transform(&bench, quick()).await;
     let poison = [0, 17, 18, 511, 999];
-    let texts: Vec<&str> = (0..1000)
-        .map(|at| if poison.contains(&at) { r#"{"trap":1}"# } else { r#"{"keep":1}"# })
-        .collect();
+    let texts: Vec<&str> = (0..1000).map(|at| if poison.contains(&at) { r#"{"trap":1}"# } else { r#"{"keep":1}"# }).collect();
     let outcomes = transform.apply(&records(&texts)).await.unwrap();
-    let rejected: Vec<usize> = outcomes
-        .iter()
-        .enumerate()
-        .filter(|(_, outcome)| matches!(outcome, Outcome::Reject(_)))
-        .map(|(at, _)| at)
-        .collect();
+    let rejected: Vec<usize> =
+        outcomes.iter().enumerate().filter(|(_, outcome)| matches!(outcome, Outcome::Reject(_))).map(|(at, _)| at).collect();
     assert_eq!(rejected, poison);
 }
 
@@ -142,15 +132,7 @@ async fn keep_copies_nothing_back() {
 #[tokio::test]
 async fn records_are_batched_within_the_stages_limits() {
     let bench = bench();
-    let transform = transform(
-        &bench,
-        WantedLimits {
-            batch_records: Some(2),
-            batch_bytes: Some(25),
-            ..quick()
-        },
-    )
-    .await;
+    let transform = transform(&bench, WantedLimits { batch_records: Some(2), batch_bytes: Some(25), ..quick() }).await;
     check(
         &transform,
         &[r#"{"keep":1}"#, r#"{"echo":1}"#, r#"{"keep":"12345678901234567890"}"#, r#"{"keep":1}"#],
@@ -176,16 +158,7 @@ async fn lines_are_bounded_and_the_rest_is_told() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_guest_that_spins_delays_nobody_else() {
     let bench = bench();
-    let spinner = Arc::new(
-        transform(
-            &bench,
-            WantedLimits {
-                call_ms: Some(2_000),
-                ..quick()
-            },
-        )
-        .await,
-    );
+    let spinner = Arc::new(transform(&bench, WantedLimits { call_ms: Some(2_000), ..quick() }).await);
     let neighbour = transform(&bench, quick()).await;
     let spinning = tokio::spawn({
         let spinner = Arc::clone(&spinner);
@@ -260,13 +233,11 @@ async fn validate_tells_problems_and_survives_a_crash() {
 #[tokio::test]
 async fn a_kept_instance_is_recycled_before_its_memory_is_full() {
     let bench = bench();
-    let manifest = r#"{"name":"kept","version":"1.0.0","kind":"transform","contract":"1.0","summary":"kept","config":{},"reuse":true}"#;
+    let manifest =
+        r#"{"name":"kept","version":"1.0.0","kind":"transform","contract":"1.0","summary":"kept","config":{},"reuse":true}"#;
     let plugin = load(&bench, &with_manifest(&bench, "transform.wat", manifest)).await;
     let mut stage = stage(Arc::new(Nothing));
-    stage.limits = WantedLimits {
-        memory_bytes: Some(1 << 20),
-        ..quick()
-    };
+    stage.limits = WantedLimits { memory_bytes: Some(1 << 20), ..quick() };
     let transform = plugin.transform(stage).unwrap();
     // The fixture never frees: 100 calls of 64 KB each would need six times its memory in one instance.
     let text = format!(r#"{{"keep":"{}"}}"#, "x".repeat(64 << 10));
@@ -280,7 +251,8 @@ async fn a_kept_instance_is_recycled_before_its_memory_is_full() {
 #[tokio::test]
 async fn idle_instances_do_not_starve_the_pool() {
     let bench = bench();
-    let manifest = r#"{"name":"kept","version":"1.0.0","kind":"transform","contract":"1.0","summary":"kept","config":{},"reuse":true}"#;
+    let manifest =
+        r#"{"name":"kept","version":"1.0.0","kind":"transform","contract":"1.0","summary":"kept","config":{},"reuse":true}"#;
     let plugin = load(&bench, &with_manifest(&bench, "transform.wat", manifest)).await;
     let mut stages = Vec::new();
     for _ in 0..40 {

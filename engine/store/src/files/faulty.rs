@@ -52,18 +52,9 @@ enum Write {
 
 #[derive(Debug, Clone)]
 enum Naming {
-    Give {
-        path: PathBuf,
-        file: u64,
-    },
-    Take {
-        path: PathBuf,
-    },
-    Move {
-        from: PathBuf,
-        to: PathBuf,
-        file: u64,
-    },
+    Give { path: PathBuf, file: u64 },
+    Take { path: PathBuf },
+    Move { from: PathBuf, to: PathBuf, file: u64 },
 }
 
 #[derive(Debug, Clone, Default)]
@@ -128,14 +119,7 @@ impl Faulty {
         let mut files = BTreeMap::new();
         for file in names.values() {
             let content = world.files[file].after(cut, &mut random);
-            files.insert(
-                *file,
-                Content {
-                    durable: content.clone(),
-                    current: content,
-                    unsynced: Vec::new(),
-                },
-            );
+            files.insert(*file, Content { durable: content.clone(), current: content, unsynced: Vec::new() });
         }
         let after = World {
             files,
@@ -145,19 +129,14 @@ impl Faulty {
             next_file: world.next_file,
             ..World::default()
         };
-        Faulty {
-            world: Arc::new(Mutex::new(after)),
-        }
+        Faulty { world: Arc::new(Mutex::new(after)) }
     }
 
     /// Changes bytes of a file behind everybody's back, durably: bit rot.
     pub fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         let mut world = self.world();
         let file = *world.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        let content = world
-            .files
-            .get_mut(&file)
-            .expect("every name leads to a file");
+        let content = world.files.get_mut(&file).expect("every name leads to a file");
         change(&mut content.current);
         content.durable = content.current.clone();
         content.unsynced.clear();
@@ -169,10 +148,7 @@ impl Faulty {
     }
 
     fn handle(&self, file: u64) -> Arc<dyn OpenFile> {
-        Arc::new(Handle {
-            files: self.clone(),
-            file,
-        })
+        Arc::new(Handle { files: self.clone(), file })
     }
 }
 
@@ -194,11 +170,7 @@ impl World {
             return self.names.clone();
         }
         let mut names = self.names_durable.clone();
-        let prefix = if cut == Cut::Torn {
-            random.below(self.naming.len() + 1)
-        } else {
-            0
-        };
+        let prefix = if cut == Cut::Torn { random.below(self.naming.len() + 1) } else { 0 };
         for (index, naming) in self.naming.iter().enumerate() {
             let arrived = match cut {
                 Cut::Torn => index < prefix,
@@ -213,10 +185,7 @@ impl World {
     }
 
     fn bytes(&self) -> usize {
-        self.names
-            .values()
-            .map(|file| self.files[file].current.len())
-            .sum()
+        self.names.values().map(|file| self.files[file].current.len()).sum()
     }
 }
 
@@ -282,13 +251,8 @@ impl Content {
     fn reordered(&self, random: &mut Random) -> Vec<u8> {
         // What the unsynced writes come to, which after a failed sync is not what readers see.
         let mut newest = self.durable.clone();
-        self.unsynced
-            .iter()
-            .for_each(|write| write.apply(&mut newest));
-        let (from, to) = (
-            self.durable.len().min(newest.len()),
-            self.durable.len().max(newest.len()),
-        );
+        self.unsynced.iter().for_each(|write| write.apply(&mut newest));
+        let (from, to) = (self.durable.len().min(newest.len()), self.durable.len().max(newest.len()));
         let len = match random.below(3) {
             0 => self.durable.len(),
             1 => newest.len(),
@@ -296,11 +260,7 @@ impl Content {
         };
         let mut bytes = vec![0; len];
         for start in (0..len).step_by(PAGE_BYTES) {
-            let image = if random.below(2) == 0 {
-                &self.durable
-            } else {
-                &newest
-            };
+            let image = if random.below(2) == 0 { &self.durable } else { &newest };
             let end = (start + PAGE_BYTES).min(len).min(image.len());
             if start < end {
                 bytes[start..end].copy_from_slice(&image[start..end]);
@@ -319,9 +279,7 @@ impl OpenFile for Handle {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let world = self.files.world();
         let bytes = &world.files[&self.file].current;
-        let start = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let count = buffer.len().min(bytes.len() - start);
         buffer[..count].copy_from_slice(&bytes[start..start + count]);
         Ok(count)
@@ -344,14 +302,8 @@ impl OpenFile for Handle {
             fits /= 2;
         }
         if !matches!(failure, Some(Failure::Io | Failure::Halt)) {
-            let write = Write::Bytes {
-                offset,
-                bytes: bytes[..fits].to_vec(),
-            };
-            let content = world
-                .files
-                .get_mut(&self.file)
-                .expect("an open file is never forgotten");
+            let write = Write::Bytes { offset, bytes: bytes[..fits].to_vec() };
+            let content = world.files.get_mut(&self.file).expect("an open file is never forgotten");
             write.apply(&mut content.current);
             content.unsynced.push(write);
         }
@@ -368,10 +320,7 @@ impl OpenFile for Handle {
             return Err(failure.error());
         }
         let write = Write::Length(usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?);
-        let content = world
-            .files
-            .get_mut(&self.file)
-            .expect("an open file is never forgotten");
+        let content = world.files.get_mut(&self.file).expect("an open file is never forgotten");
         write.apply(&mut content.current);
         content.unsynced.push(write);
         Ok(())
@@ -380,10 +329,7 @@ impl OpenFile for Handle {
     fn sync_data(&self) -> io::Result<()> {
         let mut world = self.files.world();
         let failure = world.step();
-        let content = world
-            .files
-            .get_mut(&self.file)
-            .expect("an open file is never forgotten");
+        let content = world.files.get_mut(&self.file).expect("an open file is never forgotten");
         match failure {
             None => {
                 for write in std::mem::take(&mut content.unsynced) {
@@ -413,10 +359,7 @@ impl Files for Faulty {
             return Err(failure.error());
         }
         if let Some(&file) = world.names.get(path) {
-            let content = world
-                .files
-                .get_mut(&file)
-                .expect("every name leads to a file");
+            let content = world.files.get_mut(&file).expect("every name leads to a file");
             content.current.clear();
             content.unsynced.push(Write::Length(0));
             return Ok(self.handle(file));
@@ -425,19 +368,12 @@ impl Files for Faulty {
         world.next_file += 1;
         world.files.insert(file, Content::default());
         world.names.insert(path.to_owned(), file);
-        world.naming.push(Naming::Give {
-            path: path.to_owned(),
-            file,
-        });
+        world.naming.push(Naming::Give { path: path.to_owned(), file });
         Ok(self.handle(file))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn OpenFile>> {
-        let file = *self
-            .world()
-            .names
-            .get(path)
-            .ok_or(io::ErrorKind::NotFound)?;
+        let file = *self.world().names.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(self.handle(file))
     }
 
@@ -448,9 +384,7 @@ impl Files for Faulty {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let world = self.world();
         let inside = world.names.keys().filter(|path| path.parent() == Some(dir));
-        Ok(inside
-            .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
-            .collect())
+        Ok(inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -460,11 +394,7 @@ impl Files for Faulty {
         }
         let file = world.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         world.names.insert(to.to_owned(), file);
-        world.naming.push(Naming::Move {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            file,
-        });
+        world.naming.push(Naming::Move { from: from.to_owned(), to: to.to_owned(), file });
         Ok(())
     }
 
@@ -474,9 +404,7 @@ impl Files for Faulty {
             return Err(failure.error());
         }
         world.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
-        world.naming.push(Naming::Take {
-            path: path.to_owned(),
-        });
+        world.naming.push(Naming::Take { path: path.to_owned() });
         Ok(())
     }
 
@@ -485,9 +413,7 @@ impl Files for Faulty {
         if let Some(failure) = world.step() {
             return Err(failure.error());
         }
-        let (synced, rest) = std::mem::take(&mut world.naming)
-            .into_iter()
-            .partition(|n: &Naming| n.folder() == Some(dir));
+        let (synced, rest) = std::mem::take(&mut world.naming).into_iter().partition(|n: &Naming| n.folder() == Some(dir));
         world.naming = rest;
         for naming in synced {
             naming.apply(&mut world.names_durable);
@@ -499,10 +425,7 @@ impl Files for Faulty {
         if !self.world().locks.insert(dir.to_owned()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(Box::new(Lock {
-            files: self.clone(),
-            dir: dir.to_owned(),
-        }))
+        Ok(Box::new(Lock { files: self.clone(), dir: dir.to_owned() }))
     }
 }
 
@@ -520,13 +443,8 @@ impl Drop for Lock {
 impl Failure {
     fn error(self) -> io::Error {
         match self {
-            Failure::NoSpace => io::Error::new(
-                io::ErrorKind::StorageFull,
-                "no space left on the simulated disk",
-            ),
-            Failure::Io | Failure::Short | Failure::Halt => {
-                io::Error::other("the simulated disk failed")
-            }
+            Failure::NoSpace => io::Error::new(io::ErrorKind::StorageFull, "no space left on the simulated disk"),
+            Failure::Io | Failure::Short | Failure::Halt => io::Error::other("the simulated disk failed"),
         }
     }
 }

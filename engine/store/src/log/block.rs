@@ -148,14 +148,7 @@ impl Packer {
     pub(super) fn new() -> Packer {
         let compressor = Compressor::new(COMPRESS_LEVEL).expect("zstd knows its own levels");
         let (raw, packed, table, frames, block) = Default::default();
-        Packer {
-            compressor,
-            raw,
-            packed,
-            table,
-            frames,
-            block,
-        }
+        Packer { compressor, raw, packed, table, frames, block }
     }
 
     /// The block's header, and the bytes to write. Checks the bounds, not the kinds.
@@ -194,10 +187,7 @@ impl Packer {
     }
 
     /// Takes records off the front until a frame is full.
-    fn pack_frame<'a>(
-        &mut self,
-        records: &mut (impl ExactSizeIterator<Item = Record<'a>> + Clone),
-    ) {
+    fn pack_frame<'a>(&mut self, records: &mut (impl ExactSizeIterator<Item = Record<'a>> + Clone)) {
         let mut bytes = 0;
         let fits = |record: &Record<'_>| {
             let open = bytes < FRAME_BYTES;
@@ -208,17 +198,12 @@ impl Packer {
         self.raw.clear();
         for record in records.clone().take(count) {
             self.raw.push(record.kind);
-            self.raw
-                .extend_from_slice(&(record.bytes.len() as u32).to_le_bytes());
+            self.raw.extend_from_slice(&(record.bytes.len() as u32).to_le_bytes());
         }
         for record in records.by_ref().take(count) {
             self.raw.extend_from_slice(record.bytes);
         }
-        let stored = if self.compress() {
-            &self.packed
-        } else {
-            &self.raw
-        };
+        let stored = if self.compress() { &self.packed } else { &self.raw };
         for field in [count, self.raw.len(), stored.len()] {
             self.table.extend_from_slice(&(field as u32).to_le_bytes());
         }
@@ -226,12 +211,7 @@ impl Packer {
     }
 
     /// The same body under a new header: for a block that a rewrite leaves alone.
-    pub(super) fn repack(
-        &mut self,
-        mut header: Header,
-        place: Place,
-        body: &[u8],
-    ) -> (Header, &[u8]) {
+    pub(super) fn repack(&mut self, mut header: Header, place: Place, body: &[u8]) -> (Header, &[u8]) {
         (header.log_id, header.durable, header.chain) = (place.log_id, place.durable, place.chain);
         self.block.clear();
         self.block.extend_from_slice(&header.encode());
@@ -245,11 +225,8 @@ impl Packer {
             return false;
         }
         self.packed.clear();
-        self.packed
-            .reserve(zstd::zstd_safe::compress_bound(self.raw.len()));
-        let packed = self
-            .compressor
-            .compress_to_buffer(&self.raw, &mut self.packed);
+        self.packed.reserve(zstd::zstd_safe::compress_bound(self.raw.len()));
+        let packed = self.compressor.compress_to_buffer(&self.raw, &mut self.packed);
         // A saving under an eighth is not worth unpacking it on each read.
         packed.is_ok_and(|packed| packed < self.raw.len() - self.raw.len() / 8)
     }
@@ -260,20 +237,12 @@ fn raw_len<'a>(records: impl Iterator<Item = Record<'a>>) -> Result<usize, Store
     let mut total = 0_usize;
     for record in records {
         if record.bytes.len() > RECORD_BYTES_MAX {
-            return Err(StoreError::TooLarge {
-                what: "record",
-                bytes: record.bytes.len(),
-                limit: RECORD_BYTES_MAX,
-            });
+            return Err(StoreError::TooLarge { what: "record", bytes: record.bytes.len(), limit: RECORD_BYTES_MAX });
         }
         total = total.saturating_add(RECORD_OVERHEAD_BYTES + record.bytes.len());
     }
     match total > BLOCK_BYTES_MAX {
-        true => Err(StoreError::TooLarge {
-            what: "block",
-            bytes: total,
-            limit: BLOCK_BYTES_MAX,
-        }),
+        true => Err(StoreError::TooLarge { what: "block", bytes: total, limit: BLOCK_BYTES_MAX }),
         false => Ok(total),
     }
 }
@@ -329,9 +298,7 @@ impl Block {
     }
 
     pub(super) fn begin_at(&mut self, seq: u64) {
-        self.skip = usize::try_from(seq.saturating_sub(self.first))
-            .unwrap_or(usize::MAX)
-            .min(self.spans.len());
+        self.skip = usize::try_from(seq.saturating_sub(self.first)).unwrap_or(usize::MAX).min(self.spans.len());
     }
 
     pub(super) fn clear(&mut self) {
@@ -372,17 +339,12 @@ impl Block {
         if crc32c::crc32c(body) != header.body_crc {
             return Err("a block's checksum does not match");
         }
-        let (table, mut frames) = body
-            .split_at_checked(header.table_bytes())
-            .ok_or("a block's table of frames is cut short")?;
+        let (table, mut frames) = body.split_at_checked(header.table_bytes()).ok_or("a block's table of frames is cut short")?;
         let mut seq = header.first;
         for entry in table.chunks_exact(FRAME_OVERHEAD_BYTES) {
             let mut fields = Fields(entry);
-            let (count, raw_len, stored_len) =
-                (fields.u32(), fields.u32() as usize, fields.u32() as usize);
-            let stored = frames
-                .split_off(..stored_len)
-                .ok_or("a block's table of frames does not add up")?;
+            let (count, raw_len, stored_len) = (fields.u32(), fields.u32() as usize, fields.u32() as usize);
+            let stored = frames.split_off(..stored_len).ok_or("a block's table of frames does not add up")?;
             let end = seq + u64::from(count);
             if only.is_none_or(|only| (seq..end).contains(&only)) {
                 if self.spans.is_empty() {
@@ -420,9 +382,7 @@ impl Block {
                 return Err("a frame cannot be decompressed");
             }
         }
-        let table = count
-            .checked_mul(RECORD_OVERHEAD_BYTES)
-            .and_then(|len| self.raw[start..].get(..len));
+        let table = count.checked_mul(RECORD_OVERHEAD_BYTES).and_then(|len| self.raw[start..].get(..len));
         let table = table.ok_or("a frame's table of records is cut short")?;
         self.spans.reserve(count);
         let mut at = start + table.len();
@@ -431,11 +391,7 @@ impl Block {
             if end > self.raw.len() {
                 return Err("a frame's table of records does not add up");
             }
-            self.spans.push(Span {
-                start: at as u32,
-                end: end as u32,
-                kind: entry[0],
-            });
+            self.spans.push(Span { start: at as u32, end: end as u32, kind: entry[0] });
             at = end;
         }
         match at == self.raw.len() {
@@ -446,9 +402,6 @@ impl Block {
 
     fn at(&self, index: usize) -> Record<'_> {
         let span = self.spans[index];
-        Record {
-            kind: span.kind,
-            bytes: &self.raw[span.start as usize..span.end as usize],
-        }
+        Record { kind: span.kind, bytes: &self.raw[span.start as usize..span.end as usize] }
     }
 }

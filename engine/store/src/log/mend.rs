@@ -78,14 +78,7 @@ pub fn repair(files: &dyn Files, dir: &Path) -> Result<Vec<Damage>, StoreError> 
     let log_id = known_id(files, dir, &bases)?;
     let mut lost = Vec::new();
     for (index, &base) in bases.iter().enumerate() {
-        let survey = Survey {
-            files,
-            dir,
-            base,
-            log_id,
-            until: bases.get(index + 1).copied(),
-            stop: None,
-        };
+        let survey = Survey { files, dir, base, log_id, until: bases.get(index + 1).copied(), stop: None };
         let mut damage = Vec::new();
         survey.run(&mut |piece| {
             if let Piece::Lost(what) = piece {
@@ -93,10 +86,7 @@ pub fn repair(files: &dyn Files, dir: &Path) -> Result<Vec<Damage>, StoreError> 
             }
             Ok(())
         })?;
-        if let Some(overlap) = damage
-            .iter()
-            .find(|damage| damage.end.is_some_and(|end| end < damage.first))
-        {
+        if let Some(overlap) = damage.iter().find(|damage| damage.end.is_some_and(|end| end < damage.first)) {
             // Two segments claim the same numbers. Which one is right only a person can say.
             return Err(StoreError::Damaged(overlap.clone()));
         }
@@ -113,11 +103,7 @@ impl LogReader {
     pub fn verify(&self) -> Result<Report, StoreError> {
         let shared = self.shared();
         let end = shared.durable_end();
-        let bases: Vec<u64> = shared
-            .segments()
-            .iter()
-            .map(|segment| segment.base)
-            .collect();
+        let bases: Vec<u64> = shared.segments().iter().map(|segment| segment.base).collect();
         survey_all(&*shared.files, &shared.dir, &bases, Some(end))
     }
 }
@@ -128,35 +114,20 @@ impl Log {
     /// stay on the device until it reuses them.
     ///
     /// Fails with [`StoreError::NoSuchSegment`] (see [`Log::rotate`]) and with [`StoreError::Damaged`]; then nothing has changed.
-    pub fn rewrite(
-        &mut self,
-        first: u64,
-        mut verdict: impl FnMut(u64, u8, &[u8]) -> Verdict,
-    ) -> Result<Rewritten, StoreError> {
+    pub fn rewrite(&mut self, first: u64, mut verdict: impl FnMut(u64, u8, &[u8]) -> Verdict) -> Result<Rewritten, StoreError> {
         self.check_poison()?;
         let segments = self.shared.segments();
-        let sealed = segments
-            .iter()
-            .find(|segment| segment.base == first && segment.end != u64::MAX);
+        let sealed = segments.iter().find(|segment| segment.base == first && segment.end != u64::MAX);
         let end = sealed.ok_or(StoreError::NoSuchSegment { first })?.end;
         let (files, dir) = (self.shared.files.clone(), self.shared.dir.clone());
         let log_id = Some(self.shared.log_id);
-        let survey = Survey {
-            files: &*files,
-            dir: &dir,
-            base: first,
-            log_id,
-            until: Some(end),
-            stop: None,
-        };
+        let survey = Survey { files: &*files, dir: &dir, base: first, log_id, until: Some(end), stop: None };
         let mut done = Rewritten::default();
         let mut doomed = BTreeSet::new();
         survey.run(&mut |piece| {
             for (seq, record) in piece.whole()?.2.records() {
                 done.records += 1;
-                if record.kind != TOMBSTONE
-                    && verdict(seq, record.kind, record.bytes) == Verdict::Tombstone
-                {
+                if record.kind != TOMBSTONE && verdict(seq, record.kind, record.bytes) == Verdict::Tombstone {
                     doomed.insert(seq);
                 }
             }
@@ -183,30 +154,17 @@ impl Log {
 
 /// Writes a segment beside the one surveyed, without the doomed records.
 fn erase<'a>(survey: &Survey<'a>, doomed: &BTreeSet<u64>) -> Result<Beside<'a>, StoreError> {
-    let header = survey
-        .header()?
-        .ok_or(StoreError::NoSuchSegment { first: survey.base })?;
-    let mut beside = Beside::begin(
-        survey,
-        SegmentHeader {
-            rewrites: header.rewrites + 1,
-            ..header
-        },
-    )?;
+    let header = survey.header()?.ok_or(StoreError::NoSuchSegment { first: survey.base })?;
+    let mut beside = Beside::begin(survey, SegmentHeader { rewrites: header.rewrites + 1, ..header })?;
     survey.run(&mut |piece| {
         let (header, body, block) = piece.whole()?;
         if doomed.range(header.first..header.end()).next().is_none() {
             return beside.copy(header, body);
         }
-        let records = block
-            .records()
-            .map(|(seq, record)| match doomed.contains(&seq) {
-                true => Record {
-                    kind: TOMBSTONE,
-                    bytes: &[],
-                },
-                false => record,
-            });
+        let records = block.records().map(|(seq, record)| match doomed.contains(&seq) {
+            true => Record { kind: TOMBSTONE, bytes: &[] },
+            false => record,
+        });
         beside.pack(header.first, records)
     })?;
     Ok(beside)
@@ -214,18 +172,9 @@ fn erase<'a>(survey: &Survey<'a>, doomed: &BTreeSet<u64>) -> Result<Beside<'a>, 
 
 /// Rewrites a damaged segment with tombstones for what is lost.
 fn mend(survey: &Survey<'_>) -> Result<(), StoreError> {
-    let log_id = survey.log_id.ok_or(StoreError::Refused(
-        "nothing is left of the log that could be repaired",
-    ))?;
+    let log_id = survey.log_id.ok_or(StoreError::Refused("nothing is left of the log that could be repaired"))?;
     let rewrites = survey.header()?.map_or(0, |header| header.rewrites) + 1;
-    let mut beside = Beside::begin(
-        survey,
-        SegmentHeader {
-            base: survey.base,
-            log_id,
-            rewrites,
-        },
-    )?;
+    let mut beside = Beside::begin(survey, SegmentHeader { base: survey.base, log_id, rewrites })?;
     survey.run(&mut |piece| match piece {
         Piece::Whole(header, body, _) => beside.copy(header, body),
         Piece::Lost(damage) => beside.bury(damage.first, damage.end.unwrap_or(damage.first)),
@@ -234,39 +183,19 @@ fn mend(survey: &Survey<'_>) -> Result<(), StoreError> {
     beside.swap().map(|_| ())
 }
 
-fn survey_all(
-    files: &dyn Files,
-    dir: &Path,
-    bases: &[u64],
-    stop: Option<u64>,
-) -> Result<Report, StoreError> {
+fn survey_all(files: &dyn Files, dir: &Path, bases: &[u64], stop: Option<u64>) -> Result<Report, StoreError> {
     let start = bases.first().copied().unwrap_or(0);
-    let mut report = Report {
-        segments: bases.len() as u64,
-        start,
-        end: start,
-        ..Report::default()
-    };
+    let mut report = Report { segments: bases.len() as u64, start, end: start, ..Report::default() };
     let log_id = known_id(files, dir, bases)?;
     for (index, &base) in bases.iter().enumerate() {
-        let survey = Survey {
-            files,
-            dir,
-            base,
-            log_id,
-            until: bases.get(index + 1).copied(),
-            stop,
-        };
+        let survey = Survey { files, dir, base, log_id, until: bases.get(index + 1).copied(), stop };
         report.bytes += survey.run(&mut |piece| {
             match piece {
                 Piece::Whole(header, _, block) => {
                     report.blocks += 1;
                     report.records += block.len() as u64;
                     report.raw_bytes += u64::from(header.raw_len);
-                    report.tombstones += block
-                        .records()
-                        .filter(|(_, record)| record.kind == TOMBSTONE)
-                        .count() as u64;
+                    report.tombstones += block.records().filter(|(_, record)| record.kind == TOMBSTONE).count() as u64;
                     report.end = header.end();
                 }
                 Piece::Lost(damage) => report.damage.push(damage),
@@ -282,14 +211,11 @@ fn survey_all(
 fn known_id(files: &dyn Files, dir: &Path, bases: &[u64]) -> Result<Option<u64>, StoreError> {
     for &base in bases {
         let path = segment::log_path(dir, base);
-        let file = files
-            .open_read(&path)
-            .map_err(StoreError::io("open", &path))?;
+        let file = files.open_read(&path).map_err(StoreError::io("open", &path))?;
         if let Some(header) = SegmentHeader::read(&*file, &path, base)? {
             return Ok(Some(header.log_id));
         }
-        let found = segment::find_block(&*file, 0, None, base, |_| true)
-            .map_err(StoreError::io("read", &path))?;
+        let found = segment::find_block(&*file, 0, None, base, |_| true).map_err(StoreError::io("read", &path))?;
         if let Some((_, header)) = found {
             return Ok(Some(header.log_id));
         }
@@ -333,87 +259,46 @@ impl<'a> Piece<'a> {
 impl Survey<'_> {
     fn header(&self) -> Result<Option<SegmentHeader>, StoreError> {
         let path = segment::log_path(self.dir, self.base);
-        let file = self
-            .files
-            .open_read(&path)
-            .map_err(StoreError::io("open", &path))?;
+        let file = self.files.open_read(&path).map_err(StoreError::io("open", &path))?;
         SegmentHeader::read(&*file, &path, self.base)
     }
 
     /// Shows every piece in order. Gives the file's length in bytes.
-    fn run(
-        &self,
-        visit: &mut dyn FnMut(Piece<'_>) -> Result<(), StoreError>,
-    ) -> Result<u64, StoreError> {
+    fn run(&self, visit: &mut dyn FnMut(Piece<'_>) -> Result<(), StoreError>) -> Result<u64, StoreError> {
         let path = segment::log_path(self.dir, self.base);
-        let file = self
-            .files
-            .open_read(&path)
-            .map_err(StoreError::io("open", &path))?;
+        let file = self.files.open_read(&path).map_err(StoreError::io("open", &path))?;
         let len = file.len().map_err(StoreError::io("read", &path))?;
         let header = SegmentHeader::read(&*file, &path, self.base)?;
         let header = header.filter(|header| self.log_id.is_none_or(|id| id == header.log_id));
         let start = segment::SEGMENT_HEADER_BYTES as u64;
-        let mut spot = Spot {
-            offset: start.min(len),
-            seq: self.base,
-            chain: header.map(|header| header.crc()),
-        };
+        let mut spot = Spot { offset: start.min(len), seq: self.base, chain: header.map(|header| header.crc()) };
         if header.is_none() && (self.until.is_some() || len > start) {
-            visit(Piece::Lost(self.damage(
-                0,
-                self.base,
-                self.base,
-                "a segment's header cannot be read",
-            )))?;
+            visit(Piece::Lost(self.damage(0, self.base, self.base, "a segment's header cannot be read")))?;
         }
         let mut window = Window::new(file.clone());
         let mut decompressor = Decompressor::new().map_err(StoreError::io("read", &path))?;
         let mut block = Block::default();
         while spot.offset < len && self.stop.is_none_or(|stop| spot.seq < stop) {
-            let read = self
-                .read(&mut window, spot, &mut decompressor, &mut block)
-                .map_err(StoreError::io("read", &path))?;
+            let read = self.read(&mut window, spot, &mut decompressor, &mut block).map_err(StoreError::io("read", &path))?;
             match read {
                 Ok(header) => {
                     let at = spot.offset + block::HEADER_BYTES as u64;
-                    let body = window
-                        .get(at, header.stored_len as usize)
-                        .map_err(StoreError::io("read", &path))?;
+                    let body = window.get(at, header.stored_len as usize).map_err(StoreError::io("read", &path))?;
                     visit(Piece::Whole(&header, body.unwrap_or_default(), &block))?;
                     spot = spot.after(&header);
                 }
-                Err(what) => match self
-                    .next_whole(&file, spot, &mut decompressor)
-                    .map_err(StoreError::io("read", &path))?
-                {
+                Err(what) => match self.next_whole(&file, spot, &mut decompressor).map_err(StoreError::io("read", &path))? {
                     Some(next) => {
-                        visit(Piece::Lost(self.damage(
-                            spot.offset,
-                            spot.seq,
-                            next.seq,
-                            what,
-                        )))?;
+                        visit(Piece::Lost(self.damage(spot.offset, spot.seq, next.seq, what)))?;
                         spot = next;
                     }
                     None if self.until.is_some() => {
-                        visit(Piece::Lost(self.damage(
-                            spot.offset,
-                            spot.seq,
-                            self.until.unwrap_or(spot.seq),
-                            what,
-                        )))?;
+                        visit(Piece::Lost(self.damage(spot.offset, spot.seq, self.until.unwrap_or(spot.seq), what)))?;
                         return Ok(len);
                     }
                     None => {
                         let (segment, offset) = (segment::log_name(self.base), spot.offset);
-                        visit(Piece::Torn(TornTail {
-                            segment,
-                            offset,
-                            bytes: len - offset,
-                            first: spot.seq,
-                            what,
-                        }))?;
+                        visit(Piece::Torn(TornTail { segment, offset, bytes: len - offset, first: spot.seq, what }))?;
                         return Ok(len);
                     }
                 },
@@ -422,11 +307,7 @@ impl Survey<'_> {
         if let Some(until) = self.until
             && spot.seq != until
         {
-            let what = if spot.seq < until {
-                "records are missing"
-            } else {
-                "segments overlap"
-            };
+            let what = if spot.seq < until { "records are missing" } else { "segments overlap" };
             visit(Piece::Lost(self.damage(spot.offset, spot.seq, until, what)))?;
         }
         Ok(len)
@@ -440,21 +321,13 @@ impl Survey<'_> {
         block: &mut Block,
     ) -> io::Result<Result<Header, &'static str>> {
         let found = window.header(spot.offset)?;
-        let id = self
-            .log_id
-            .or(found.map(|header| header.log_id))
-            .unwrap_or(0);
+        let id = self.log_id.or(found.map(|header| header.log_id)).unwrap_or(0);
         let header = match spot.expect(id, found) {
             Ok(header) => header,
             Err(what) => return Ok(Err(what)),
         };
-        let body = window.get(
-            spot.offset + block::HEADER_BYTES as u64,
-            header.stored_len as usize,
-        )?;
-        let unpacked = body
-            .ok_or("a block is cut short")
-            .and_then(|body| block.unpack(&header, body, decompressor));
+        let body = window.get(spot.offset + block::HEADER_BYTES as u64, header.stored_len as usize)?;
+        let unpacked = body.ok_or("a block is cut short").and_then(|body| block.unpack(&header, body, decompressor));
         Ok(unpacked.map(|()| header))
     }
 
@@ -468,18 +341,9 @@ impl Survey<'_> {
         let mut window = Window::new(file.clone());
         let mut block = Block::default();
         let mut from = spot.offset + 1;
-        while let Some((offset, header)) =
-            segment::find_block(&**file, from, self.log_id, spot.seq, |_| true)?
-        {
-            let next = Spot {
-                offset,
-                seq: header.first,
-                chain: None,
-            };
-            if self
-                .read(&mut window, next, decompressor, &mut block)?
-                .is_ok()
-            {
+        while let Some((offset, header)) = segment::find_block(&**file, from, self.log_id, spot.seq, |_| true)? {
+            let next = Spot { offset, seq: header.first, chain: None };
+            if self.read(&mut window, next, decompressor, &mut block)?.is_ok() {
                 return Ok(Some(next));
             }
             from = offset + 1;
@@ -488,13 +352,7 @@ impl Survey<'_> {
     }
 
     fn damage(&self, offset: u64, first: u64, end: u64, what: &'static str) -> Damage {
-        Damage {
-            segment: segment::log_name(self.base),
-            offset,
-            first,
-            end: Some(end),
-            what,
-        }
+        Damage { segment: segment::log_name(self.base), offset, first, end: Some(end), what }
     }
 }
 
@@ -516,12 +374,8 @@ struct Beside<'a> {
 impl<'a> Beside<'a> {
     fn begin(survey: &Survey<'a>, header: SegmentHeader) -> Result<Beside<'a>, StoreError> {
         let path = segment::beside_path(survey.dir, header.base);
-        let file = survey
-            .files
-            .create(&path)
-            .map_err(StoreError::io("create", &path))?;
-        file.write_at(&header.encode(), 0)
-            .map_err(StoreError::io("write", &path))?;
+        let file = survey.files.create(&path).map_err(StoreError::io("create", &path))?;
+        file.write_at(&header.encode(), 0).map_err(StoreError::io("write", &path))?;
         Ok(Beside {
             files: survey.files,
             dir: survey.dir,
@@ -545,11 +399,7 @@ impl<'a> Beside<'a> {
         Ok(())
     }
 
-    fn pack<'r>(
-        &mut self,
-        first: u64,
-        records: impl ExactSizeIterator<Item = Record<'r>> + Clone,
-    ) -> Result<(), StoreError> {
+    fn pack<'r>(&mut self, first: u64, records: impl ExactSizeIterator<Item = Record<'r>> + Clone) -> Result<(), StoreError> {
         let place = self.place(first);
         let (header, bytes) = self.packer.pack(place, records)?;
         write(&*self.file, self.dir, bytes, self.offset, self.header.base)?;
@@ -562,13 +412,7 @@ impl<'a> Beside<'a> {
         let mut seq = first;
         while seq < end {
             let count = (end - seq).min(TOMBSTONES_PER_BLOCK);
-            let tombstones = vec![
-                Record {
-                    kind: TOMBSTONE,
-                    bytes: &[]
-                };
-                count as usize
-            ];
+            let tombstones = vec![Record { kind: TOMBSTONE, bytes: &[] }; count as usize];
             self.pack(seq, tombstones.iter().copied())?;
             seq += count;
         }
@@ -578,25 +422,11 @@ impl<'a> Beside<'a> {
     /// Makes the new segment durable and gives it the old one's name.
     fn swap(self) -> Result<(Seal, u32), StoreError> {
         let base = self.header.base;
-        let (from, to) = (
-            segment::beside_path(self.dir, base),
-            segment::log_path(self.dir, base),
-        );
-        self.file
-            .sync_data()
-            .map_err(StoreError::io("sync", &from))?;
-        self.files
-            .rename(&from, &to)
-            .map_err(StoreError::io("rename", &from))?;
-        self.files
-            .sync_dir(self.dir)
-            .map_err(StoreError::io("sync", self.dir))?;
-        let seal = Seal {
-            base,
-            end: self.end,
-            len: self.offset,
-            segment_crc: self.header.crc(),
-        };
+        let (from, to) = (segment::beside_path(self.dir, base), segment::log_path(self.dir, base));
+        self.file.sync_data().map_err(StoreError::io("sync", &from))?;
+        self.files.rename(&from, &to).map_err(StoreError::io("rename", &from))?;
+        self.files.sync_dir(self.dir).map_err(StoreError::io("sync", self.dir))?;
+        let seal = Seal { base, end: self.end, len: self.offset, segment_crc: self.header.crc() };
         if self.sealed {
             segment::write_index(self.files, self.dir, seal, &self.index)?;
         }
@@ -605,12 +435,7 @@ impl<'a> Beside<'a> {
 
     fn place(&self, first: u64) -> Place {
         // What stands here was durable before it is rewritten, and so was all that came before it.
-        Place {
-            log_id: self.header.log_id,
-            first,
-            durable: first,
-            chain: self.chain,
-        }
+        Place { log_id: self.header.log_id, first, durable: first, chain: self.chain }
     }
 
     fn advance(&mut self, header: &Header) {
@@ -621,13 +446,6 @@ impl<'a> Beside<'a> {
     }
 }
 
-fn write(
-    file: &dyn OpenFile,
-    dir: &Path,
-    bytes: &[u8],
-    offset: u64,
-    base: u64,
-) -> Result<(), StoreError> {
-    file.write_at(bytes, offset)
-        .map_err(StoreError::io("write", &segment::beside_path(dir, base)))
+fn write(file: &dyn OpenFile, dir: &Path, bytes: &[u8], offset: u64, base: u64) -> Result<(), StoreError> {
+    file.write_at(bytes, offset).map_err(StoreError::io("write", &segment::beside_path(dir, base)))
 }

@@ -69,13 +69,7 @@ struct Opened {
 }
 
 impl Shared {
-    pub(super) fn new(
-        files: Arc<dyn Files>,
-        dir: PathBuf,
-        log_id: u64,
-        segments: Vec<Segment>,
-        end: u64,
-    ) -> Shared {
+    pub(super) fn new(files: Arc<dyn Files>, dir: PathBuf, log_id: u64, segments: Vec<Segment>, end: u64) -> Shared {
         Shared {
             files,
             dir,
@@ -93,29 +87,18 @@ impl Shared {
 
     /// Lets readers see everything below `end`, which the caller has synced.
     pub(super) fn publish(&self, end: u64, active_bytes: u64) {
-        if let Some(active) = self
-            .segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .last_mut()
-        {
+        if let Some(active) = self.segments.write().unwrap_or_else(PoisonError::into_inner).last_mut() {
             active.bytes = active_bytes;
         }
         self.durable_end.store(end, Ordering::Release);
     }
 
     pub(super) fn segments(&self) -> Vec<Segment> {
-        self.segments
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.segments.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn change_segments(&self, change: impl FnOnce(&mut Vec<Segment>)) {
-        let mut segments = self
-            .segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut segments);
         let (start, generation) = (segments.first().map_or(0, |s| s.base), &self.generation);
         generation.fetch_add(1, Ordering::Release);
@@ -124,23 +107,15 @@ impl Shared {
     }
 
     fn start(&self) -> u64 {
-        self.segments
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .first()
-            .map_or(0, |segment| segment.base)
+        self.segments.read().unwrap_or_else(PoisonError::into_inner).first().map_or(0, |segment| segment.base)
     }
 
     /// The segment that holds `seq`, or will.
     fn find(&self, seq: u64) -> Result<Segment, StoreError> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         let start = segments.first().map_or(0, |segment| segment.base);
-        let index = segments
-            .partition_point(|segment| segment.base <= seq)
-            .checked_sub(1);
-        index
-            .map(|index| segments[index].clone())
-            .ok_or(StoreError::Trimmed { asked: seq, start })
+        let index = segments.partition_point(|segment| segment.base <= seq).checked_sub(1);
+        index.map(|index| segments[index].clone()).ok_or(StoreError::Trimmed { asked: seq, start })
     }
 
     fn opened(&self) -> MutexGuard<'_, Vec<Arc<Opened>>> {
@@ -149,9 +124,7 @@ impl Shared {
 
     fn open(&self, segment: &Segment) -> Result<Arc<Opened>, StoreError> {
         let mut opened = self.opened();
-        let known = opened
-            .iter()
-            .position(|o| o.base == segment.base && o.rewrites == segment.rewrites);
+        let known = opened.iter().position(|o| o.base == segment.base && o.rewrites == segment.rewrites);
         if let Some(position) = known {
             let found = opened.remove(position);
             opened.push(found.clone());
@@ -161,26 +134,13 @@ impl Shared {
         let path = segment::log_path(&self.dir, segment.base);
         let file = match self.files.open_read(&path) {
             Ok(file) => file,
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound && segment.base < self.start() =>
-            {
-                return Err(StoreError::Trimmed {
-                    asked: segment.base,
-                    start: self.start(),
-                });
+            Err(error) if error.kind() == io::ErrorKind::NotFound && segment.base < self.start() => {
+                return Err(StoreError::Trimmed { asked: segment.base, start: self.start() });
             }
             Err(error) => return Err(StoreError::io("open", &path)(error)),
         };
-        let header = SegmentHeader::read(&*file, &path, segment.base)?
-            .filter(|header| header.log_id == self.log_id);
-        let header = header.ok_or_else(|| {
-            damage(
-                segment,
-                0,
-                segment.base,
-                "a segment's header cannot be read",
-            )
-        })?;
+        let header = SegmentHeader::read(&*file, &path, segment.base)?.filter(|header| header.log_id == self.log_id);
+        let header = header.ok_or_else(|| damage(segment, 0, segment.base, "a segment's header cannot be read"))?;
         let index = match &segment.index {
             Some(index) if segment.rewrites == header.rewrites => index.clone(),
             _ => {
@@ -188,13 +148,7 @@ impl Shared {
                 Arc::new(RwLock::new(read.unwrap_or_default()))
             }
         };
-        let new = Arc::new(Opened {
-            base: segment.base,
-            rewrites: segment.rewrites,
-            file,
-            index,
-            header,
-        });
+        let new = Arc::new(Opened { base: segment.base, rewrites: segment.rewrites, file, index, header });
         let mut opened = self.opened();
         // A rewritten segment's old handle must not be found again.
         opened.retain(|o| o.base != new.base);
@@ -221,10 +175,7 @@ impl Clone for LogReader {
 
 impl LogReader {
     pub(super) fn new(shared: Arc<Shared>) -> LogReader {
-        LogReader {
-            shared,
-            last: Mutex::new(None),
-        }
+        LogReader { shared, last: Mutex::new(None) }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -266,14 +217,8 @@ impl LogReader {
             cursor.seek(seq);
             cursor.next_around()?;
         }
-        let record = cursor
-            .block
-            .get(seq)
-            .ok_or(StoreError::PastEnd { asked: seq, end })?;
-        Ok(OwnedRecord {
-            kind: record.kind,
-            bytes: record.bytes.to_vec(),
-        })
+        let record = cursor.block.get(seq).ok_or(StoreError::PastEnd { asked: seq, end })?;
+        Ok(OwnedRecord { kind: record.kind, bytes: record.bytes.to_vec() })
     }
 
     /// The segments, in order. For retention (with [`super::Log::trim`]) and erasure ([`super::Log::rewrite`]).
@@ -291,11 +236,7 @@ impl LogReader {
 
     /// The bytes of all segment files, as of the last sync.
     pub fn bytes(&self) -> u64 {
-        self.shared
-            .segments()
-            .iter()
-            .map(|segment| segment.bytes)
-            .sum()
+        self.shared.segments().iter().map(|segment| segment.bytes).sum()
     }
 }
 
@@ -344,10 +285,7 @@ impl Cursor {
     ///
     /// Fails with [`StoreError::Trimmed`] where retention overtook the cursor, and with [`StoreError::Damaged`]; the
     /// cursor does not pass over damage.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "the block lent must be given back before the next call"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "the block lent must be given back before the next call")]
     pub fn next(&mut self) -> Result<Option<&Block>, StoreError> {
         let mut block = std::mem::take(&mut self.block);
         let read = self.next_into(&mut block);
@@ -401,14 +339,9 @@ impl Cursor {
             place.window.forget();
             place.fresh = end;
         }
-        let found = place
-            .window
-            .header(place.spot.offset)
-            .map_err(StoreError::io("read", &path))?;
-        let header = place
-            .spot
-            .expect(log_id, found)
-            .map_err(|what| damage(&place.segment, place.spot.offset, place.spot.seq, what))?;
+        let found = place.window.header(place.spot.offset).map_err(StoreError::io("read", &path))?;
+        let header =
+            place.spot.expect(log_id, found).map_err(|what| damage(&place.segment, place.spot.offset, place.spot.seq, what))?;
         place.spot = place.spot.after(&header);
         Ok(header)
     }
@@ -416,35 +349,17 @@ impl Cursor {
     /// Sees to it that `place` is where the next record is read.
     fn enter(&mut self, end: u64) -> Result<&mut InSegment, StoreError> {
         let generation = self.shared.generation.load(Ordering::Acquire);
-        let place = match self
-            .place
-            .take()
-            .and_then(|place| self.still_there(place, generation))
-        {
+        let place = match self.place.take().and_then(|place| self.still_there(place, generation)) {
             Some(place) => place,
             None => {
                 let segment = self.shared.find(self.seq)?;
                 let opened = self.shared.open(&segment)?;
-                let floor = opened
-                    .index
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .floor(self.seq);
+                let floor = opened.index.read().unwrap_or_else(PoisonError::into_inner).floor(self.seq);
                 let spot = match floor {
-                    Some((seq, offset)) => Spot {
-                        offset,
-                        seq,
-                        chain: None,
-                    },
+                    Some((seq, offset)) => Spot { offset, seq, chain: None },
                     None => Spot::begin(&opened.header),
                 };
-                InSegment {
-                    segment,
-                    generation,
-                    window: Window::new(opened.file.clone()),
-                    spot,
-                    fresh: end,
-                }
+                InSegment { segment, generation, window: Window::new(opened.file.clone()), spot, fresh: end }
             }
         };
         Ok(self.place.insert(place))
@@ -455,11 +370,7 @@ impl Cursor {
         if place.generation != generation {
             place.generation = generation;
             match self.shared.find(self.seq) {
-                Ok(now)
-                    if now.base == place.segment.base && now.rewrites == place.segment.rewrites =>
-                {
-                    place.segment = now
-                }
+                Ok(now) if now.base == place.segment.base && now.rewrites == place.segment.rewrites => place.segment = now,
                 // A trimmed segment is read to its end from the open handle.
                 Err(_) if place.segment.end != u64::MAX => {}
                 _ => return None,
@@ -468,19 +379,11 @@ impl Cursor {
         (place.spot.seq < place.segment.end).then_some(place)
     }
 
-    fn unpack(
-        &mut self,
-        header: &Header,
-        block: &mut Block,
-        only: Option<u64>,
-    ) -> Result<(), StoreError> {
+    fn unpack(&mut self, header: &Header, block: &mut Block, only: Option<u64>) -> Result<(), StoreError> {
         let place = self.place.as_mut().expect("a header was just read here");
         let offset = place.spot.offset - u64::from(header.stored_len);
         let path = segment::log_path(&self.shared.dir, place.segment.base);
-        let body = place
-            .window
-            .get(offset, header.stored_len as usize)
-            .map_err(StoreError::io("read", &path))?;
+        let body = place.window.get(offset, header.stored_len as usize).map_err(StoreError::io("read", &path))?;
         let unpacked = match body {
             Some(body) => match only {
                 Some(seq) => block.unpack_around(seq, header, body, &mut self.decompressor),
@@ -500,22 +403,13 @@ impl Cursor {
     /// Whether the block in hand shows that record and is still what the log holds.
     fn holds(&self, seq: u64) -> bool {
         let generation = self.shared.generation.load(Ordering::Acquire);
-        self.place
-            .as_ref()
-            .is_some_and(|place| place.generation == generation)
-            && self.block.get(seq).is_some()
+        self.place.as_ref().is_some_and(|place| place.generation == generation) && self.block.get(seq).is_some()
     }
 }
 
 fn damage_at(segment: &Segment, offset: u64, first: u64, what: &'static str) -> Damage {
     let end = (segment.end != u64::MAX).then_some(segment.end);
-    Damage {
-        segment: segment::log_name(segment.base),
-        offset,
-        first,
-        end,
-        what,
-    }
+    Damage { segment: segment::log_name(segment.base), offset, first, end, what }
 }
 
 fn damage(segment: &Segment, offset: u64, first: u64, what: &'static str) -> StoreError {

@@ -51,20 +51,11 @@ pub struct TornTail {
     pub what: &'static str,
 }
 
-pub(super) fn open(
-    files: Arc<dyn Files>,
-    dir: &Path,
-    options: Options,
-) -> Result<(Log, Recovery), StoreError> {
-    files
-        .create_dir(dir)
-        .map_err(StoreError::io("create", dir))?;
+pub(super) fn open(files: Arc<dyn Files>, dir: &Path, options: Options) -> Result<(Log, Recovery), StoreError> {
+    files.create_dir(dir).map_err(StoreError::io("create", dir))?;
     let lock = lock(&*files, dir)?;
     let (mut bases, leftovers) = tidy(&*files, dir)?;
-    let mut recovery = Recovery {
-        leftovers,
-        ..Recovery::default()
-    };
+    let mut recovery = Recovery { leftovers, ..Recovery::default() };
     let unborn = remove_unborn(&*files, dir, &mut bases, &mut recovery)?;
     let mut segments = Vec::with_capacity(bases.len());
     let mut log_id = None;
@@ -73,18 +64,7 @@ pub(super) fn open(
     }
     let (active, end) = match bases.last() {
         Some(&base) => resume(&*files, dir, base, log_id, &mut recovery)?,
-        None => (
-            begin_segment(
-                &*files,
-                dir,
-                SegmentHeader {
-                    base: 0,
-                    log_id: fresh_id(),
-                    rewrites: 0,
-                },
-            )?,
-            0,
-        ),
+        None => (begin_segment(&*files, dir, SegmentHeader { base: 0, log_id: fresh_id(), rewrites: 0 })?, 0),
     };
     if let Some(expected) = unborn
         && expected != end
@@ -92,42 +72,20 @@ pub(super) fn open(
         // The next segment had been begun, so this one had been durable to its end.
         let what = "records are missing";
         let segment = segment::log_name(active.header.base);
-        let damage = Damage {
-            segment,
-            offset: active.offset,
-            first: end,
-            end: Some(expected),
-            what,
-        };
+        let damage = Damage { segment, offset: active.offset, first: end, end: Some(expected), what };
         return Err(StoreError::Damaged(damage));
     }
     segments.push(active.segment());
     recovery.start = segments[0].base;
     recovery.end = end;
-    let shared = Arc::new(Shared::new(
-        files,
-        dir.to_owned(),
-        active.header.log_id,
-        segments,
-        end,
-    ));
-    let log = Log {
-        shared,
-        options,
-        packer: Packer::new(),
-        active,
-        end,
-        poison: None,
-        _lock: lock,
-    };
+    let shared = Arc::new(Shared::new(files, dir.to_owned(), active.header.log_id, segments, end));
+    let log = Log { shared, options, packer: Packer::new(), active, end, poison: None, _lock: lock };
     Ok((log, recovery))
 }
 
 pub(super) fn lock(files: &dyn Files, dir: &Path) -> Result<Box<dyn Send + Sync>, StoreError> {
     files.lock(dir).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => StoreError::Locked {
-            path: dir.to_owned(),
-        },
+        io::ErrorKind::WouldBlock => StoreError::Locked { path: dir.to_owned() },
         _ => StoreError::io("lock", dir)(error),
     })
 }
@@ -135,10 +93,7 @@ pub(super) fn lock(files: &dyn Files, dir: &Path) -> Result<Box<dyn Send + Sync>
 /// The segments' first numbers, sorted.
 pub(super) fn bases(files: &dyn Files, dir: &Path) -> Result<Vec<u64>, StoreError> {
     let names = files.list(dir).map_err(StoreError::io("list", dir))?;
-    Ok(names
-        .iter()
-        .filter_map(|name| segment::parse_name(name, ".log"))
-        .collect())
+    Ok(names.iter().filter_map(|name| segment::parse_name(name, ".log")).collect())
 }
 
 /// Removes what interrupted work left behind. Gives the segments and the names removed.
@@ -148,13 +103,10 @@ pub(super) fn tidy(files: &dyn Files, dir: &Path) -> Result<(Vec<u64>, Vec<Strin
     let sealed = &bases[..bases.len().saturating_sub(1)];
     let mut removed = Vec::new();
     for name in names {
-        let orphan = segment::parse_name(&name, ".idx")
-            .is_some_and(|base| sealed.binary_search(&base).is_err());
+        let orphan = segment::parse_name(&name, ".idx").is_some_and(|base| sealed.binary_search(&base).is_err());
         if orphan || segment::parse_name(&name, ".new").is_some() {
             let path = dir.join(&name);
-            files
-                .remove(&path)
-                .map_err(StoreError::io("remove", &path))?;
+            files.remove(&path).map_err(StoreError::io("remove", &path))?;
             removed.push(name);
         }
     }
@@ -175,18 +127,12 @@ fn remove_unborn(
         return Ok(None);
     }
     let path = segment::log_path(dir, base);
-    let file = files
-        .open_read(&path)
-        .map_err(StoreError::io("open", &path))?;
+    let file = files.open_read(&path).map_err(StoreError::io("open", &path))?;
     let len = file.len().map_err(StoreError::io("read", &path))?;
-    if len > segment::SEGMENT_HEADER_BYTES as u64
-        || SegmentHeader::read(&*file, &path, base)?.is_some()
-    {
+    if len > segment::SEGMENT_HEADER_BYTES as u64 || SegmentHeader::read(&*file, &path, base)?.is_some() {
         return Ok(None);
     }
-    files
-        .remove(&path)
-        .map_err(StoreError::io("remove", &path))?;
+    files.remove(&path).map_err(StoreError::io("remove", &path))?;
     files.sync_dir(dir).map_err(StoreError::io("sync", dir))?;
     recovery.leftovers.push(segment::log_name(base));
     bases.pop();
@@ -194,22 +140,13 @@ fn remove_unborn(
 }
 
 /// A segment that another one follows. Its blocks are not read where an index file vouches for its end and length.
-fn sealed(
-    files: &dyn Files,
-    dir: &Path,
-    base: u64,
-    next: u64,
-    log_id: &mut Option<u64>,
-) -> Result<Segment, StoreError> {
+fn sealed(files: &dyn Files, dir: &Path, base: u64, next: u64, log_id: &mut Option<u64>) -> Result<Segment, StoreError> {
     let path = segment::log_path(dir, base);
-    let file = files
-        .open_read(&path)
-        .map_err(StoreError::io("open", &path))?;
+    let file = files.open_read(&path).map_err(StoreError::io("open", &path))?;
     let len = file.len().map_err(StoreError::io("read", &path))?;
     let header = header(&*file, &path, base, log_id)?;
     let known = segment::read_seal(files, dir, base);
-    let known = known
-        .filter(|seal| seal.base == base && seal.len == len && seal.segment_crc == header.crc());
+    let known = known.filter(|seal| seal.base == base && seal.len == len && seal.segment_crc == header.crc());
     let end = match known {
         Some(seal) => seal.end,
         None => {
@@ -220,47 +157,20 @@ fn sealed(
             }
             if let Some(what) = walked.broken {
                 let (offset, first) = (walked.spot.offset, walked.spot.seq);
-                let damage = Damage {
-                    segment: segment::log_name(base),
-                    offset,
-                    first,
-                    end: Some(next),
-                    what,
-                };
+                let damage = Damage { segment: segment::log_name(base), offset, first, end: Some(next), what };
                 return Err(StoreError::Damaged(damage));
             }
-            let seal = Seal {
-                base,
-                end: walked.spot.seq,
-                len,
-                segment_crc: header.crc(),
-            };
+            let seal = Seal { base, end: walked.spot.seq, len, segment_crc: header.crc() };
             segment::write_index(files, dir, seal, &walked.index)?;
             seal.end
         }
     };
     if end != next {
-        let what = if end < next {
-            "records are missing"
-        } else {
-            "segments overlap"
-        };
-        let damage = Damage {
-            segment: segment::log_name(base),
-            offset: len,
-            first: end,
-            end: Some(next),
-            what,
-        };
+        let what = if end < next { "records are missing" } else { "segments overlap" };
+        let damage = Damage { segment: segment::log_name(base), offset: len, first: end, end: Some(next), what };
         return Err(StoreError::Damaged(damage));
     }
-    Ok(Segment {
-        base,
-        end,
-        bytes: len,
-        rewrites: header.rewrites,
-        index: None,
-    })
+    Ok(Segment { base, end, bytes: len, rewrites: header.rewrites, index: None })
 }
 
 /// The last segment and the number that its next record gets: read to its end, its torn tail cut off, and what is left
@@ -280,26 +190,13 @@ fn resume(
     if let Some(what) = walked.broken {
         if let Some(end) = durable_beyond(&*file, &path, &header, spot)? {
             let (offset, first) = (spot.offset, spot.seq);
-            let damage = Damage {
-                segment: segment::log_name(base),
-                offset,
-                first,
-                end: Some(end),
-                what,
-            };
+            let damage = Damage { segment: segment::log_name(base), offset, first, end: Some(end), what };
             return Err(StoreError::Damaged(damage));
         }
         let len = file.len().map_err(StoreError::io("read", &path))?;
-        file.truncate(spot.offset)
-            .map_err(StoreError::io("truncate", &path))?;
+        file.truncate(spot.offset).map_err(StoreError::io("truncate", &path))?;
         let (segment, offset, first) = (segment::log_name(base), spot.offset, spot.seq);
-        recovery.torn = Some(TornTail {
-            segment,
-            offset,
-            bytes: len - spot.offset,
-            first,
-            what,
-        });
+        recovery.torn = Some(TornTail { segment, offset, bytes: len - spot.offset, first, what });
     }
     harden(&*file, &path, &header, &walked)?;
     files.sync_dir(dir).map_err(StoreError::io("sync", dir))?;
@@ -316,12 +213,7 @@ fn resume(
 }
 
 /// Where a later block says that the record at `spot` had been durable: the first number that is whole again.
-fn durable_beyond(
-    file: &dyn OpenFile,
-    path: &Path,
-    header: &SegmentHeader,
-    spot: Spot,
-) -> Result<Option<u64>, StoreError> {
+fn durable_beyond(file: &dyn OpenFile, path: &Path, header: &SegmentHeader, spot: Spot) -> Result<Option<u64>, StoreError> {
     let mut whole = None;
     let witness = segment::find_block(file, spot.offset, Some(header.log_id), spot.seq, |found| {
         if found.first > spot.seq {
@@ -334,53 +226,28 @@ fn durable_beyond(
 }
 
 /// Writes again, in place, what no block vouches for, and syncs. A power cut meanwhile changes nothing: the bytes are the same.
-fn harden(
-    file: &dyn OpenFile,
-    path: &Path,
-    header: &SegmentHeader,
-    walked: &Walked,
-) -> Result<(), StoreError> {
-    file.write_at(&header.encode(), 0)
-        .map_err(StoreError::io("write", path))?;
-    let (_, mut offset) = walked
-        .index
-        .floor(walked.durable)
-        .unwrap_or((0, walked.spot.offset));
+fn harden(file: &dyn OpenFile, path: &Path, header: &SegmentHeader, walked: &Walked) -> Result<(), StoreError> {
+    file.write_at(&header.encode(), 0).map_err(StoreError::io("write", path))?;
+    let (_, mut offset) = walked.index.floor(walked.durable).unwrap_or((0, walked.spot.offset));
     let mut buffer = Vec::new();
     while offset < walked.spot.offset {
         buffer.resize((walked.spot.offset - offset).min(COPY_BYTES) as usize, 0);
-        let count = file
-            .read_at(&mut buffer, offset)
-            .map_err(StoreError::io("read", path))?;
+        let count = file.read_at(&mut buffer, offset).map_err(StoreError::io("read", path))?;
         if count < buffer.len() {
-            return Err(StoreError::io("read", path)(
-                io::ErrorKind::UnexpectedEof.into(),
-            ));
+            return Err(StoreError::io("read", path)(io::ErrorKind::UnexpectedEof.into()));
         }
-        file.write_at(&buffer, offset)
-            .map_err(StoreError::io("write", path))?;
+        file.write_at(&buffer, offset).map_err(StoreError::io("write", path))?;
         offset += count as u64;
     }
     file.sync_data().map_err(StoreError::io("sync", path))
 }
 
-fn header(
-    file: &dyn OpenFile,
-    path: &Path,
-    base: u64,
-    log_id: &mut Option<u64>,
-) -> Result<SegmentHeader, StoreError> {
+fn header(file: &dyn OpenFile, path: &Path, base: u64, log_id: &mut Option<u64>) -> Result<SegmentHeader, StoreError> {
     let header = SegmentHeader::read(file, path, base)?;
     let header = header.filter(|header| *log_id.get_or_insert(header.log_id) == header.log_id);
     header.ok_or_else(|| {
         let what = "a segment's header cannot be read, or is another log's";
-        StoreError::Damaged(Damage {
-            segment: segment::log_name(base),
-            offset: 0,
-            first: base,
-            end: None,
-            what,
-        })
+        StoreError::Damaged(Damage { segment: segment::log_name(base), offset: 0, first: base, end: None, what })
     })
 }
 
@@ -402,25 +269,13 @@ pub(super) struct Walked {
     broken: Option<&'static str>,
 }
 
-fn walk(
-    file: Arc<dyn OpenFile>,
-    path: &Path,
-    header: &SegmentHeader,
-    bodies: Bodies,
-) -> Result<Walked, StoreError> {
+fn walk(file: Arc<dyn OpenFile>, path: &Path, header: &SegmentHeader, bodies: Bodies) -> Result<Walked, StoreError> {
     let len = file.len().map_err(StoreError::io("read", path))?;
     let mut window = Window::new(file);
-    let mut walked = Walked {
-        spot: Spot::begin(header),
-        index: Index::default(),
-        durable: header.base,
-        broken: None,
-    };
+    let mut walked = Walked { spot: Spot::begin(header), index: Index::default(), durable: header.base, broken: None };
     while walked.spot.offset < len {
         let spot = walked.spot;
-        let found = window
-            .header(spot.offset)
-            .map_err(StoreError::io("read", path))?;
+        let found = window.header(spot.offset).map_err(StoreError::io("read", path))?;
         let block = match spot.expect(header.log_id, found) {
             Ok(block) if spot.offset + block.block_bytes() <= len => block,
             Ok(_) => {
@@ -434,9 +289,7 @@ fn walk(
         };
         if bodies == Bodies::Check {
             let at = spot.offset + block::HEADER_BYTES as u64;
-            let body = window
-                .get(at, block.stored_len as usize)
-                .map_err(StoreError::io("read", path))?;
+            let body = window.get(at, block.stored_len as usize).map_err(StoreError::io("read", path))?;
             if body.is_none_or(|body| crc32c::crc32c(body) != block.body_crc) {
                 walked.broken = Some("a block's checksum does not match");
                 break;

@@ -31,8 +31,7 @@ const WINDOW_BYTES_MIN: usize = 64 << 10;
 /// The segment's first sequence number, from its file name.
 pub(super) fn parse_name(name: &str, suffix: &str) -> Option<u64> {
     let digits = name.strip_suffix(suffix)?;
-    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
-        .then(|| digits.parse().ok())?
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
 pub(super) fn log_name(base: u64) -> String {
@@ -82,36 +81,19 @@ impl SegmentHeader {
     }
 
     /// Reads and verifies the header of the file named by `base`. None where it is not one.
-    pub(super) fn read(
-        file: &dyn OpenFile,
-        path: &Path,
-        base: u64,
-    ) -> Result<Option<SegmentHeader>, StoreError> {
+    pub(super) fn read(file: &dyn OpenFile, path: &Path, base: u64) -> Result<Option<SegmentHeader>, StoreError> {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        let count = file
-            .read_at(&mut bytes, 0)
-            .map_err(StoreError::io("read", path))?;
+        let count = file.read_at(&mut bytes, 0).map_err(StoreError::io("read", path))?;
         let mut fields = Fields(&bytes);
         let magic: [u8; 8] = fields.take();
-        if count < bytes.len()
-            || magic != SEGMENT_MAGIC
-            || crc32c::crc32c(&bytes[..36]).to_le_bytes() != bytes[36..40]
-        {
+        if count < bytes.len() || magic != SEGMENT_MAGIC || crc32c::crc32c(&bytes[..36]).to_le_bytes() != bytes[36..40] {
             return Ok(None);
         }
         let found = fields.u32();
         if found != VERSION {
-            return Err(StoreError::Version {
-                path: path.to_owned(),
-                found,
-                known: VERSION,
-            });
+            return Err(StoreError::Version { path: path.to_owned(), found, known: VERSION });
         }
-        let header = SegmentHeader {
-            base: fields.u64(),
-            log_id: fields.u64(),
-            rewrites: fields.u32(),
-        };
+        let header = SegmentHeader { base: fields.u64(), log_id: fields.u64(), rewrites: fields.u32() };
         Ok((header.base == base).then_some(header))
     }
 }
@@ -125,11 +107,7 @@ pub(super) struct Index {
 impl Index {
     /// Takes note of a block, if it is far enough from the last one noted.
     pub(super) fn note(&mut self, first: u64, offset: u64) {
-        if self
-            .entries
-            .last()
-            .is_none_or(|(_, last)| offset >= last + INDEX_STRIDE_BYTES)
-        {
+        if self.entries.last().is_none_or(|(_, last)| offset >= last + INDEX_STRIDE_BYTES) {
             self.entries.push((first, offset));
         }
     }
@@ -154,12 +132,7 @@ pub(super) struct Seal {
 }
 
 /// Writes the index file. It need not be synced: it is checked when read, and made again where it does not fit.
-pub(super) fn write_index(
-    files: &dyn Files,
-    dir: &Path,
-    seal: Seal,
-    index: &Index,
-) -> Result<(), StoreError> {
+pub(super) fn write_index(files: &dyn Files, dir: &Path, seal: Seal, index: &Index) -> Result<(), StoreError> {
     let path = index_path(dir, seal.base);
     let mut bytes = vec![0; INDEX_HEADER_BYTES];
     for (first, offset) in &index.entries {
@@ -177,11 +150,8 @@ pub(super) fn write_index(
     bytes[44..48].copy_from_slice(&entries_crc.to_le_bytes());
     let crc = crc32c::crc32c(&bytes[..60]);
     bytes[60..64].copy_from_slice(&crc.to_le_bytes());
-    let file = files
-        .create(&path)
-        .map_err(StoreError::io("create", &path))?;
-    file.write_at(&bytes, 0)
-        .map_err(StoreError::io("write", &path))
+    let file = files.create(&path).map_err(StoreError::io("create", &path))?;
+    file.write_at(&bytes, 0).map_err(StoreError::io("write", &path))
 }
 
 /// What the index file says, without its entries. None where there is no whole one.
@@ -193,23 +163,13 @@ pub(super) fn read_seal(files: &dyn Files, dir: &Path, base: u64) -> Option<Seal
 }
 
 /// The whole index. None where the file is missing, damaged or does not fit `seal`.
-pub(super) fn read_index(
-    files: &dyn Files,
-    dir: &Path,
-    base: u64,
-    segment_crc: u32,
-) -> Option<Index> {
+pub(super) fn read_index(files: &dyn Files, dir: &Path, base: u64, segment_crc: u32) -> Option<Index> {
     let file = files.open_read(&index_path(dir, base)).ok()?;
     let mut header = [0; INDEX_HEADER_BYTES];
     file.read_at(&mut header, 0).ok()?;
     let (seal, count, entries_crc) = parse_seal(&header)?;
-    let len = usize::try_from(file.len().ok()?)
-        .ok()?
-        .checked_sub(INDEX_HEADER_BYTES)?;
-    if seal.base != base
-        || seal.segment_crc != segment_crc
-        || len != count as usize * INDEX_ENTRY_BYTES
-    {
+    let len = usize::try_from(file.len().ok()?).ok()?.checked_sub(INDEX_HEADER_BYTES)?;
+    if seal.base != base || seal.segment_crc != segment_crc || len != count as usize * INDEX_ENTRY_BYTES {
         return None;
     }
     let mut bytes = vec![0; len];
@@ -221,28 +181,18 @@ pub(super) fn read_index(
         let mut fields = Fields(entry);
         (fields.u64(), fields.u64())
     });
-    Some(Index {
-        entries: entries.collect(),
-    })
+    Some(Index { entries: entries.collect() })
 }
 
 fn parse_seal(bytes: &[u8; INDEX_HEADER_BYTES]) -> Option<(Seal, u32, u32)> {
     let mut fields = Fields(bytes);
     let magic: [u8; 8] = fields.take();
     let version = fields.u32();
-    if magic != INDEX_MAGIC
-        || version != VERSION
-        || crc32c::crc32c(&bytes[..60]).to_le_bytes() != bytes[60..64]
-    {
+    if magic != INDEX_MAGIC || version != VERSION || crc32c::crc32c(&bytes[..60]).to_le_bytes() != bytes[60..64] {
         return None;
     }
     let count = fields.u32();
-    let seal = Seal {
-        base: fields.u64(),
-        end: fields.u64(),
-        len: fields.u64(),
-        segment_crc: fields.u32(),
-    };
+    let seal = Seal { base: fields.u64(), end: fields.u64(), len: fields.u64(), segment_crc: fields.u32() };
     Some((seal, count, fields.u32()))
 }
 
@@ -257,12 +207,7 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(file: Arc<dyn OpenFile>) -> Window {
-        Window {
-            file,
-            start: 0,
-            bytes: Vec::new(),
-            step: WINDOW_BYTES_MIN,
-        }
+        Window { file, start: 0, bytes: Vec::new(), step: WINDOW_BYTES_MIN }
     }
 
     /// Forgets what was read, which may have changed since.
@@ -272,19 +217,12 @@ impl Window {
 
     /// The bytes from `offset` on. None where the file ends before.
     pub(super) fn get(&mut self, offset: u64, len: usize) -> io::Result<Option<&[u8]>> {
-        let inside = offset
-            .checked_sub(self.start)
-            .and_then(|skip| usize::try_from(skip).ok());
+        let inside = offset.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
         let skip = match inside {
             Some(skip) if skip + len <= self.bytes.len() => skip,
             _ => {
-                let goes_on =
-                    inside.is_some_and(|skip| skip <= self.bytes.len() && !self.bytes.is_empty());
-                self.step = if goes_on {
-                    (self.step * 2).min(WINDOW_BYTES_MAX)
-                } else {
-                    WINDOW_BYTES_MIN
-                };
+                let goes_on = inside.is_some_and(|skip| skip <= self.bytes.len() && !self.bytes.is_empty());
+                self.step = if goes_on { (self.step * 2).min(WINDOW_BYTES_MAX) } else { WINDOW_BYTES_MIN };
                 self.bytes.resize(self.step.max(len), 0);
                 let count = self.file.read_at(&mut self.bytes, offset)?;
                 self.bytes.truncate(count);
@@ -297,9 +235,7 @@ impl Window {
 
     /// The header at `offset`. None where there is none.
     pub(super) fn header(&mut self, offset: u64) -> io::Result<Option<Header>> {
-        let bytes = self
-            .get(offset, block::HEADER_BYTES)?
-            .and_then(|bytes| bytes.first_chunk());
+        let bytes = self.get(offset, block::HEADER_BYTES)?.and_then(|bytes| bytes.first_chunk());
         Ok(bytes.and_then(Header::decode))
     }
 }
@@ -316,28 +252,16 @@ pub(super) struct Spot {
 impl Spot {
     /// In front of the first block.
     pub(super) fn begin(header: &SegmentHeader) -> Spot {
-        Spot {
-            offset: SEGMENT_HEADER_BYTES as u64,
-            seq: header.base,
-            chain: Some(header.crc()),
-        }
+        Spot { offset: SEGMENT_HEADER_BYTES as u64, seq: header.base, chain: Some(header.crc()) }
     }
 
     /// Behind a block.
     pub(super) fn after(self, header: &Header) -> Spot {
-        Spot {
-            offset: self.offset + header.block_bytes(),
-            seq: header.end(),
-            chain: Some(header.crc),
-        }
+        Spot { offset: self.offset + header.block_bytes(), seq: header.end(), chain: Some(header.crc) }
     }
 
     /// The block's header that belongs at this spot, or what is wrong with what is there.
-    pub(super) fn expect(
-        &self,
-        log_id: u64,
-        found: Option<Header>,
-    ) -> Result<Header, &'static str> {
+    pub(super) fn expect(&self, log_id: u64, found: Option<Header>) -> Result<Header, &'static str> {
         let header = found.ok_or("no block begins")?;
         if header.log_id != log_id {
             return Err("a block of another log begins");
@@ -365,9 +289,7 @@ pub(super) fn find_block(
     loop {
         let count = file.read_at(&mut buffer, start)?;
         for at in 0..(count + 1).saturating_sub(block::HEADER_BYTES) {
-            let bytes: &[u8; block::HEADER_BYTES] = buffer[at..]
-                .first_chunk()
-                .expect("the range leaves room for a header");
+            let bytes: &[u8; block::HEADER_BYTES] = buffer[at..].first_chunk().expect("the range leaves room for a header");
             if bytes[..4] == block::MAGIC
                 && let Some(header) = Header::decode(bytes)
                 && log_id.is_none_or(|id| id == header.log_id)

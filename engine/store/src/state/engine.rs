@@ -140,8 +140,7 @@ pub(super) enum Expect {
 impl State {
     /// Opens or makes the state in `dir`, guarded: an error, a panic or a hang of sled is [`StoreError::StateDamaged`].
     pub(super) fn open(dir: &Path, options: Options, expect: Expect) -> Result<State, StoreError> {
-        let limit = options.open_wait
-            + Duration::from_secs(disk_bytes(dir).unwrap_or(0) / OPEN_BYTES_PER_SECOND_MIN);
+        let limit = options.open_wait + Duration::from_secs(disk_bytes(dir).unwrap_or(0) / OPEN_BYTES_PER_SECOND_MIN);
         let (send, receive) = mpsc::sync_channel(1);
         let folder = dir.to_owned();
         let opening = move || {
@@ -150,48 +149,25 @@ impl State {
             let _ = send.send(opened.unwrap_or_else(|panic| Err(panicked(&*panic))));
         };
         let thread = thread::Builder::new().name("state-open".to_owned());
-        thread
-            .spawn(opening)
-            .map_err(StoreError::io("start a thread to open", dir))?;
+        thread.spawn(opening).map_err(StoreError::io("start a thread to open", dir))?;
         match receive.recv_timeout(limit) {
             Ok(opened) => opened,
             // The thread cannot be stopped: it keeps its memory until the process ends.
-            Err(_) => Err(damaged(format!(
-                "opening it did not end within {} s",
-                limit.as_secs()
-            ))),
+            Err(_) => Err(damaged(format!("opening it did not end within {} s", limit.as_secs()))),
         }
     }
 
     /// Closes the state in order, so that the next opening need not read all of it.
     pub fn close(self) -> Result<(), StoreError> {
-        let State {
-            trees,
-            marker_tree,
-            db,
-            barrier,
-            writer,
-            remains,
-            ..
-        } = self;
-        if writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .failed
-            .is_some()
-        {
+        let State { trees, marker_tree, db, barrier, writer, remains, .. } = self;
+        if writer.lock().unwrap_or_else(PoisonError::into_inner).failed.is_some() {
             return Ok(());
         }
         guard(&remains.dir, || db.flush().map(|_| ()))?;
         drop((trees, marker_tree, db));
-        barrier
-            .sync_data()
-            .map_err(StoreError::io("sync", &remains.dir))?;
+        barrier.sync_data().map_err(StoreError::io("sync", &remains.dir))?;
         let path = remains.dir.join(CLEAN);
-        let mark = Disk
-            .create(&path)
-            .and_then(|file| file.sync_data())
-            .and_then(|()| Disk.sync_dir(&remains.dir));
+        let mark = Disk.create(&path).and_then(|file| file.sync_data()).and_then(|()| Disk.sync_dir(&remains.dir));
         mark.map_err(StoreError::io("create", &path))
     }
 
@@ -200,11 +176,7 @@ impl State {
         let writer = self.writer();
         let marker = writer.marker;
         guard(&self.remains.dir, || Ok(check::all(&self.trees, &marker)))??;
-        Ok(Sizes {
-            rows: marker.rows,
-            live_bytes: marker.live_bytes,
-            disk_bytes: self.disk_bytes()?,
-        })
+        Ok(Sizes { rows: marker.rows, live_bytes: marker.live_bytes, disk_bytes: self.disk_bytes()? })
     }
 
     pub(super) fn retired(&self) -> Arc<AtomicBool> {
@@ -212,11 +184,7 @@ impl State {
     }
 
     /// Copies everything into `new`, while commits go on but for the last few changes, and runs `switch` while they wait.
-    pub(super) fn copy_into(
-        &self,
-        new: &State,
-        switch: impl FnOnce() -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn copy_into(&self, new: &State, switch: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
         self.writer().journal = Some(BTreeSet::new());
         let copied = self.copy_rows(new).and_then(|()| self.copy_changes(new));
         if copied.is_err() {
@@ -240,10 +208,7 @@ impl State {
                 let rows = self.page(space, &from)?;
                 let Some((last, _)) = rows.last() else { break };
                 from = crate::key::after(last);
-                let changes: Vec<Change> = rows
-                    .into_iter()
-                    .map(|(key, value)| (space, key, Some(value)))
-                    .collect();
+                let changes: Vec<Change> = rows.into_iter().map(|(key, value)| (space, key, Some(value))).collect();
                 new.apply(&changes, 0)?;
             }
         }
@@ -295,26 +260,17 @@ impl State {
         self.apply_locked(&mut writer, changes, position)
     }
 
-    fn apply_locked(
-        &self,
-        writer: &mut Writer,
-        changes: &[Change],
-        position: u64,
-    ) -> Result<(), StoreError> {
+    fn apply_locked(&self, writer: &mut Writer, changes: &[Change], position: u64) -> Result<(), StoreError> {
         if self.remains.retired.load(Ordering::Acquire) {
             return Err(StoreError::Retired);
         }
         if let Some(cause) = &writer.failed {
-            return Err(StoreError::Poisoned {
-                cause: cause.clone(),
-            });
+            return Err(StoreError::Poisoned { cause: cause.clone() });
         }
-        let done = self
-            .transact(writer.marker, changes, position)
-            .and_then(|marker| {
-                self.barrier(&mut writer.blobs)?;
-                Ok(marker)
-            });
+        let done = self.transact(writer.marker, changes, position).and_then(|marker| {
+            self.barrier(&mut writer.blobs)?;
+            Ok(marker)
+        });
         match done {
             Ok(marker) => {
                 writer.marker = marker;
@@ -332,38 +288,23 @@ impl State {
     }
 
     /// One transaction over every tree that changes and the marker's.
-    fn transact(
-        &self,
-        marker: Marker,
-        changes: &[Change],
-        position: u64,
-    ) -> Result<Marker, StoreError> {
+    fn transact(&self, marker: Marker, changes: &[Change], position: u64) -> Result<Marker, StoreError> {
         let touched: BTreeSet<Space> = changes.iter().map(|(space, _, _)| *space).collect();
         let touched: Vec<Space> = touched.into_iter().collect();
-        let mut trees: Vec<&Tree> = touched
-            .iter()
-            .map(|space| &self.trees[*space as usize])
-            .collect();
+        let mut trees: Vec<&Tree> = touched.iter().map(|space| &self.trees[*space as usize]).collect();
         trees.push(&self.marker_tree);
         let done = catch_unwind(AssertUnwindSafe(|| {
             trees.as_slice().transaction(|views| {
-                let mut next = Marker {
-                    epoch: marker.epoch + 1,
-                    position,
-                    ..marker
-                };
+                let mut next = Marker { epoch: marker.epoch + 1, position, ..marker };
                 for (space, key, value) in changes {
-                    let view = &views[touched
-                        .binary_search(space)
-                        .expect("every change's space was collected")];
+                    let view = &views[touched.binary_search(space).expect("every change's space was collected")];
                     let old = match value {
                         Some(value) => view.insert(key.as_slice(), value.as_slice())?,
                         None => view.remove(key.as_slice())?,
                     };
                     next.count(*space, key, old.as_deref(), value.as_deref());
                 }
-                let row =
-                    format::encode(position, &next).map_err(ConflictableTransactionError::Abort)?;
+                let row = format::encode(position, &next).map_err(ConflictableTransactionError::Abort)?;
                 views[touched.len()].insert(MARKER, row)?;
                 Ok(next)
             })
@@ -381,9 +322,7 @@ impl State {
         let dir = &self.remains.dir;
         guard(dir, || self.db.flush().map(|_| ()))?;
         sync_blobs(&dir.join("blobs"), blobs).map_err(StoreError::io("sync", dir))?;
-        self.barrier
-            .sync_data()
-            .map_err(StoreError::io("sync", dir))
+        self.barrier.sync_data().map_err(StoreError::io("sync", dir))
     }
 
     fn disk_bytes(&self) -> Result<u64, StoreError> {
@@ -397,20 +336,10 @@ impl State {
 
 impl StateStore for State {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        guard(&self.remains.dir, || {
-            Ok(self.trees[space as usize]
-                .get(key)?
-                .map(|value| value.to_vec()))
-        })
+        guard(&self.remains.dir, || Ok(self.trees[space as usize].get(key)?.map(|value| value.to_vec())))
     }
 
-    fn scan(
-        &self,
-        space: Space,
-        from: &[u8],
-        to: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
+    fn scan(&self, space: Space, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
         guard(&self.remains.dir, || {
             let mut rows = Vec::with_capacity(limit.min(PAGE_ROWS_MAX));
             for row in self.trees[space as usize].range(from..).take(limit) {
@@ -436,11 +365,7 @@ impl StateStore for State {
 
     fn sizes(&self) -> Result<Sizes, StoreError> {
         let marker = self.writer().marker;
-        Ok(Sizes {
-            rows: marker.rows,
-            live_bytes: marker.live_bytes,
-            disk_bytes: self.disk_bytes()?,
-        })
+        Ok(Sizes { rows: marker.rows, live_bytes: marker.live_bytes, disk_bytes: self.disk_bytes()? })
     }
 
     fn export(&self, visit: &mut Visit<'_>) -> Result<u64, StoreError> {
@@ -451,8 +376,7 @@ impl StateStore for State {
                 let rows = self.page(space, &from)?;
                 let Some((last, _)) = rows.last() else { break };
                 from = crate::key::after(last);
-                rows.iter()
-                    .try_for_each(|(key, value)| visit(space, key, value))?;
+                rows.iter().try_for_each(|(key, value)| visit(space, key, value))?;
             }
         }
         Ok(writer.marker.position)
@@ -485,73 +409,35 @@ fn fingerprint(space: Space, key: &[u8], value: &[u8]) -> u64 {
 }
 
 fn open_here(dir: &Path, options: Options, expect: Expect) -> Result<State, StoreError> {
-    Disk.create_dir(dir)
-        .map_err(StoreError::io("create", dir))?;
+    Disk.create_dir(dir).map_err(StoreError::io("create", dir))?;
     let clean = dir.join(CLEAN);
     let closed_in_order = clean.exists();
     if closed_in_order {
-        fs::remove_file(&clean)
-            .and_then(|()| Disk.sync_dir(dir))
-            .map_err(StoreError::io("remove", &clean))?;
+        fs::remove_file(&clean).and_then(|()| Disk.sync_dir(dir)).map_err(StoreError::io("remove", &clean))?;
     }
     let db = open_sled(dir, options)?;
     let sled = |error| failed(dir, error);
-    let trees = Space::ALL
-        .iter()
-        .map(|space| db.open_tree(space.name()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(sled)?;
+    let trees = Space::ALL.iter().map(|space| db.open_tree(space.name())).collect::<Result<Vec<_>, _>>().map_err(sled)?;
     let marker_tree = db.open_tree(MARKER).map_err(sled)?;
     let barrier = File::open(dir.join("db")).map_err(StoreError::io("open", dir))?;
     let found = marker_tree.get(MARKER).map_err(sled)?;
     let marker = match (found, expect) {
-        (Some(row), _) => {
-            format::decode::<Marker>(&row)
-                .map_err(|error| damaged(error.to_string()))?
-                .1
-        }
+        (Some(row), _) => format::decode::<Marker>(&row).map_err(|error| damaged(error.to_string()))?.1,
         (None, Expect::State) => return Err(damaged("it has no marker".to_owned())),
-        (None, Expect::Nothing) => Marker {
-            version: STATE_VERSION,
-            epoch: 0,
-            position: 0,
-            rows: 0,
-            live_bytes: 0,
-            sum: 0,
-        },
+        (None, Expect::Nothing) => Marker { version: STATE_VERSION, epoch: 0, position: 0, rows: 0, live_bytes: 0, sum: 0 },
     };
     if marker.version != STATE_VERSION {
-        return Err(StoreError::Version {
-            path: dir.to_owned(),
-            found: marker.version,
-            known: STATE_VERSION,
-        });
+        return Err(StoreError::Version { path: dir.to_owned(), found: marker.version, known: STATE_VERSION });
     }
     if closed_in_order || marker.rows > options.check_rows_max {
         check::sample(&trees, &marker)?;
     } else {
         check::all(&trees, &marker)?;
     }
-    let writer = Mutex::new(Writer {
-        marker,
-        failed: None,
-        journal: None,
-        blobs: BTreeSet::new(),
-    });
-    let remains = Remains {
-        dir: dir.to_owned(),
-        retired: Arc::default(),
-    };
+    let writer = Mutex::new(Writer { marker, failed: None, journal: None, blobs: BTreeSet::new() });
+    let remains = Remains { dir: dir.to_owned(), retired: Arc::default() };
     let position = AtomicU64::new(marker.position);
-    let state = State {
-        trees,
-        marker_tree,
-        db,
-        barrier,
-        writer,
-        position,
-        remains,
-    };
+    let state = State { trees, marker_tree, db, barrier, writer, position, remains };
     if marker.epoch == 0 {
         // So that a state without a marker is always a damaged one.
         state.apply(&[], 0)?;
@@ -572,9 +458,7 @@ fn open_sled(dir: &Path, options: Options) -> Result<Db, StoreError> {
             Ok(db) => return Ok(db),
             Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
                 if Instant::now() > deadline {
-                    return Err(StoreError::Locked {
-                        path: dir.to_owned(),
-                    });
+                    return Err(StoreError::Locked { path: dir.to_owned() });
                 }
                 thread::sleep(LOCK_RETRY);
             }
@@ -640,12 +524,7 @@ fn guard<T>(dir: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, Sto
 fn failed(dir: &Path, error: sled::Error) -> StoreError {
     match error {
         // A file that sled refers to and that is not there, or is shorter than it must be, is damage.
-        sled::Error::Io(source)
-            if !matches!(
-                source.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
-            ) =>
-        {
+        sled::Error::Io(source) if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
             StoreError::io("read or write", dir)(source)
         }
         error => damaged(error.to_string()),
@@ -653,14 +532,8 @@ fn failed(dir: &Path, error: sled::Error) -> StoreError {
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> StoreError {
-    let said = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or(panic.downcast_ref::<&str>().copied());
-    damaged(format!(
-        "sled panicked: {}",
-        said.unwrap_or("without a message")
-    ))
+    let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    damaged(format!("sled panicked: {}", said.unwrap_or("without a message")))
 }
 
 fn damaged(reason: String) -> StoreError {

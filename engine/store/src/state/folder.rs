@@ -43,33 +43,20 @@ impl Folder {
     ///
     /// Fails with [`StoreError::Locked`] while another holds it.
     pub fn open(root: &Path, options: Options) -> Result<Folder, StoreError> {
-        Disk.create_dir(root)
-            .map_err(StoreError::io("create", root))?;
+        Disk.create_dir(root).map_err(StoreError::io("create", root))?;
         let lock = Disk.lock(root).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => StoreError::Locked {
-                path: root.to_owned(),
-            },
+            io::ErrorKind::WouldBlock => StoreError::Locked { path: root.to_owned() },
             _ => StoreError::io("lock", root)(error),
         })?;
         let current = read_current(root)?;
         let numbers = numbers(root)?;
         let next = numbers.iter().max().map_or(1, |last| last + 1);
         if current != Current::Unreadable {
-            for number in numbers
-                .into_iter()
-                .filter(|number| Current::Number(*number) != current)
-            {
+            for number in numbers.into_iter().filter(|number| Current::Number(*number) != current) {
                 remove(root, number)?;
             }
         }
-        Ok(Folder {
-            root: root.to_owned(),
-            options,
-            current,
-            open: Vec::new(),
-            next,
-            _lock: lock,
-        })
+        Ok(Folder { root: root.to_owned(), options, current, open: Vec::new(), next, _lock: lock })
     }
 
     /// The state in use; none in a new folder.
@@ -80,15 +67,11 @@ impl Folder {
             Current::None => return Ok(None),
             Current::Number(number) => number,
             Current::Unreadable => {
-                return Err(StoreError::StateDamaged {
-                    reason: "the file CURRENT cannot be read".to_owned(),
-                });
+                return Err(StoreError::StateDamaged { reason: "the file CURRENT cannot be read".to_owned() });
             }
         };
         if !self.dir(number).is_dir() {
-            return Err(StoreError::StateDamaged {
-                reason: format!("there is no state {number}"),
-            });
+            return Err(StoreError::StateDamaged { reason: format!("there is no state {number}") });
         }
         let state = State::open(&self.dir(number), self.options, Expect::State)?;
         self.remember(number, &state);
@@ -116,9 +99,7 @@ impl Folder {
     /// Commits go on meanwhile, but for the last changes. What was deleted in the old one is gone with it (invariant 10).
     pub fn compact(&mut self, old: &State) -> Result<State, StoreError> {
         if Current::Number(self.number(old)?) != self.current {
-            return Err(StoreError::Refused(
-                "only the state in use can be compacted",
-            ));
+            return Err(StoreError::Refused("only the state in use can be compacted"));
         }
         let new = self.begin_rebuild()?;
         let number = self.number(&new)?;
@@ -128,10 +109,7 @@ impl Folder {
             retired.store(true, Ordering::Release);
             Ok(())
         })
-        .inspect_err(|_| {
-            new.retired()
-                .store(self.current != Current::Number(number), Ordering::Release)
-        })?;
+        .inspect_err(|_| new.retired().store(self.current != Current::Number(number), Ordering::Release))?;
         self.remove_others(number)?;
         Ok(new)
     }
@@ -140,32 +118,19 @@ impl Folder {
         let (from, to) = (self.root.join(CURRENT_NEW), self.root.join(CURRENT));
         let text = format!("{CURRENT_PREFIX}{number}");
         let text = format!("{text} {:08x}\n", crc32c::crc32c(text.as_bytes()));
-        let file = Disk
-            .create(&from)
-            .map_err(StoreError::io("create", &from))?;
-        file.write_at(text.as_bytes(), 0)
-            .map_err(StoreError::io("write", &from))?;
+        let file = Disk.create(&from).map_err(StoreError::io("create", &from))?;
+        file.write_at(text.as_bytes(), 0).map_err(StoreError::io("write", &from))?;
         file.sync_data().map_err(StoreError::io("sync", &from))?;
-        Disk.rename(&from, &to)
-            .map_err(StoreError::io("rename", &from))?;
-        Disk.sync_dir(&self.root)
-            .map_err(StoreError::io("sync", &self.root))?;
+        Disk.rename(&from, &to).map_err(StoreError::io("rename", &from))?;
+        Disk.sync_dir(&self.root).map_err(StoreError::io("sync", &self.root))?;
         self.current = Current::Number(number);
         Ok(())
     }
 
     fn remove_others(&mut self, kept: u64) -> Result<(), StoreError> {
         self.open.retain(|(_, retired)| retired.strong_count() > 0);
-        for number in numbers(&self.root)?
-            .into_iter()
-            .filter(|number| *number != kept)
-        {
-            match self
-                .open
-                .iter()
-                .find(|(open, _)| *open == number)
-                .and_then(|(_, retired)| retired.upgrade())
-            {
+        for number in numbers(&self.root)?.into_iter().filter(|number| *number != kept) {
+            match self.open.iter().find(|(open, _)| *open == number).and_then(|(_, retired)| retired.upgrade()) {
                 Some(retired) => retired.store(true, Ordering::Release),
                 None => remove(&self.root, number)?,
             }
@@ -174,19 +139,13 @@ impl Folder {
     }
 
     fn remember(&mut self, number: u64, state: &State) {
-        self.open
-            .push((number, std::sync::Arc::downgrade(&state.retired())));
+        self.open.push((number, std::sync::Arc::downgrade(&state.retired())));
     }
 
     fn number(&self, state: &State) -> Result<u64, StoreError> {
         let retired = std::sync::Arc::as_ptr(&state.retired());
-        let known = self
-            .open
-            .iter()
-            .find(|(_, open)| std::ptr::eq(open.as_ptr(), retired));
-        known
-            .map(|(number, _)| *number)
-            .ok_or(StoreError::Refused("the state is not one of this folder"))
+        let known = self.open.iter().find(|(_, open)| std::ptr::eq(open.as_ptr(), retired));
+        known.map(|(number, _)| *number).ok_or(StoreError::Refused("the state is not one of this folder"))
     }
 
     fn dir(&self, number: u64) -> PathBuf {
@@ -215,12 +174,7 @@ fn numbers(root: &Path) -> Result<Vec<u64>, StoreError> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(root).map_err(StoreError::io("list", root))? {
         let entry = entry.map_err(StoreError::io("list", root))?;
-        numbers.extend(
-            entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse::<u64>().ok()),
-        );
+        numbers.extend(entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
     }
     Ok(numbers)
 }

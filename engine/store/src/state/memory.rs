@@ -35,24 +35,11 @@ impl StateStore for MemoryState {
         Ok(self.read().rows.get(&(space, key.to_vec())).cloned())
     }
 
-    fn scan(
-        &self,
-        space: Space,
-        from: &[u8],
-        to: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
+    fn scan(&self, space: Space, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
         let inner = self.read();
-        let rows = inner
-            .rows
-            .range((Bound::Included((space, from.to_vec())), Bound::Unbounded));
-        let rows = rows.take_while(|((found, key), _)| {
-            *found == space && to.is_none_or(|to| key.as_slice() < to)
-        });
-        Ok(rows
-            .take(limit)
-            .map(|((_, key), value)| (key.clone(), value.clone()))
-            .collect())
+        let rows = inner.rows.range((Bound::Included((space, from.to_vec())), Bound::Unbounded));
+        let rows = rows.take_while(|((found, key), _)| *found == space && to.is_none_or(|to| key.as_slice() < to));
+        Ok(rows.take(limit).map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 
     fn commit(&self, changes: Vec<Change>, position: u64) -> Result<(), StoreError> {
@@ -74,24 +61,13 @@ impl StateStore for MemoryState {
 
     fn sizes(&self) -> Result<Sizes, StoreError> {
         let inner = self.read();
-        let live_bytes = inner
-            .rows
-            .iter()
-            .map(|((_, key), value)| (key.len() + value.len()) as u64)
-            .sum();
-        Ok(Sizes {
-            rows: inner.rows.len() as u64,
-            live_bytes,
-            disk_bytes: 0,
-        })
+        let live_bytes = inner.rows.iter().map(|((_, key), value)| (key.len() + value.len()) as u64).sum();
+        Ok(Sizes { rows: inner.rows.len() as u64, live_bytes, disk_bytes: 0 })
     }
 
     fn export(&self, visit: &mut Visit<'_>) -> Result<u64, StoreError> {
         let inner = self.read();
-        inner
-            .rows
-            .iter()
-            .try_for_each(|((space, key), value)| visit(*space, key, value))?;
+        inner.rows.iter().try_for_each(|((space, key), value)| visit(*space, key, value))?;
         Ok(inner.position)
     }
 }

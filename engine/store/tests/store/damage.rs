@@ -12,35 +12,19 @@ use crate::model::{DIR, Model, Random, for_seeds, open, read_all};
 fn closed(random: &mut Random) -> (Faulty, Options, Vec<(u8, Vec<u8>)>) {
     let mut model = Model::new(500 + random.below(8_000) as u64);
     for _ in 0..20 + random.below(30) {
-        model
-            .append(
-                (0..1 + random.below(4))
-                    .map(|_| (random.below(255) as u8, random.payload()))
-                    .collect(),
-            )
-            .unwrap();
+        model.append((0..1 + random.below(4)).map(|_| (random.below(255) as u8, random.payload())).collect()).unwrap();
         if random.below(2) == 0 {
             model.sync().unwrap();
         }
     }
-    let Model {
-        disk,
-        log,
-        options,
-        records,
-        ..
-    } = model;
+    let Model { disk, log, options, records, .. } = model;
     log.close().unwrap();
     (disk.cut(Cut::Lost, 0), options, records)
 }
 
 fn segments(disk: &Faulty) -> Vec<PathBuf> {
     let names = disk.list(Path::new(DIR)).unwrap();
-    names
-        .iter()
-        .filter(|name| name.ends_with(".log"))
-        .map(|name| Path::new(DIR).join(name))
-        .collect()
+    names.iter().filter(|name| name.ends_with(".log")).map(|name| Path::new(DIR).join(name)).collect()
 }
 
 /// The first damage that opening and reading come upon; none where every record is served as it was.
@@ -56,33 +40,19 @@ fn first_damage(disk: &Faulty, options: Options, records: &[(u8, Vec<u8>)]) -> O
             Ok(Some(block)) => {
                 for (seq, record) in block.records() {
                     let known = &records[seq as usize];
-                    assert_eq!(
-                        (record.kind, record.bytes),
-                        (known.0, known.1.as_slice()),
-                        "a wrong record was served"
-                    );
+                    assert_eq!((record.kind, record.bytes), (known.0, known.1.as_slice()), "a wrong record was served");
                 }
             }
             Ok(None) => break,
             Err(StoreError::Damaged(damage)) => {
-                assert!(
-                    matches!(cursor.next(), Err(StoreError::Damaged(again)) if again == damage),
-                    "it stays damaged"
-                );
-                assert!(matches!(
-                    reader.record(damage.first),
-                    Err(StoreError::Damaged(_))
-                ));
+                assert!(matches!(cursor.next(), Err(StoreError::Damaged(again)) if again == damage), "it stays damaged");
+                assert!(matches!(reader.record(damage.first), Err(StoreError::Damaged(_))));
                 return Some(damage);
             }
             Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!(
-        cursor.position(),
-        records.len() as u64,
-        "records are missing in silence"
-    );
+    assert_eq!(cursor.position(), records.len() as u64, "records are missing in silence");
     None
 }
 
@@ -98,21 +68,12 @@ fn damage_is_reported_with_its_place_and_repaired_only_on_request() {
             let before = bytes.clone();
             let at = random.below(bytes.len());
             match random.below(4) {
-                0 => bytes[at..]
-                    .iter_mut()
-                    .take(3_000)
-                    .for_each(|byte| *byte = 0),
+                0 => bytes[at..].iter_mut().take(3_000).for_each(|byte| *byte = 0),
                 1 => bytes.truncate(at),
                 2 => drop(bytes.splice(at..at, *b"inserted")),
                 _ => bytes[at] ^= 1 << random.below(8),
             }
-            changed = (*bytes != before).then(|| {
-                bytes
-                    .iter()
-                    .zip(&before)
-                    .take_while(|(now, then)| now == then)
-                    .count()
-            });
+            changed = (*bytes != before).then(|| bytes.iter().zip(&before).take_while(|(now, then)| now == then).count());
         })
         .unwrap();
         let Some(at) = changed else { return };
@@ -121,32 +82,21 @@ fn damage_is_reported_with_its_place_and_repaired_only_on_request() {
         // A last segment cut short at its very end looks like a torn tail, which nothing vouches for.
         let copy = disk.cut(Cut::Kept, 0);
         let truncated_last = last && verify(&copy, Path::new(DIR)).unwrap().damage.is_empty();
-        let Some(damage) = (!truncated_last)
-            .then(|| first_damage(&copy, options, &records))
-            .flatten()
-        else {
+        let Some(damage) = (!truncated_last).then(|| first_damage(&copy, options, &records)).flatten() else {
             return;
         };
         assert_eq!(damage.segment, name);
-        assert!(
-            damage.offset <= at as u64,
-            "the place is at or before the byte that changed"
-        );
+        assert!(damage.offset <= at as u64, "the place is at or before the byte that changed");
         assert!(damage.first <= records.len() as u64);
 
         let report = verify(&disk, Path::new(DIR)).unwrap();
-        assert_eq!(
-            (report.damage[0].segment.as_str(), report.damage[0].first),
-            (name, damage.first)
-        );
+        assert_eq!((report.damage[0].segment.as_str(), report.damage[0].first), (name, damage.first));
         let lost = repair(&disk, Path::new(DIR)).unwrap();
         assert_eq!(lost, report.damage);
         let (log, _) = open(&disk, options).unwrap();
         let found = read_all(&log.reader(), 0).unwrap();
         for (seq, record) in found.iter().enumerate() {
-            let gone = lost
-                .iter()
-                .any(|l| (l.first..l.end.unwrap()).contains(&(seq as u64)));
+            let gone = lost.iter().any(|l| (l.first..l.end.unwrap()).contains(&(seq as u64)));
             match gone {
                 true => assert_eq!(*record, (TOMBSTONE, Vec::new())),
                 false => assert_eq!(*record, records[seq], "a repair changed record {seq}"),
@@ -156,11 +106,7 @@ fn damage_is_reported_with_its_place_and_repaired_only_on_request() {
             assert_eq!(found.len(), records.len(), "numbers stay");
         }
         assert_eq!(log.reader().verify().unwrap().damage, []);
-        assert_eq!(
-            repair(&disk.cut(Cut::Kept, 0), Path::new(DIR)).unwrap(),
-            [],
-            "a repair leaves nothing to repair"
-        );
+        assert_eq!(repair(&disk.cut(Cut::Kept, 0), Path::new(DIR)).unwrap(), [], "a repair leaves nothing to repair");
     });
 }
 
@@ -173,10 +119,8 @@ fn every_flipped_bit_of_a_closed_log_is_found() {
         // The closing block at the end of the last segment holds no record.
         for at in (0..len.saturating_sub(56)).step_by(1 + len / 300) {
             let disk = disk.cut(Cut::Kept, 0);
-            disk.damage(&path, |bytes| bytes[at] ^= 1 << random.below(8))
-                .unwrap();
-            let damage = first_damage(&disk, options, &records)
-                .unwrap_or_else(|| panic!("byte {at} of {path:?}"));
+            disk.damage(&path, |bytes| bytes[at] ^= 1 << random.below(8)).unwrap();
+            let damage = first_damage(&disk, options, &records).unwrap_or_else(|| panic!("byte {at} of {path:?}"));
             assert!(damage.offset <= at as u64 && Path::new(DIR).join(&damage.segment) == path);
         }
     }
@@ -188,10 +132,7 @@ fn a_missing_segment_is_damage_and_its_numbers_stay() {
     let paths = segments(&disk);
     disk.remove(&paths[1]).unwrap();
     let damage = first_damage(&disk, options, &records).unwrap();
-    assert_eq!(
-        (damage.what, Path::new(DIR).join(&damage.segment)),
-        ("records are missing", paths[0].clone())
-    );
+    assert_eq!((damage.what, Path::new(DIR).join(&damage.segment)), ("records are missing", paths[0].clone()));
     let lost = repair(&disk, Path::new(DIR)).unwrap();
     assert_eq!(lost, [damage]);
     let (log, _) = open(&disk, options).unwrap();
@@ -219,14 +160,7 @@ fn a_newer_format_is_refused_and_left_alone() {
         bytes[36..40].copy_from_slice(&crc.to_le_bytes());
     })
     .unwrap();
-    assert!(matches!(
-        open(&disk, options),
-        Err(StoreError::Version {
-            found: 2,
-            known: 1,
-            ..
-        })
-    ));
+    assert!(matches!(open(&disk, options), Err(StoreError::Version { found: 2, known: 1, .. })));
 }
 
 #[test]
@@ -235,15 +169,9 @@ fn a_payload_that_looks_like_a_block_does_not_turn_a_torn_tail_into_damage() {
     let forged = [b"WfB\xf7\x01\0\0\0".as_slice(), &[0xff; 48]].concat();
     model.append(vec![(1, vec![1])]).unwrap();
     model.sync().unwrap();
-    model
-        .append(vec![(1, forged.repeat(3)), (1, vec![2; 100])])
-        .unwrap();
+    model.append(vec![(1, forged.repeat(3)), (1, vec![2; 100])]).unwrap();
     let whole = model.disk.cut(Cut::Kept, 0);
-    whole
-        .damage(&segments(&whole)[0], |bytes| {
-            bytes.truncate(bytes.len() - 1)
-        })
-        .unwrap();
+    whole.damage(&segments(&whole)[0], |bytes| bytes.truncate(bytes.len() - 1)).unwrap();
     let (log, recovery) = open(&whole, model.options).unwrap();
     assert_eq!(log.end(), 1);
     assert_eq!(recovery.torn.unwrap().what, "a block is cut short");
@@ -260,8 +188,7 @@ fn blocks_of_one_barrier_that_arrive_out_of_order_are_a_torn_tail() {
         model.append(vec![(2, noise)]).unwrap();
     }
     let lose_a_page = |disk: Faulty| {
-        disk.damage(&segments(&disk)[0], |bytes| bytes[4096..8192].fill(0))
-            .unwrap();
+        disk.damage(&segments(&disk)[0], |bytes| bytes[4096..8192].fill(0)).unwrap();
         disk
     };
     let (log, recovery) = open(&lose_a_page(model.disk.cut(Cut::Kept, 0)), model.options).unwrap();
@@ -271,9 +198,7 @@ fn blocks_of_one_barrier_that_arrive_out_of_order_are_a_torn_tail() {
     model.sync().unwrap();
     model.append(vec![(3, vec![3])]).unwrap();
     let opened = open(&lose_a_page(model.disk.cut(Cut::Kept, 0)), model.options);
-    assert!(
-        matches!(opened, Err(StoreError::Damaged(damage)) if (damage.first, damage.end) == (1, Some(2)))
-    );
+    assert!(matches!(opened, Err(StoreError::Damaged(damage)) if (damage.first, damage.end) == (1, Some(2))));
 }
 
 #[test]
@@ -281,21 +206,14 @@ fn a_block_from_another_past_of_the_same_log_is_damage() {
     let mut model = Model::new(1 << 20);
     model.append(vec![(1, b"the same".to_vec())]).unwrap();
     model.sync().unwrap();
-    let start = model
-        .disk
-        .open(&segments(&model.disk)[0])
-        .unwrap()
-        .len()
-        .unwrap() as usize;
+    let start = model.disk.open(&segments(&model.disk)[0]).unwrap().len().unwrap() as usize;
     let past = |bytes: &[u8]| {
         let disk = model.disk.cut(Cut::Kept, 0);
         let (log, _) = open(&disk, model.options).unwrap();
         let mut fork = Model::new(1);
         fork.log = log;
         for bytes in [bytes, b"after"] {
-            fork.log
-                .append(&[weft_store::log::Record { kind: 1, bytes }])
-                .unwrap();
+            fork.log.append(&[weft_store::log::Record { kind: 1, bytes }]).unwrap();
             fork.log.sync().unwrap();
         }
         fork.log.close().unwrap();
@@ -304,16 +222,7 @@ fn a_block_from_another_past_of_the_same_log_is_damage() {
     let (one, other) = (past(b"one"), past(b"two"));
     let mut foreign = Vec::new();
     let path = &segments(&one)[0];
-    other
-        .damage(path, |bytes| {
-            foreign = bytes[start..start + 56 + 12 + 5 + 3].to_vec()
-        })
-        .unwrap();
-    one.damage(path, |bytes| {
-        bytes[start..start + foreign.len()].copy_from_slice(&foreign)
-    })
-    .unwrap();
-    assert!(
-        matches!(open(&one, model.options), Err(StoreError::Damaged(damage)) if damage.first == 2)
-    );
+    other.damage(path, |bytes| foreign = bytes[start..start + 56 + 12 + 5 + 3].to_vec()).unwrap();
+    one.damage(path, |bytes| bytes[start..start + foreign.len()].copy_from_slice(&foreign)).unwrap();
+    assert!(matches!(open(&one, model.options), Err(StoreError::Damaged(damage)) if damage.first == 2));
 }

@@ -16,49 +16,28 @@ fn a_failed_disk_poisons_the_log_and_opening_again_shows_only_what_is_durable() 
         for _ in 0..random.below(20) {
             model.step(&mut random).unwrap();
         }
-        let failure =
-            [Failure::Io, Failure::NoSpace, Failure::Short, Failure::Halt][random.below(4)];
-        model
-            .disk
-            .fail(model.disk.operations() + random.below(12) as u64, failure);
+        let failure = [Failure::Io, Failure::NoSpace, Failure::Short, Failure::Halt][random.below(4)];
+        model.disk.fail(model.disk.operations() + random.below(12) as u64, failure);
         let failed = (0..60).find_map(|_| model.step(&mut random).err());
         let Some(error) = failed else { return };
         assert!(matches!(error, StoreError::Io { .. }), "{error}");
         let poisoned = matches!(model.log.append(&[]), Err(StoreError::Poisoned { .. }));
         // A rewrite that failed before its swap has touched nothing of the log itself.
         assert!(poisoned || model.erasing);
-        assert_eq!(
-            poisoned,
-            matches!(model.log.rotate(), Err(StoreError::Poisoned { .. }))
-        );
+        assert_eq!(poisoned, matches!(model.log.rotate(), Err(StoreError::Poisoned { .. })));
         if failure == Failure::Halt {
             return;
         }
         // The same disk, page cache and all, is opened again: what a failed sync left in memory must become durable.
-        let Model {
-            disk,
-            log,
-            options,
-            mut records,
-            durable,
-            start,
-            ..
-        } = model;
+        let Model { disk, log, options, mut records, durable, start, .. } = model;
         drop(log);
         let (log, _) = open(&disk, options).unwrap();
         let end = log.end();
-        assert!(
-            end >= durable,
-            "{durable} was durable, the log ends at {end}"
-        );
+        assert!(end >= durable, "{durable} was durable, the log ends at {end}");
         let cut = disk.cut(Cut::Lost, random.next());
         drop(log);
         let (log, recovery) = open(&cut, options).unwrap();
-        assert_eq!(
-            (recovery.torn, log.end()),
-            (None, end),
-            "what an opening shows survives a power cut"
-        );
+        assert_eq!((recovery.torn, log.end()), (None, end), "what an opening shows survives a power cut");
         let found = read_all(&log.reader(), log.reader().start()).unwrap();
         assert!(log.reader().start() >= start);
         records.truncate(end as usize);
@@ -73,11 +52,7 @@ fn a_failed_disk_poisons_the_log_and_opening_again_shows_only_what_is_durable() 
 
 /// Runs a procedure on copies of one prepared log, stops it at each of its steps in turn, cuts the power in every way, and
 /// hands over what an opening makes of it.
-fn check(
-    prepare: impl Fn() -> Model,
-    procedure: impl Fn(&mut Model) -> Result<(), StoreError>,
-    sound: impl Fn(&Model, &Faulty),
-) {
+fn check(prepare: impl Fn() -> Model, procedure: impl Fn(&mut Model) -> Result<(), StoreError>, sound: impl Fn(&Model, &Faulty)) {
     let steps = {
         let mut model = prepare();
         let before = model.disk.operations();
@@ -87,9 +62,7 @@ fn check(
     assert!(steps > 0);
     for step in 0..steps {
         let mut model = prepare();
-        model
-            .disk
-            .fail(model.disk.operations() + step, Failure::Halt);
+        model.disk.fail(model.disk.operations() + step, Failure::Halt);
         procedure(&mut model).unwrap_err();
         for cut in CUTS {
             for seed in 0..20 {
@@ -102,9 +75,7 @@ fn check(
 fn five_segments() -> Model {
     let mut model = Model::new(1);
     for n in 0..10_u8 {
-        model
-            .append(vec![(n, vec![n; 100]), (n, vec![n; 300])])
-            .unwrap();
+        model.append(vec![(n, vec![n; 100]), (n, vec![n; 300])]).unwrap();
         model.sync().unwrap();
     }
     model
@@ -114,18 +85,7 @@ fn five_segments() -> Model {
 fn a_rewrite_that_is_stopped_leaves_the_old_segment_or_the_new_one() {
     check(
         five_segments,
-        |model| {
-            model
-                .log
-                .rewrite(4, |seq, _, _| {
-                    if seq == 5 {
-                        Verdict::Tombstone
-                    } else {
-                        Verdict::Keep
-                    }
-                })
-                .map(|_| ())
-        },
+        |model| model.log.rewrite(4, |seq, _, _| if seq == 5 { Verdict::Tombstone } else { Verdict::Keep }).map(|_| ()),
         |model, disk| {
             let (log, _) = open(disk, model.options).unwrap();
             let found = read_all(&log.reader(), 0).unwrap();
@@ -146,10 +106,7 @@ fn a_trim_that_is_stopped_leaves_a_log_without_a_gap() {
         |model, disk| {
             let (log, recovery) = open(disk, model.options).unwrap();
             assert!(recovery.start <= 12 && recovery.start % 2 == 0);
-            assert_eq!(
-                read_all(&log.reader(), recovery.start).unwrap(),
-                model.records[recovery.start as usize..]
-            );
+            assert_eq!(read_all(&log.reader(), recovery.start).unwrap(), model.records[recovery.start as usize..]);
         },
     );
 }
@@ -159,9 +116,7 @@ fn a_rotation_that_is_stopped_loses_nothing() {
     check(
         || {
             let mut model = Model::new(1 << 20);
-            model
-                .append(vec![(1, vec![1; 5_000]), (2, vec![2])])
-                .unwrap();
+            model.append(vec![(1, vec![1; 5_000]), (2, vec![2])]).unwrap();
             model.sync().unwrap();
             model
         },
@@ -175,11 +130,7 @@ fn a_rotation_that_is_stopped_loses_nothing() {
             let found = read_all(&log.reader(), 0).unwrap();
             assert_eq!(found[..2], model.records[..2]);
             assert!(found.len() == 2 || found[2..] == [(3, vec![3])]);
-            log.append(&[weft_store::log::Record {
-                kind: 9,
-                bytes: b"goes on",
-            }])
-            .unwrap();
+            log.append(&[weft_store::log::Record { kind: 9, bytes: b"goes on" }]).unwrap();
             log.sync().unwrap();
         },
     );
@@ -207,9 +158,7 @@ fn a_full_disk_loses_nothing_that_was_synced() {
         model.disk.set_capacity(Some(capacity));
         let mut random = Random(capacity as u64);
         let error = loop {
-            let appended = model
-                .append(vec![(1, random.payload())])
-                .and_then(|()| model.sync());
+            let appended = model.append(vec![(1, random.payload())]).and_then(|()| model.sync());
             if let Err(error) = appended {
                 break error;
             }
@@ -223,9 +172,7 @@ fn a_full_disk_loses_nothing_that_was_synced() {
         let (log, _) = open(&disk, model.options).unwrap();
         model.records.truncate(log.end() as usize);
         model.reopened(disk, log);
-        model
-            .append(vec![(2, b"there is room again".to_vec())])
-            .unwrap();
+        model.append(vec![(2, b"there is room again".to_vec())]).unwrap();
         model.sync().unwrap();
         model.check();
     }

@@ -58,19 +58,11 @@ fn what_is_not_a_row_says_why() {
         (&row, "the body is longer than its type"),
     ];
     for (bytes, why) in cases {
-        assert!(
-            matches!(decode::<String>(bytes), Err(StoreError::Row(said)) if said == why),
-            "{why}"
-        );
+        assert!(matches!(decode::<String>(bytes), Err(StoreError::Row(said)) if said == why), "{why}");
     }
-    assert!(matches!(
-        decode::<[u64; 30]>(&row),
-        Err(StoreError::Row("the body is not of this type"))
-    ));
+    assert!(matches!(decode::<[u64; 30]>(&row), Err(StoreError::Row("the body is not of this type"))));
     let longest = vec![0_u8; ROW_BYTES_MAX - 16];
     assert_eq!(encode(0, &longest).unwrap().len(), ROW_BYTES_MAX);
     let too_long = encode(0, &[longest.as_slice(), &[0]].concat());
-    assert!(
-        matches!(too_long, Err(StoreError::TooLarge { what: "row", bytes, .. }) if bytes == ROW_BYTES_MAX + 1)
-    );
+    assert!(matches!(too_long, Err(StoreError::TooLarge { what: "row", bytes, .. }) if bytes == ROW_BYTES_MAX + 1));
 }

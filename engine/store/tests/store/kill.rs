@@ -21,28 +21,14 @@ const RECORDS_PER_BATCH: u64 = 20;
 /// What follows from a record: a counter for each of some customers.
 fn fold(state: &dyn StateStore, seq: u64) -> (Space, Vec<u8>, Option<Vec<u8>>) {
     let key = Key::new(0).u64(seq % 50).finish();
-    let count = state
-        .get(Space::Customer, &key)
-        .unwrap()
-        .map_or(0, |row| format::decode::<u64>(&row).unwrap().1);
+    let count = state.get(Space::Customer, &key).unwrap().map_or(0, |row| format::decode::<u64>(&row).unwrap().1);
     let value = (!seq.is_multiple_of(11)).then(|| format::encode(seq, &(count + seq)).unwrap());
     (Space::Customer, key, value)
 }
 
 fn open(dir: &Path) -> (Log, Folder, State) {
-    let (log, _) = Log::open(
-        Arc::new(Disk),
-        &dir.join("log"),
-        Options {
-            segment_bytes: 20_000,
-        },
-    )
-    .unwrap();
-    let options = state::Options {
-        cache_bytes: 8 << 20,
-        flush_every: Duration::from_millis(20),
-        ..Default::default()
-    };
+    let (log, _) = Log::open(Arc::new(Disk), &dir.join("log"), Options { segment_bytes: 20_000 }).unwrap();
+    let options = state::Options { cache_bytes: 8 << 20, flush_every: Duration::from_millis(20), ..Default::default() };
     let mut folder = Folder::open(&dir.join("state"), options).unwrap();
     let state = folder.open_current().unwrap().unwrap_or_else(|| {
         let state = folder.begin_rebuild().unwrap();
@@ -61,16 +47,8 @@ fn child() {
     let (mut log, mut folder, mut state) = open(Path::new(&dir));
     for round in 0.. {
         let first = log.end();
-        let payloads: Vec<String> = (first..first + RECORDS_PER_BATCH)
-            .map(|seq| format!("record {seq}"))
-            .collect();
-        let records: Vec<Record<'_>> = payloads
-            .iter()
-            .map(|text| Record {
-                kind: 1,
-                bytes: text.as_bytes(),
-            })
-            .collect();
+        let payloads: Vec<String> = (first..first + RECORDS_PER_BATCH).map(|seq| format!("record {seq}")).collect();
+        let records: Vec<Record<'_>> = payloads.iter().map(|text| Record { kind: 1, bytes: text.as_bytes() }).collect();
         log.append(&records).unwrap();
         log.sync().unwrap();
         println!("\nacknowledged {}", log.end());
@@ -106,10 +84,7 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
         child.wait().unwrap();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
-            let number = |prefix| {
-                line.strip_prefix(prefix)
-                    .and_then(|number: &str| number.parse::<u64>().ok())
-            };
+            let number = |prefix| line.strip_prefix(prefix).and_then(|number: &str| number.parse::<u64>().ok());
             acknowledged = acknowledged.max(number("acknowledged ").unwrap_or(0));
             committed = committed.max(number("committed ").unwrap_or(0));
         }
@@ -118,20 +93,13 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
         assert!(state.position() >= committed && state.position() <= log.end());
         let reader = log.reader();
         for seq in 0..log.end() {
-            assert_eq!(
-                reader.record(seq).unwrap().bytes,
-                format!("record {seq}").into_bytes()
-            );
+            assert_eq!(reader.record(seq).unwrap().bytes, format!("record {seq}").into_bytes());
         }
         let fresh = MemoryState::new();
         for seq in 0..state.position() {
             fresh.commit(vec![fold(&fresh, seq)], seq + 1).unwrap();
         }
-        assert_eq!(
-            state.export_hash().unwrap(),
-            fresh.export_hash().unwrap(),
-            "invariant 4"
-        );
+        assert_eq!(state.export_hash().unwrap(), fresh.export_hash().unwrap(), "invariant 4");
     }
     assert!(acknowledged > 0 && committed > 0);
 }

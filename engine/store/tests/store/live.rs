@@ -13,61 +13,32 @@ const BATCHES: u64 = 400;
 const RECORDS_PER_BATCH: u64 = 20;
 
 fn payload(seq: u64) -> Vec<u8> {
-    format!(
-        "record {seq} {}",
-        "lorem ipsum ".repeat((seq % 40) as usize)
-    )
-    .into_bytes()
+    format!("record {seq} {}", "lorem ipsum ".repeat((seq % 40) as usize)).into_bytes()
 }
 
 fn check(seq: u64, record: Record<'_>) {
     if record.kind == TOMBSTONE {
-        assert_eq!(
-            (seq % 10, record.bytes.len()),
-            (3, 0),
-            "only what was erased is a tombstone"
-        );
+        assert_eq!((seq % 10, record.bytes.len()), (3, 0), "only what was erased is a tombstone");
     } else {
         assert_eq!(record.bytes, payload(seq));
     }
 }
 
 fn write(dir: &Path, done: &AtomicBool, start: impl FnOnce(LogReader)) {
-    let (mut log, _) = Log::open(
-        Arc::new(Disk),
-        dir,
-        Options {
-            segment_bytes: 200_000,
-        },
-    )
-    .unwrap();
+    let (mut log, _) = Log::open(Arc::new(Disk), dir, Options { segment_bytes: 200_000 }).unwrap();
     start(log.reader());
     for batch in 0..BATCHES {
-        let payloads: Vec<Vec<u8>> = (0..RECORDS_PER_BATCH)
-            .map(|n| payload(batch * RECORDS_PER_BATCH + n))
-            .collect();
-        let records: Vec<Record<'_>> = payloads
-            .iter()
-            .map(|bytes| Record { kind: 1, bytes })
-            .collect();
+        let payloads: Vec<Vec<u8>> = (0..RECORDS_PER_BATCH).map(|n| payload(batch * RECORDS_PER_BATCH + n)).collect();
+        let records: Vec<Record<'_>> = payloads.iter().map(|bytes| Record { kind: 1, bytes }).collect();
         log.append(&records).unwrap();
         if batch % 3 == 0 {
             log.sync().unwrap();
         }
         if batch % 50 == 49 {
-            let sealed: Vec<_> = log
-                .reader()
-                .segments()
-                .into_iter()
-                .filter(|segment| segment.sealed)
-                .collect();
+            let sealed: Vec<_> = log.reader().segments().into_iter().filter(|segment| segment.sealed).collect();
             for segment in sealed {
                 let erase = |seq: u64, _, _: &[u8]| {
-                    if seq % 10 == 3 {
-                        Verdict::Tombstone
-                    } else {
-                        Verdict::Keep
-                    }
+                    if seq % 10 == 3 { Verdict::Tombstone } else { Verdict::Keep }
                 };
                 log.rewrite(segment.first, erase).unwrap();
             }
@@ -108,22 +79,14 @@ fn follow(reader: &LogReader, done: &AtomicBool) {
 fn look_up(reader: &LogReader, done: &AtomicBool) {
     let mut n = 0_u64;
     while !done.load(Ordering::Acquire) {
-        n = n
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let end = reader.durable_end();
         if end == 0 {
             continue;
         }
         let seq = (n >> 20) % end;
         match reader.record(seq) {
-            Ok(record) => check(
-                seq,
-                Record {
-                    kind: record.kind,
-                    bytes: &record.bytes,
-                },
-            ),
+            Ok(record) => check(seq, Record { kind: record.kind, bytes: &record.bytes }),
             Err(StoreError::Trimmed { .. }) => assert!(seq < 1_000),
             Err(error) => panic!("{error}"),
         }
@@ -144,9 +107,6 @@ fn readers_follow_a_writer_that_rotates_rewrites_and_trims() {
         });
     });
     let (log, recovery) = Log::open(Arc::new(Disk), dir.path(), Options::default()).unwrap();
-    assert_eq!(
-        (log.end(), recovery.torn),
-        (BATCHES * RECORDS_PER_BATCH, None)
-    );
+    assert_eq!((log.end(), recovery.torn), (BATCHES * RECORDS_PER_BATCH, None));
     assert_eq!(log.reader().verify().unwrap().damage, []);
 }

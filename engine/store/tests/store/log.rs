@@ -49,10 +49,7 @@ fn an_opening_that_is_cut_itself_changes_nothing() {
             disk = disk.cut(CUTS[random.below(4)], random.next());
         }
         let (log, recovery) = open(&disk, model.options).unwrap();
-        assert_eq!(
-            recovery.torn, None,
-            "an opening makes durable what it shows"
-        );
+        assert_eq!(recovery.torn, None, "an opening makes durable what it shows");
         model.reopened(disk, log);
     });
 }
@@ -60,10 +57,7 @@ fn an_opening_that_is_cut_itself_changes_nothing() {
 #[test]
 fn a_log_is_one_process_alone() {
     let model = Model::new(1_000);
-    assert!(matches!(
-        open(&model.disk, model.options),
-        Err(StoreError::Locked { .. })
-    ));
+    assert!(matches!(open(&model.disk, model.options), Err(StoreError::Locked { .. })));
     let disk = model.disk.clone();
     drop(model);
     open(&disk, Options::default()).unwrap();
@@ -71,10 +65,7 @@ fn a_log_is_one_process_alone() {
     let dir = tempfile::tempdir().unwrap();
     let files: Arc<weft_store::files::Disk> = Arc::default();
     let first = Log::open(files.clone(), dir.path(), Options::default()).unwrap();
-    assert!(matches!(
-        Log::open(files.clone(), dir.path(), Options::default()),
-        Err(StoreError::Locked { .. })
-    ));
+    assert!(matches!(Log::open(files.clone(), dir.path(), Options::default()), Err(StoreError::Locked { .. })));
     drop(first);
     Log::open(files, dir.path(), Options::default()).unwrap();
 }
@@ -90,46 +81,16 @@ fn bounds_are_errors_that_change_nothing() {
         error.to_string()
     };
     let log = &mut model.log;
-    assert_eq!(
-        refused(
-            log,
-            &[Record {
-                kind: 0,
-                bytes: &long
-            }]
-        ),
-        "record of 8388609 bytes is past the limit of 8388608 bytes"
-    );
-    let largest = Record {
-        kind: 0,
-        bytes: &long[..RECORD_BYTES_MAX],
-    };
-    assert_eq!(
-        refused(log, &[largest; 2]),
-        "block of 16777226 bytes is past the limit of 16777216 bytes"
-    );
-    assert_eq!(
-        refused(
-            log,
-            &[Record {
-                kind: TOMBSTONE,
-                bytes: &[]
-            }]
-        ),
-        "the kind of a tombstone is the log's own"
-    );
+    assert_eq!(refused(log, &[Record { kind: 0, bytes: &long }]), "record of 8388609 bytes is past the limit of 8388608 bytes");
+    let largest = Record { kind: 0, bytes: &long[..RECORD_BYTES_MAX] };
+    assert_eq!(refused(log, &[largest; 2]), "block of 16777226 bytes is past the limit of 16777216 bytes");
+    assert_eq!(refused(log, &[Record { kind: TOMBSTONE, bytes: &[] }]), "the kind of a tombstone is the log's own");
     assert_eq!(log.append(&[]).unwrap(), 0..0);
 
-    let fitting = Record {
-        kind: 0,
-        bytes: &long[..BLOCK_BYTES_MAX / 2 - 5],
-    };
+    let fitting = Record { kind: 0, bytes: &long[..BLOCK_BYTES_MAX / 2 - 5] };
     assert_eq!(log.append(&[fitting; 2]).unwrap(), 0..2);
     log.sync().unwrap();
-    assert_eq!(
-        read_all(&log.reader(), 0).unwrap(),
-        vec![(0, fitting.bytes.to_vec()); 2]
-    );
+    assert_eq!(read_all(&log.reader(), 0).unwrap(), vec![(0, fitting.bytes.to_vec()); 2]);
 }
 
 #[test]
@@ -138,48 +99,32 @@ fn readers_see_nothing_that_is_not_durable() {
     let reader = model.log.reader();
     model.append(vec![(1, b"a".to_vec())]).unwrap();
     assert_eq!(reader.durable_end(), 0);
-    assert!(matches!(
-        reader.record(0),
-        Err(StoreError::PastEnd { asked: 0, end: 0 })
-    ));
+    assert!(matches!(reader.record(0), Err(StoreError::PastEnd { asked: 0, end: 0 })));
     let mut cursor = reader.cursor(0);
     assert!(cursor.next().unwrap().is_none());
     model.sync().unwrap();
     assert_eq!(cursor.next().unwrap().unwrap().records().count(), 1);
     assert!(cursor.next().unwrap().is_none());
     assert_eq!(reader.record(0).unwrap().bytes, b"a");
-    assert!(matches!(
-        reader.record(1),
-        Err(StoreError::PastEnd { asked: 1, end: 1 })
-    ));
+    assert!(matches!(reader.record(1), Err(StoreError::PastEnd { asked: 1, end: 1 })));
 }
 
 #[test]
 fn a_cursor_begins_in_the_middle_of_a_block_and_waits_past_the_end() {
     let mut model = Model::new(1_000);
-    model
-        .append((0..10).map(|n| (n, vec![n])).collect())
-        .unwrap();
+    model.append((0..10).map(|n| (n, vec![n])).collect()).unwrap();
     model.sync().unwrap();
     let reader = model.log.reader();
     for from in 0..10 {
         let mut cursor = reader.cursor(from);
         let block = cursor.next().unwrap().unwrap();
-        assert_eq!(
-            (block.first(), block.end(), block.len() as u64),
-            (from, 10, 10 - from)
-        );
+        assert_eq!((block.first(), block.end(), block.len() as u64), (from, 10, 10 - from));
         assert_eq!(block.get(from).unwrap().kind, from as u8);
-        assert_eq!(
-            from.checked_sub(1).and_then(|before| block.get(before)),
-            None
-        );
+        assert_eq!(from.checked_sub(1).and_then(|before| block.get(before)), None);
     }
     let mut ahead = reader.cursor(12);
     assert!(ahead.next().unwrap().is_none());
-    model
-        .append((10..20).map(|n| (n, vec![n])).collect())
-        .unwrap();
+    model.append((10..20).map(|n| (n, vec![n])).collect()).unwrap();
     model.sync().unwrap();
     assert_eq!(ahead.next().unwrap().unwrap().first(), 12);
 }
@@ -194,14 +139,8 @@ fn retention_removes_whole_segments_and_never_the_last() {
     let reader = model.log.reader();
     let mut behind = reader.cursor(0);
     assert_eq!(model.log.trim(5).unwrap(), 4);
-    assert!(matches!(
-        behind.next(),
-        Err(StoreError::Trimmed { asked: 0, start: 4 })
-    ));
-    assert!(matches!(
-        reader.record(3),
-        Err(StoreError::Trimmed { asked: 3, start: 4 })
-    ));
+    assert!(matches!(behind.next(), Err(StoreError::Trimmed { asked: 0, start: 4 })));
+    assert!(matches!(reader.record(3), Err(StoreError::Trimmed { asked: 3, start: 4 })));
     assert_eq!(reader.record(4).unwrap().kind, 2);
     assert_eq!(model.log.trim(u64::MAX).unwrap(), 18);
     assert_eq!(reader.segments().len(), 1);
@@ -220,23 +159,14 @@ fn what_was_erased_is_served_no_more_to_cursors_already_open() {
     let mut cursor = reader.cursor(0);
     cursor.next().unwrap();
     reader.record(9).unwrap();
-    model
-        .log
-        .rewrite(0, |_, _, _| weft_store::log::Verdict::Tombstone)
-        .unwrap();
+    model.log.rewrite(0, |_, _, _| weft_store::log::Verdict::Tombstone).unwrap();
     while let Some(block) = cursor.next().unwrap() {
-        assert!(block.records().all(|(_, record)| record
-            == Record {
-                kind: TOMBSTONE,
-                bytes: &[]
-            }));
+        assert!(block.records().all(|(_, record)| record == Record { kind: TOMBSTONE, bytes: &[] }));
     }
     assert_eq!(cursor.position(), 10);
     assert_eq!(reader.record(9).unwrap().kind, TOMBSTONE);
     assert!(matches!(
-        model
-            .log
-            .rewrite(10, |_, _, _| weft_store::log::Verdict::Keep),
+        model.log.rewrite(10, |_, _, _| weft_store::log::Verdict::Keep),
         Err(StoreError::NoSuchSegment { first: 10 })
     ));
 }
@@ -247,24 +177,12 @@ fn leftovers_of_interrupted_work_are_removed_and_reported() {
     let disk = model.disk.clone();
     drop(model);
     use weft_store::files::Files;
-    for name in [
-        "00000000000000000000.new",
-        "00000000000000000007.idx",
-        "note.txt",
-    ] {
+    for name in ["00000000000000000000.new", "00000000000000000007.idx", "note.txt"] {
         disk.create(&Path::new(DIR).join(name)).unwrap();
     }
     let (_log, recovery) = open(&disk, Options::default()).unwrap();
-    assert_eq!(
-        recovery.leftovers,
-        ["00000000000000000000.new", "00000000000000000007.idx"]
-    );
-    assert!(
-        disk.list(Path::new(DIR))
-            .unwrap()
-            .contains(&"note.txt".to_owned()),
-        "what is not ours stays"
-    );
+    assert_eq!(recovery.leftovers, ["00000000000000000000.new", "00000000000000000007.idx"]);
+    assert!(disk.list(Path::new(DIR)).unwrap().contains(&"note.txt".to_owned()), "what is not ours stays");
 }
 
 #[test]
@@ -285,11 +203,6 @@ fn a_missing_index_file_is_made_again() {
     let (log, _) = open(&disk, model.options).unwrap();
     model.reopened(disk.clone(), log);
     let segments = model.log.reader().segments().len();
-    let indexes = disk
-        .list(Path::new(DIR))
-        .unwrap()
-        .iter()
-        .filter(|name| name.ends_with(".idx"))
-        .count();
+    let indexes = disk.list(Path::new(DIR)).unwrap().iter().filter(|name| name.ends_with(".idx")).count();
     assert_eq!(indexes, segments - 1);
 }

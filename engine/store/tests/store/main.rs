@@ -3,12 +3,7 @@
 //! Quick by default; `WEFT_SEEDS=5000` makes every seeded test try that many seeds. A failure prints its seed, and
 //! `WEFT_SEED=…` runs that one alone.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test may stop and speak"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test may stop and speak")]
 
 mod damage;
 mod faults;

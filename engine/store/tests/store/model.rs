@@ -11,11 +11,7 @@ pub(crate) const DIR: &str = "/log";
 
 /// The seeds to try: `quick` of them, unless the environment says otherwise.
 pub(crate) fn seeds(quick: u64) -> Range<u64> {
-    let number = |name| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text: String| text.parse::<u64>().ok())
-    };
+    let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
     match (number("WEFT_SEED"), number("WEFT_SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
         (None, count) => 0..count.unwrap_or(quick),
@@ -53,12 +49,7 @@ impl Random {
             0 => Vec::new(),
             1 => vec![b'x'; self.below(20_000)],
             2 => (0..self.below(9_000)).map(|_| self.next() as u8).collect(),
-            _ => format!(
-                "{{\"n\":{},\"pad\":\"{}\"}}",
-                self.next(),
-                "ab".repeat(self.below(60))
-            )
-            .into_bytes(),
+            _ => format!("{{\"n\":{},\"pad\":\"{}\"}}", self.next(), "ab".repeat(self.below(60))).into_bytes(),
         }
     }
 }
@@ -76,10 +67,7 @@ pub(crate) struct Model {
     pub(crate) erasing: bool,
 }
 
-pub(crate) fn open(
-    disk: &Faulty,
-    options: Options,
-) -> Result<(Log, Recovery), weft_store::StoreError> {
+pub(crate) fn open(disk: &Faulty, options: Options) -> Result<(Log, Recovery), weft_store::StoreError> {
     Log::open(Arc::new(disk.clone()), Path::new(DIR), options)
 }
 
@@ -88,15 +76,7 @@ impl Model {
         let disk = Faulty::new();
         let options = Options { segment_bytes };
         let (log, _) = open(&disk, options).unwrap();
-        Model {
-            disk,
-            log,
-            options,
-            records: Vec::new(),
-            start: 0,
-            durable: 0,
-            erasing: false,
-        }
+        Model { disk, log, options, records: Vec::new(), start: 0, durable: 0, erasing: false }
     }
 
     /// Does one thing at random. On failure the model knows what may have happened.
@@ -105,9 +85,7 @@ impl Model {
         match random.below(20) {
             0..10 => {
                 let count = 1 + random.below(5);
-                let new: Vec<(u8, Vec<u8>)> = (0..count)
-                    .map(|_| (random.below(255) as u8, random.payload()))
-                    .collect();
+                let new: Vec<(u8, Vec<u8>)> = (0..count).map(|_| (random.below(255) as u8, random.payload())).collect();
                 self.append(new)?;
             }
             10..16 => self.sync()?,
@@ -127,10 +105,7 @@ impl Model {
     }
 
     pub(crate) fn append(&mut self, new: Vec<(u8, Vec<u8>)>) -> Result<(), weft_store::StoreError> {
-        let records: Vec<Record<'_>> = new
-            .iter()
-            .map(|(kind, bytes)| Record { kind: *kind, bytes })
-            .collect();
+        let records: Vec<Record<'_>> = new.iter().map(|(kind, bytes)| Record { kind: *kind, bytes }).collect();
         let first = self.records.len() as u64;
         let range = self.log.append(&records)?;
         assert_eq!(range, first..first + new.len() as u64, "numbers are dense");
@@ -149,13 +124,7 @@ impl Model {
     /// Erases some records of a sealed segment.
     pub(crate) fn erase(&mut self, random: &mut Random) -> Result<(), weft_store::StoreError> {
         self.erasing = true;
-        let sealed: Vec<_> = self
-            .log
-            .reader()
-            .segments()
-            .into_iter()
-            .filter(|segment| segment.sealed)
-            .collect();
+        let sealed: Vec<_> = self.log.reader().segments().into_iter().filter(|segment| segment.sealed).collect();
         if sealed.is_empty() {
             return Ok(());
         }
@@ -164,15 +133,8 @@ impl Model {
         let doomed = |seq: u64| Random(seq ^ salt).below(4) == 0;
         let records = &self.records;
         let done = self.log.rewrite(segment.first, |seq, kind, bytes| {
-            assert_eq!(
-                (kind, bytes),
-                (records[seq as usize].0, records[seq as usize].1.as_slice())
-            );
-            if doomed(seq) {
-                Verdict::Tombstone
-            } else {
-                Verdict::Keep
-            }
+            assert_eq!((kind, bytes), (records[seq as usize].0, records[seq as usize].1.as_slice()));
+            if doomed(seq) { Verdict::Tombstone } else { Verdict::Keep }
         })?;
         assert_eq!(done.records, segment.end - segment.first);
         for seq in (segment.first..segment.end).filter(|seq| doomed(*seq)) {
@@ -185,15 +147,8 @@ impl Model {
     pub(crate) fn reopened(&mut self, disk: Faulty, log: Log) {
         (self.disk, self.log) = (disk, log);
         let end = self.log.end();
-        assert!(
-            end >= self.durable,
-            "{} was durable, the log ends at {end}",
-            self.durable
-        );
-        assert!(
-            end <= self.records.len() as u64,
-            "the log holds more than was appended"
-        );
+        assert!(end >= self.durable, "{} was durable, the log ends at {end}", self.durable);
+        assert!(end <= self.records.len() as u64, "the log holds more than was appended");
         self.records.truncate(end as usize);
         self.durable = end;
         self.check();
@@ -202,20 +157,11 @@ impl Model {
     /// Everything is there, in order, by number, and nothing else.
     pub(crate) fn check(&self) {
         let reader = self.log.reader();
-        assert_eq!(
-            (reader.start(), reader.durable_end()),
-            (self.start, self.durable)
-        );
-        assert_eq!(
-            read_all(&reader, self.start).unwrap(),
-            self.records[self.start as usize..self.durable as usize]
-        );
+        assert_eq!((reader.start(), reader.durable_end()), (self.start, self.durable));
+        assert_eq!(read_all(&reader, self.start).unwrap(), self.records[self.start as usize..self.durable as usize]);
         for seq in (self.start..self.durable).step_by(7) {
             let record = reader.record(seq).unwrap();
-            assert_eq!(
-                (record.kind, &record.bytes),
-                (self.records[seq as usize].0, &self.records[seq as usize].1)
-            );
+            assert_eq!((record.kind, &record.bytes), (self.records[seq as usize].0, &self.records[seq as usize].1));
         }
         let report = reader.verify().unwrap();
         assert_eq!(report.damage, []);
@@ -225,10 +171,7 @@ impl Model {
 }
 
 /// Reads to the durable end, and sees that numbers are dense.
-pub(crate) fn read_all(
-    reader: &LogReader,
-    from: u64,
-) -> Result<Vec<(u8, Vec<u8>)>, weft_store::StoreError> {
+pub(crate) fn read_all(reader: &LogReader, from: u64) -> Result<Vec<(u8, Vec<u8>)>, weft_store::StoreError> {
     let mut cursor = reader.cursor(from);
     let mut records = Vec::new();
     while let Some(block) = cursor.next()? {

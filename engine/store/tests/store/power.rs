@@ -24,10 +24,7 @@ fn image(dir: &Path) -> Image {
         for entry in fs::read_dir(dir.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {
-                files.insert(
-                    path.strip_prefix(dir).unwrap().to_owned(),
-                    fs::read(&path).unwrap(),
-                );
+                files.insert(path.strip_prefix(dir).unwrap().to_owned(), fs::read(&path).unwrap());
             }
         }
     }
@@ -45,11 +42,7 @@ fn mixed(old: &Image, new: &Image, random: &mut Random) -> Image {
             }
             continue;
         };
-        let len = if random.below(2) == 0 {
-            old.len()
-        } else {
-            new.len()
-        };
+        let len = if random.below(2) == 0 { old.len() } else { new.len() };
         let mut bytes = old.clone();
         bytes.resize(len, 0);
         for start in (0..len.min(new.len())).step_by(PAGE_BYTES) {
@@ -88,11 +81,7 @@ fn what_opens_after_a_power_cut_was_committed_and_everything_else_is_damaged() {
     for_seeds(4, |seed| {
         let mut random = Random(seed);
         let dir = tempfile::tempdir().unwrap();
-        let options = Options {
-            cache_bytes: 8 << 20,
-            flush_every: Duration::from_millis(50),
-            ..Options::default()
-        };
+        let options = Options { cache_bytes: 8 << 20, flush_every: Duration::from_millis(50), ..Options::default() };
         let mut folder = Folder::open(dir.path(), options).unwrap();
         let state = folder.begin_rebuild().unwrap();
         folder.adopt(&state).unwrap();
@@ -112,15 +101,8 @@ fn what_opens_after_a_power_cut_was_committed_and_everything_else_is_damaged() {
                 write(&mixed(&older, &newer, &mut random), cut.path());
                 match Folder::open(cut.path(), options).unwrap().open_current() {
                     Ok(Some(found)) => {
-                        assert!(
-                            found.position() + 1 >= position,
-                            "the last barrier's commit is lost"
-                        );
-                        assert_eq!(
-                            committed.get(&found.position()),
-                            Some(&found.export_hash().unwrap()),
-                            "silently wrong"
-                        );
+                        assert!(found.position() + 1 >= position, "the last barrier's commit is lost");
+                        assert_eq!(committed.get(&found.position()), Some(&found.export_hash().unwrap()), "silently wrong");
                         opened += 1;
                     }
                     Err(StoreError::StateDamaged { .. }) => damaged += 1,

@@ -34,12 +34,7 @@ pub(super) fn sample(trees: &[Tree], marker: &Marker) -> Result<(), StoreError> 
 
 /// Reads every row and compares what they come to with the marker.
 pub(super) fn all(trees: &[Tree], marker: &Marker) -> Result<(), StoreError> {
-    let mut found = Marker {
-        rows: 0,
-        live_bytes: 0,
-        sum: 0,
-        ..*marker
-    };
+    let mut found = Marker { rows: 0, live_bytes: 0, sum: 0, ..*marker };
     for (space, tree) in Space::ALL.into_iter().zip(trees) {
         for row in tree.iter() {
             let (key, value) = check_row(row, marker)?;
@@ -50,10 +45,7 @@ pub(super) fn all(trees: &[Tree], marker: &Marker) -> Result<(), StoreError> {
     }
     match found == *marker {
         true => Ok(()),
-        false => Err(damaged(format!(
-            "its {} rows do not add up to its marker, which says {}",
-            found.rows, marker.rows
-        ))),
+        false => Err(damaged(format!("its {} rows do not add up to its marker, which says {}", found.rows, marker.rows))),
     }
 }
 
@@ -61,10 +53,7 @@ fn check_row(row: sled::Result<(IVec, IVec)>, marker: &Marker) -> Result<(IVec, 
     let (key, value) = row.map_err(sled)?;
     let (seq, _) = format::open(&value).map_err(|error| damaged(error.to_string()))?;
     if seq > marker.position {
-        return Err(damaged(format!(
-            "a row comes from {seq}, later than its position {}",
-            marker.position
-        )));
+        return Err(damaged(format!("a row comes from {seq}, later than its position {}", marker.position)));
     }
     Ok((key, value))
 }
