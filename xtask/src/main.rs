@@ -4,13 +4,13 @@
 //! the product: `weft` never calls it. Each command has a module; [`steps`] is what they share.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to whoever runs it is what this program is for")]
 
-mod engine;
-mod plugins;
-mod quickstart;
-mod sample;
 mod steps;
-mod test;
+mod plugins;
+mod sample;
 mod wire;
+mod engine;
+mod quickstart;
+mod test;
 
 use std::process::ExitCode;
 

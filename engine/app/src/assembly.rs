@@ -93,6 +93,7 @@ pub fn settings(config: &Config, clock: Clock) -> Settings {
         tokens: config.tokens.values().cloned().collect(),
         intake_lag_max: config.limits.intake_lag,
         intake_bytes_max: config.limits.intake_kept.as_bytes(),
+        history_bytes_max: config.limits.history_kept.map(|kept| kept.as_bytes()),
         clock,
     }
 }

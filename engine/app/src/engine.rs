@@ -21,6 +21,7 @@ use weft_domain::plan::Plan;
 use weft_domain::value::Timestamp;
 use weft_domain::view::View;
 use weft_store::StoreError;
+use weft_store::state::Live;
 
 use crate::api::{Pages, router};
 use crate::clock::Clock;
@@ -28,6 +29,7 @@ use crate::config::Token;
 use crate::delivery::Lane;
 use crate::door::{Door, Doors};
 use crate::intake::Intake;
+use crate::keeper::Keeper;
 use crate::limits;
 use crate::pipeline::{self, Chains, PipelineError};
 use crate::status::{LaneReport, Report, Status};
@@ -50,6 +52,8 @@ pub struct Settings {
     pub intake_lag_max: u64,
     /// Bytes of the intake log kept after they have reached history.
     pub intake_bytes_max: u64,
+    /// Bytes of history kept; none for all of it.
+    pub history_bytes_max: Option<u64>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -113,7 +117,7 @@ pub struct Engine {
     pipeline: JoinSet<()>,
     lanes: JoinSet<()>,
     notes: Vec<String>,
-    _folder: weft_store::state::Folder,
+    state: Arc<Live>,
 }
 
 impl Engine {
@@ -134,7 +138,8 @@ impl Engine {
         let metrics = Metrics::shared();
         let (intake, intake_thread) = Intake::start(vault.intake, metrics.clone());
         let in_force = vault.overlay.plan().clone();
-        let writer = Writer::start(vault.history, vault.overlay, vault.state, settings.clock.clone(), metrics.clone());
+        let state = vault.state;
+        let writer = Writer::start(vault.history, vault.overlay, state.clone(), settings.clock.clone(), metrics.clone());
         let ledger = writer.ledger().clone();
         let mut plan = settings.plan;
         if in_force.generation == 0 || !plan.says_the_same(&in_force) {
@@ -161,9 +166,10 @@ impl Engine {
             pipeline: JoinSet::new(),
             lanes: JoinSet::new(),
             notes: vault.notes,
-            _folder: vault.folder,
+            state,
         };
-        engine.run_pipeline(stages.chains, settings.intake_bytes_max);
+        engine.run_pipeline(stages.chains);
+        engine.run_keeper(settings.intake_bytes_max, settings.history_bytes_max);
         engine.run_lanes(stages.lanes);
         if let Some(listener) = listener {
             engine.serve(listener, settings.tokens);
@@ -171,7 +177,7 @@ impl Engine {
         Ok(engine)
     }
 
-    fn run_pipeline(&mut self, chains: Chains, intake_bytes_max: u64) {
+    fn run_pipeline(&mut self, chains: Chains) {
         let run = pipeline::run(
             self.intake.reader().clone(),
             self.intake.durable(),
@@ -185,17 +191,12 @@ impl Engine {
                 status.trouble(error.to_string());
             }
         });
-        let (intake, ledger) = (self.intake.clone(), self.ledger.clone());
-        let mut stop = self.stop_lanes.subscribe();
-        self.lanes.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep(limits::RETENTION_EVERY) => (),
-                    _ = stop.wait_for(|stop| *stop) => return,
-                }
-                retain(&intake, &ledger, intake_bytes_max).await;
-            }
-        });
+    }
+
+    fn run_keeper(&mut self, intake_bytes_max: u64, history_bytes_max: Option<u64>) {
+        let (intake, ledger, state) = (self.intake.clone(), self.ledger.clone(), self.state.clone());
+        let keeper = Keeper { intake, ledger, state, intake_bytes_max, history_bytes_max };
+        self.lanes.spawn(keeper.run(self.stop_lanes.subscribe()));
     }
 
     fn run_lanes(&mut self, lanes: Vec<Lane>) {
@@ -303,13 +304,14 @@ impl Engine {
         join(&mut self.pipeline).await;
         self.stop_lanes.send_replace(true);
         join(&mut self.lanes).await;
-        let Engine { ledger, intake, status, doors, writer, intake_thread, .. } = self;
+        let Engine { ledger, intake, status, doors, writer, intake_thread, state, .. } = self;
         let trouble = status.obstacle();
         drop((ledger, intake, status, doors));
         let ended = tokio::task::spawn_blocking(move || {
             let writer = writer.stop().map_err(EngineError::from);
             let intake = intake_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            writer.and(intake.map_err(EngineError::from))
+            writer.and(intake.map_err(EngineError::from))?;
+            state.close().map_err(EngineError::from)
         });
         ended.await.map_err(|panic| EngineError::Broken(panic.to_string()))??;
         trouble.map_or(Ok(()), |trouble| Err(EngineError::Broken(trouble)))
@@ -322,25 +324,5 @@ async fn join(tasks: &mut JoinSet<()>) {
     if tokio::time::timeout(limits::DRAIN_TIME_MAX, all).await.is_err() {
         tracing::warn!("a part of the engine did not end in time and is cut off; nothing that was acknowledged is lost");
         tasks.shutdown().await;
-    }
-}
-
-/// Lets go of the oldest intake past its bound, and never of what has not reached history durably.
-async fn retain(intake: &Intake, ledger: &Ledger, bytes_max: u64) {
-    let mut bytes = intake.reader().bytes();
-    let (position, folded) = {
-        let state = ledger.state();
-        (state.position(), state.intake_through())
-    };
-    let through = if ledger.history().durable_end() >= position { folded } else { 0 };
-    let mut before = 0;
-    for segment in intake.reader().segments() {
-        if bytes <= bytes_max || segment.end > through || !segment.sealed {
-            break;
-        }
-        (before, bytes) = (segment.end, bytes - segment.bytes);
-    }
-    if before > 0 {
-        intake.trim(before).await;
     }
 }

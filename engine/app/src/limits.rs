@@ -65,7 +65,13 @@ pub const KV_KEY_BYTES_MAX: usize = 512;
 /// Bytes of a value in the small store of a stage.
 pub const KV_VALUE_BYTES_MAX: usize = 64 << 10;
 
-/// How often the oldest intake is looked at for what may go.
+/// Bytes that sled holds and nobody needs, below which they are left to it: it uses them again.
+pub const COMPACT_IDLE_BYTES_MIN: u64 = 512 << 20;
+/// What sled holds, over what is needed, from which on state is copied into a compact one: copying reads what is needed, so a
+/// quarter of the work is worth the other three.
+pub const COMPACT_RATIO: u64 = 4;
+
+/// How often logs and state are looked at for what may go.
 pub const RETENTION_EVERY: Duration = Duration::from_secs(10);
 
 /// Bytes of intake kept after they have reached history, unless the workspace says otherwise: what `replay` can reach.

@@ -5,7 +5,8 @@
 //! data/state/    what follows from history
 //! ```
 //!
-//! State that is missing, damaged or from another history is thrown away and folded anew (invariant 4); nothing is sent
+//! State that is missing, damaged or from another history is thrown away and folded anew (invariant 4), from the base where the
+//! beginning of history has been let go; nothing is sent
 //! meanwhile, because no lane exists yet. History and intake are never thrown away: damage there stops the start and is named.
 
 use std::path::{Path, PathBuf};
@@ -13,9 +14,9 @@ use std::sync::Arc;
 
 use weft_store::StoreError;
 use weft_store::files::Disk;
-use weft_store::log::{self, Log, Recovery};
+use weft_store::log::{self, Log, LogReader, Recovery};
 use weft_store::overlay::Overlay;
-use weft_store::state::{Folder, Options, State, StateStore};
+use weft_store::state::{Folder, Live, Options, State, StateStore};
 
 use crate::limits;
 use crate::writer::{WriterError, catch_up};
@@ -26,14 +27,12 @@ pub struct Vault {
     pub intake: Log,
     /// The history log.
     pub history: Log,
-    /// State as sled has it. Kept open with its folder's lock.
-    pub state: Arc<State>,
+    /// State as sled has it.
+    pub state: Arc<Live>,
     /// State as the fold sees it, folded up to the end of history.
     pub overlay: Overlay,
     /// What a crash had left behind.
     pub notes: Vec<String>,
-    /// Holds the lock on the state folder.
-    pub folder: Folder,
 }
 
 /// Why the data folder cannot be used.
@@ -56,6 +55,14 @@ pub enum VaultError {
         known: u64,
         /// Records that there are.
         end: u64,
+    },
+    /// State cannot be rebuilt: the beginning of history is gone, and so is what stood for it.
+    #[error("state must be rebuilt, and cannot be: history begins at record {start}, and {base}: put back data/state, or begin with a new data folder")]
+    NoBase {
+        /// The first record of history.
+        start: u64,
+        /// What is wrong with the base.
+        base: String,
     },
     /// State cannot be kept.
     #[error("state: {0}")]
@@ -133,21 +140,21 @@ impl Vault {
         let mut folder = Folder::open(&layout.state(), Options::default())?;
         let kept = match rebuild {
             Rebuild::Always => None,
-            Rebuild::WhereNeeded => usable(folder.open_current(), history.durable_end(), &mut notes)?,
+            Rebuild::WhereNeeded => usable(folder.open_current(), &history.reader(), &mut notes)?,
         };
-        let kept = kept.map(Arc::new).and_then(|state| match Overlay::open(state.clone(), limits::ROWS_HELD) {
-            Ok(overlay) => Some((state, overlay)),
+        let start = history.reader().start();
+        let mut doing = if kept.is_some() { "folding what came after the last commit" } else { ANEW };
+        let state = kept.map_or_else(|| begin(&mut folder, start), Ok)?;
+        let mut state = Arc::new(Live::new(folder, state));
+        let mut overlay = match Overlay::open(state.clone(), limits::ROWS_HELD) {
+            Ok(overlay) => overlay,
             Err(error) => {
                 notes.push(format!("state cannot be read ({error}), as after an upgrade: it is rebuilt"));
-                None
-            }
-        });
-        let (state, mut overlay, doing) = match kept {
-            Some((state, overlay)) => (state, overlay, "folding what came after the last commit"),
-            None => {
-                let state = Arc::new(folder.begin_rebuild()?);
-                let overlay = Overlay::open(state.clone(), limits::ROWS_HELD)?;
-                (state, overlay, "rebuilding state from history")
+                doing = ANEW;
+                let mut folder = Arc::into_inner(state).expect("nobody else has it").into_folder();
+                let anew = begin(&mut folder, start)?;
+                state = Arc::new(Live::new(folder, anew));
+                Overlay::open(state.clone(), limits::ROWS_HELD)?
             }
         };
         let told = |done, all| progress(Progress { doing, done, all });
@@ -155,8 +162,8 @@ impl Vault {
         if intake.durable_end() < overlay.intake_through() {
             return Err(VaultError::IntakeLost { known: overlay.intake_through(), end: intake.durable_end() });
         }
-        folder.adopt(&state)?;
-        Ok(Vault { intake, history, state, overlay, notes, folder })
+        state.adopt()?;
+        Ok(Vault { intake, history, state, overlay, notes })
     }
 
     /// A hash of state: equal for states that say the same, whatever commits led to them.
@@ -186,11 +193,34 @@ fn open_log(name: &'static str, dir: &Path, notes: &mut Vec<String>) -> Result<L
     Ok(log)
 }
 
+/// What is being done where state is folded anew.
+const ANEW: &str = "rebuilding state from history";
+
+/// A new state to fold history into: empty, or a copy of the base where history does not begin at its beginning.
+fn begin(folder: &mut Folder, start: u64) -> Result<State, VaultError> {
+    if start == 0 {
+        return Ok(folder.begin_rebuild()?);
+    }
+    let no_base = |base: String| VaultError::NoBase { start, base };
+    match folder.begin_from_base() {
+        Ok(Some(state)) if state.position() >= start => Ok(state),
+        Ok(Some(state)) => Err(no_base(format!("its base stands for {} records", state.position()))),
+        Ok(None) => Err(no_base("it has no base".into())),
+        Err(error @ StoreError::StateDamaged { .. }) => Err(no_base(format!("its base cannot be used ({error})"))),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The state in use, if it can be trusted and belongs to this history.
-fn usable(current: Result<Option<State>, StoreError>, end: u64, notes: &mut Vec<String>) -> Result<Option<State>, StoreError> {
+fn usable(current: Result<Option<State>, StoreError>, history: &LogReader, notes: &mut Vec<String>) -> Result<Option<State>, StoreError> {
+    let (start, end) = (history.start(), history.durable_end());
     match current {
         Ok(Some(state)) if state.position() > end => {
             notes.push(format!("state knows {} records of history and there are {end}: it is rebuilt", state.position()));
+            Ok(None)
+        }
+        Ok(Some(state)) if state.position() < start => {
+            notes.push(format!("state stands for {} records, and history begins at {start}: it is rebuilt", state.position()));
             Ok(None)
         }
         Ok(state) => Ok(state),

@@ -38,6 +38,8 @@ pub enum Order {
     Batch(Vec<Prepared>),
     /// Another input; the answer, where one is wanted, comes when it is durable and folded.
     Input(Box<Input>, Option<oneshot::Sender<u64>>),
+    /// Let go of segments of history wholly below a record.
+    Trim(u64),
     /// Commit everything now, and say so.
     Commit(oneshot::Sender<()>),
     /// Finish what is in the queue, commit, and end.
@@ -271,6 +273,7 @@ impl Desk {
                 let position = self.take_input(&input)?;
                 self.answers.extend(answer.map(|answer| (answer, position)));
             }
+            Order::Trim(before) => drop(self.history.trim(before)?),
             Order::Commit(answer) => self.commits.push(answer),
             Order::Stop => return Ok(true),
         }
@@ -293,7 +296,7 @@ impl Desk {
         for (position, input) in positions.zip(&inputs) {
             let plan = state.plan().clone();
             let changes = fold(&plan, &*state, position, input)?;
-            state.apply(position, input.intake(), changes);
+            state.apply(position, input.intake(), changes)?;
         }
         self.intake_through.store(state.intake_through(), Ordering::Release);
         self.metrics.customers.set(i64::try_from(state.totals().customers).unwrap_or(i64::MAX));
@@ -346,7 +349,7 @@ impl Desk {
         let plan = state.plan().clone();
         let changes = fold(&plan, &*state, position, input)?;
         let more_due = changes.more_due;
-        state.apply(position, input.intake(), changes);
+        state.apply(position, input.intake(), changes)?;
         Ok(more_due)
     }
 
@@ -447,9 +450,10 @@ impl Desk {
 
 /// Writes commits to sled on a thread of its own, one at a time.
 struct Committer {
-    work: SyncSender<Frozen>,
+    work: Option<SyncSender<Frozen>>,
     done: Receiver<Result<Committed, StoreError>>,
     busy: bool,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Committer {
@@ -464,8 +468,8 @@ impl Committer {
             }
         };
         let thread = std::thread::Builder::new().name("committer".into()).spawn(run);
-        thread.expect("the system has room for a thread at the start");
-        Committer { work, done, busy: false }
+        let thread = thread.expect("the system has room for a thread at the start");
+        Committer { work: Some(work), done, busy: false, thread: Some(thread) }
     }
 
     fn is_busy(&self) -> bool {
@@ -473,7 +477,7 @@ impl Committer {
     }
 
     fn begin(&mut self, frozen: Frozen) {
-        self.busy = self.work.send(frozen).is_ok();
+        self.busy = self.work.as_ref().is_some_and(|work| work.send(frozen).is_ok());
     }
 
     fn finished(&mut self) -> Option<Result<Committed, StoreError>> {
@@ -486,6 +490,17 @@ impl Committer {
         let done = if self.busy { self.done.recv().ok() } else { None };
         self.busy = false;
         done
+    }
+}
+
+impl Drop for Committer {
+    /// Ends the thread, so that nobody holds state any more.
+    fn drop(&mut self) {
+        self.work = None;
+        if let Some(thread) = self.thread.take() {
+            // It hands its failures over and does not panic.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -505,14 +520,14 @@ pub fn catch_up(
     while let Some(block) = cursor.next()? {
         for (position, record) in block.records() {
             if record.kind == weft_store::log::TOMBSTONE {
-                overlay.apply(position, None, weft_domain::view::Changes::default());
+                overlay.apply(position, None, weft_domain::view::Changes::default())?;
                 continue;
             }
             let input = Input::decode(record.kind, record.bytes)
                 .map_err(|unreadable| WriterError::Unreadable { position, unreadable })?;
             let plan = overlay.plan().clone();
             let changes = fold(&plan, overlay, position, &input)?;
-            overlay.apply(position, input.intake(), changes);
+            overlay.apply(position, input.intake(), changes)?;
         }
         if overlay.dirty() >= limits::COMMIT_ROWS {
             let committed = overlay.freeze().commit(base)?;

@@ -23,6 +23,7 @@ fn settings(data: &Path, clock: &Clock) -> Settings {
         tokens: Vec::new(),
         intake_lag_max: limits::INTAKE_LAG_RECORDS_MAX,
         intake_bytes_max: limits::INTAKE_BYTES_MAX,
+        history_bytes_max: None,
         clock: clock.clone(),
     }
 }

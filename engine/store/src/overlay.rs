@@ -19,7 +19,7 @@ use weft_domain::view::{
     Changes, Customer, IdentifierRow, Lane, Letter, Read, Rows, Totals, View, ViewError, Window, WindowPage,
 };
 
-use crate::rows::{Delivery, Meta, Row, Value, letter_of, timer_key, timer_of};
+use crate::rows::{Delivery, Filed, Meta, Row, Value, letter_of, timer_key, timer_of};
 use crate::state::{Space, StateStore};
 use crate::{StoreError, format};
 
@@ -32,8 +32,7 @@ pub struct Overlay {
     position: u64,
     intake_through: u64,
     identifiers: Table<IdentifierRow>,
-    claims: Table<Claim>,
-    nodes: Table<Node>,
+    filed: Table<Filed>,
     pages: Table<Vec<Entry>>,
     customers: Table<Customer>,
     lanes: Table<Lane>,
@@ -94,6 +93,17 @@ impl<R: Row> Table<R> {
         }
     }
 
+    /// Changes a part of a row. The fold has looked at it, so it is at hand.
+    fn change(&mut self, base: &dyn StateStore, epoch: u64, id: R::Id, change: impl FnOnce(&mut R)) -> Read<()>
+    where
+        R: Clone + Default,
+    {
+        let mut row = self.get(base, epoch, &id).map_err(unreadable)?.unwrap_or_default();
+        change(Arc::make_mut(&mut row));
+        self.put(epoch, id, Some(row));
+        Ok(())
+    }
+
     fn put_all(&mut self, epoch: u64, rows: Rows<R::Id, R>) {
         for (id, row) in rows {
             self.put(epoch, id, row);
@@ -131,8 +141,7 @@ pub struct Frozen {
     epoch: u64,
     position: u64,
     identifiers: Vec<(IdentifierId, Option<Arc<IdentifierRow>>)>,
-    claims: Vec<(ClaimId, Option<Arc<Claim>>)>,
-    nodes: Vec<(ClaimId, Option<Arc<Node>>)>,
+    filed: Vec<(ClaimId, Option<Arc<Filed>>)>,
     pages: Vec<((ClaimId, u32), Option<Arc<Vec<Entry>>>)>,
     customers: Vec<(CustomerId, Option<Arc<Customer>>)>,
     lanes: Vec<(String, Option<Arc<Lane>>)>,
@@ -155,8 +164,7 @@ impl Frozen {
     pub fn commit(self, base: &dyn StateStore) -> Result<Committed, StoreError> {
         let (position, mut batch) = (self.position, Batch::new());
         write(&mut batch, position, self.identifiers)?;
-        write(&mut batch, position, self.claims)?;
-        write(&mut batch, position, self.nodes)?;
+        write(&mut batch, position, self.filed)?;
         write(&mut batch, position, self.pages)?;
         write(&mut batch, position, self.customers)?;
         write(&mut batch, position, self.lanes)?;
@@ -221,8 +229,7 @@ impl Overlay {
             epoch: 1,
             settled: 0,
             identifiers: Table::new(),
-            claims: Table::new(),
-            nodes: Table::new(),
+            filed: Table::new(),
             pages: Table::new(),
             customers: Table::new(),
             lanes: Table::new(),
@@ -258,11 +265,18 @@ impl Overlay {
     }
 
     /// Carries out what follows from the input at `position`, which answers for the record `intake` where it came from there.
-    pub fn apply(&mut self, position: u64, intake: Option<u64>, changes: Changes) {
+    ///
+    /// # Errors
+    /// [`ViewError`], where state cannot be read.
+    pub fn apply(&mut self, position: u64, intake: Option<u64>, changes: Changes) -> Read<()> {
         let epoch = self.epoch;
         self.identifiers.put_all(epoch, changes.identifiers);
-        self.claims.put_all(epoch, changes.claims);
-        self.nodes.put_all(epoch, changes.nodes);
+        for (id, claim) in changes.claims {
+            self.filed.change(&*self.base, epoch, id, |filed| filed.claim = claim)?;
+        }
+        for (id, node) in changes.nodes {
+            self.filed.change(&*self.base, epoch, id, |filed| filed.node = node)?;
+        }
         self.customers.put_all(epoch, changes.customers);
         self.letters.put_all(epoch, changes.letters);
         for (id, page) in changes.pages {
@@ -290,6 +304,7 @@ impl Overlay {
         if let Some(intake) = intake {
             self.intake_through = self.intake_through.max(intake + 1);
         }
+        Ok(())
     }
 
     /// Takes what changed since the last time, for one commit. Until that commit is settled nothing of it is let go.
@@ -309,8 +324,7 @@ impl Overlay {
             epoch,
             position: self.position,
             identifiers: self.identifiers.freeze(),
-            claims: self.claims.freeze(),
-            nodes: self.nodes.freeze(),
+            filed: self.filed.freeze(),
             pages: self.pages.freeze(),
             customers: self.customers.freeze(),
             lanes: self.lanes.freeze(),
@@ -334,8 +348,7 @@ impl Overlay {
         self.settled = committed.epoch;
         let (settled, epoch, max) = (self.settled, self.epoch, self.rows_max);
         self.identifiers.shrink(settled, epoch, max);
-        self.claims.shrink(settled, epoch, max);
-        self.nodes.shrink(settled, epoch, max);
+        self.filed.shrink(settled, epoch, max);
         self.pages.shrink(settled, epoch, 0);
         self.customers.shrink(settled, epoch, max);
         self.lanes.shrink(settled, epoch, max);
@@ -348,11 +361,10 @@ impl Overlay {
     /// How many rows changed since the last [`Overlay::freeze`].
     #[must_use]
     pub fn dirty(&self) -> usize {
-        let Overlay { identifiers, claims, nodes, customers, deliveries, letters, .. } = self;
+        let Overlay { identifiers, filed, customers, deliveries, letters, .. } = self;
         [
             identifiers.dirty.len(),
-            claims.dirty.len(),
-            nodes.dirty.len(),
+            filed.dirty.len(),
             customers.dirty.len(),
             deliveries.dirty.len(),
             letters.dirty.len(),
@@ -411,10 +423,10 @@ impl View for Overlay {
         self.identifiers.get(&*self.base, self.epoch, &id).map_err(unreadable)
     }
     fn claim(&self, id: ClaimId) -> Read<Option<Arc<Claim>>> {
-        self.claims.get(&*self.base, self.epoch, &id).map_err(unreadable)
+        Ok(self.filed.get(&*self.base, self.epoch, &id).map_err(unreadable)?.and_then(|filed| filed.claim.clone()))
     }
     fn node(&self, id: ClaimId) -> Read<Option<Arc<Node>>> {
-        self.nodes.get(&*self.base, self.epoch, &id).map_err(unreadable)
+        Ok(self.filed.get(&*self.base, self.epoch, &id).map_err(unreadable)?.and_then(|filed| filed.node.clone()))
     }
     fn customer(&self, id: CustomerId) -> Read<Option<Arc<Customer>>> {
         self.customers.get(&*self.base, self.epoch, &id).map_err(unreadable)

@@ -42,8 +42,7 @@ macro_rules! row {
 }
 
 row!(IdentifierRow, Identifier, IdentifierId, |id| begin().bytes(&id.0));
-row!(Claim, Claim, ClaimId, |id| begin().bytes(&id.0));
-row!(Node, Node, ClaimId, |id| begin().bytes(&id.0));
+row!(Filed, Claim, ClaimId, |id| begin().bytes(&id.0));
 row!(Customer, Customer, CustomerId, |id| begin().bytes(&id.0));
 row!(Vec<Entry>, Page, (ClaimId, u32), |(claim, number)| begin().bytes(&claim.0).u32(*number));
 row!(WindowPage, Window, u64, |number| begin().u64(*number));
@@ -52,6 +51,16 @@ row!(Delivery, Delivery, (String, u64), |(lane, number)| text(begin(), lane).u64
 row!(Letter, DeadLetter, (u64, u32), |(position, ordinal)| begin().u64(*position).u32(*ordinal));
 row!(Value, Kv, (String, String), |(stage, key)| text(begin(), stage).bytes(key.as_bytes()));
 row!(Meta, Meta, (), |()| begin().bytes(b"fold"));
+
+/// A claim, and the facts of the events that are filed under it. The rules know them apart, as the one is of identity and the
+/// other of a customer; here they share a row, because an event asks for both by the same id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Filed {
+    /// The claim.
+    pub claim: Option<Arc<Claim>>,
+    /// The facts.
+    pub node: Option<Arc<Node>>,
+}
 
 /// A profile delivery.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

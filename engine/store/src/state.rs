@@ -2,7 +2,7 @@
 //!
 //! [`StateStore`] is the whole of what the engine asks of a store, in bytes, so that another one can stand in for sled;
 //! [`State`] is sled, [`MemoryState`] a map for tests and for comparing with. [`Folder`] keeps a state where it can be
-//! rebuilt beside itself and swapped. `tests/state.rs` holds every implementation to the same rules.
+//! rebuilt beside itself and swapped, [`Live`] lets it be swapped while it is in use. `tests/state.rs` holds every implementation to the same rules.
 //!
 //! State is never the only copy of anything: what cannot be trusted is [`StoreError::StateDamaged`], and the answer to
 //! that is to rebuild it from history. Values are rows of [`crate::format`]; this module looks at their checksum and
@@ -10,10 +10,12 @@
 
 mod engine;
 mod folder;
+mod live;
 mod memory;
 
 pub use self::engine::{Options, State};
 pub use self::folder::Folder;
+pub use self::live::Live;
 pub use self::memory::MemoryState;
 
 use sha2::{Digest, Sha256};
@@ -21,19 +23,17 @@ use sha2::{Digest, Sha256};
 use crate::key::{KEY_BYTES_MAX, PARTITION_BYTES};
 use crate::{StoreError, format};
 
-/// Kinds of rows. Each is a tree of its own; the order is the order of an export. The numbers are part of the format:
-/// a kind that is added gets the next one.
+/// Kinds of rows, in the order of an export. The numbers are part of the format: they begin the keys, and a kind that is added
+/// gets the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Space {
     /// What the store needs to know about itself. Not part of [`StateStore::export_hash`].
     Meta = 0,
-    /// Identifier to node.
+    /// Identifiers: which claims name each, and whose it is.
     Identifier = 1,
-    /// Edges between identifiers.
+    /// Claims, each with the facts of its events.
     Claim = 2,
-    /// The members of an identity component.
-    Node = 3,
     /// Customer rows.
     Customer = 4,
     /// What is due when.
@@ -54,11 +54,10 @@ pub enum Space {
 
 impl Space {
     /// Every space, in order.
-    pub const ALL: [Space; 12] = [
+    pub const ALL: [Space; 11] = [
         Space::Meta,
         Space::Identifier,
         Space::Claim,
-        Space::Node,
         Space::Customer,
         Space::Timer,
         Space::Page,
@@ -68,24 +67,6 @@ impl Space {
         Space::DeadLetter,
         Space::Kv,
     ];
-
-    /// The tree's name on disk.
-    fn name(self) -> &'static str {
-        match self {
-            Space::Meta => "meta",
-            Space::Identifier => "identifier",
-            Space::Claim => "claim",
-            Space::Node => "node",
-            Space::Customer => "customer",
-            Space::Timer => "timer",
-            Space::Page => "page",
-            Space::Window => "window",
-            Space::Lane => "lane",
-            Space::Delivery => "delivery",
-            Space::DeadLetter => "dead-letter",
-            Space::Kv => "kv",
-        }
-    }
 }
 
 /// One change of a commit: the row's new value, or none to delete it.

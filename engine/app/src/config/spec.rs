@@ -166,8 +166,11 @@ pub struct LimitsSpec {
     /// How many events may wait for the transforms before senders are asked to wait.
     #[schemars(range(min = 1_000))]
     pub intake_lag: u64,
-    /// How much of what came in is kept after it was worked on: what `weft replay` can reach back to.
+    /// How much of what came in is kept after it was worked on.
     pub intake_kept: Size,
+    /// How much of history is kept, about; all of it where this is not given. Events that are let go are no longer shown, and
+    /// can no longer be taken back. What a destination or a dead letter still needs is never let go.
+    pub history_kept: Option<Size>,
     /// How many message ids are remembered, by which repetitions are known. Each takes about 24 bytes of memory.
     #[schemars(range(min = 1_000, max = 100_000_000))]
     pub duplicate_window: u32,
@@ -178,6 +181,7 @@ impl Default for LimitsSpec {
         LimitsSpec {
             intake_lag: 5_000_000,
             intake_kept: Size::from_bytes(10 << 30),
+            history_kept: None,
             duplicate_window: u32::try_from(weft_domain::limits::DUPLICATE_WINDOW_EVENTS).expect("it is two million"),
         }
     }

@@ -2,7 +2,7 @@
 
 use sled::{IVec, Tree};
 
-use super::{Marker, Space, damaged, failed, fingerprint};
+use super::{MARKER, Marker, Space, damaged, failed, span};
 use crate::{StoreError, format};
 
 /// Places of each tree that a sample looks at.
@@ -10,21 +10,20 @@ const PROBES: u16 = 16;
 /// Rows at each place.
 const ROWS_PER_PROBE: usize = 16;
 
-/// Reads rows at the beginning, at the end, and here and there between.
-pub(super) fn sample(trees: &[Tree], marker: &Marker) -> Result<(), StoreError> {
-    for tree in trees {
-        for row in tree.iter().rev().take(ROWS_PER_PROBE) {
+/// Reads rows of each space at the beginning, at the end, and here and there between.
+pub(super) fn sample(tree: &Tree, marker: &Marker) -> Result<(), StoreError> {
+    for space in Space::ALL {
+        for row in tree.range(span(space, &[], None)).rev().take(ROWS_PER_PROBE) {
             check_row(row, marker)?;
         }
-        let Some(first) = tree.first().map_err(sled)? else {
-            continue;
-        };
-        let partition = &first.0[..first.0.len().min(crate::key::PARTITION_BYTES)];
+        let Some(first) = tree.range(span(space, &[], None)).next() else { continue };
+        let (first, _) = first.map_err(sled)?;
+        let partition = &first[1..first.len().min(1 + crate::key::PARTITION_BYTES)];
         for probe in 0..PROBES {
             // Behind the partition most keys begin with a hash or a number: this spreads over the former.
             let from = [partition, &[(probe * (256 / PROBES)) as u8]].concat();
-            let from = if probe == 0 { first.0.to_vec() } else { from };
-            for row in tree.range(from..).take(ROWS_PER_PROBE) {
+            let from = if probe == 0 { &first[1..] } else { &from };
+            for row in tree.range(span(space, from, None)).take(ROWS_PER_PROBE) {
                 check_row(row, marker)?;
             }
         }
@@ -32,16 +31,13 @@ pub(super) fn sample(trees: &[Tree], marker: &Marker) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Reads every row and compares what they come to with the marker.
-pub(super) fn all(trees: &[Tree], marker: &Marker) -> Result<(), StoreError> {
+/// Reads every row, and compares what they come to with the marker. `visit` is told each key of the tree.
+pub(super) fn all(tree: &Tree, marker: &Marker, mut visit: impl FnMut(&[u8])) -> Result<(), StoreError> {
     let mut found = Marker { rows: 0, live_bytes: 0, sum: 0, ..*marker };
-    for (space, tree) in Space::ALL.into_iter().zip(trees) {
-        for row in tree.iter() {
-            let (key, value) = check_row(row, marker)?;
-            found.rows += 1;
-            found.live_bytes += (key.len() + value.len()) as u64;
-            found.sum = found.sum.wrapping_add(fingerprint(space, &key, &value));
-        }
+    for row in tree.range(..MARKER) {
+        let (key, value) = check_row(row, marker)?;
+        found.count(&key, None, Some(&value));
+        visit(&key);
     }
     match found == *marker {
         true => Ok(()),
