@@ -1,0 +1,223 @@
+//! End to end over HTTP.
+//!
+//! Events are `track` calls as an SDK sends them, each with a user id and an anonymous id. *Acknowledged* is the rate of durable
+//! acknowledgements, *delivered* the rate until the destination has the last event, *CPU* what the engine's process used for one
+//! event (all its threads, the load generator not counted): of the three it depends least on what else the machine does.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::wire::Wire;
+
+/// Connections of the load generator: enough to keep group commit busy, few enough for two cores.
+const SENDERS: usize = 8;
+
+/// Events sent in one go.
+struct Load {
+    /// The number of the first: it makes the message ids.
+    first: usize,
+    events: usize,
+    /// Customers that they are drawn from.
+    customers: usize,
+    batch: usize,
+}
+
+/// Batches of 1, 100 and 1,000, nearly every event of a customer whom nobody knows, each in an engine of its own.
+pub fn end_to_end(events: usize) {
+    println!("{HEAD}");
+    for batch in [1, 100, 1_000] {
+        // One event a request is bounded by requests, not by events: a tenth of them tells as much.
+        let events = if batch == 1 { events / 10 } else { events };
+        let mut engine = Engine::start();
+        engine.measure("each a new customer", &Load { first: 0, events, customers: 10_000_000, batch });
+        engine.reopen();
+    }
+}
+
+/// Until so many customers are known, and then events of them.
+pub fn million(customers: usize, events: usize) {
+    println!("{HEAD}");
+    let mut engine = Engine::start();
+    engine.measure("each a new customer", &Load { first: 0, events: customers, customers, batch: 100 });
+    engine.reopen();
+    engine.measure("of known customers, any", &Load { first: customers, events, customers, batch: 100 });
+    let few = customers / 50;
+    engine.measure("of known customers, 2 % of them", &Load { first: customers + events, events, customers: few, batch: 100 });
+    engine.reopen();
+}
+
+const HEAD: &str = "| events | batch | number | acknowledged/s | delivered/s | p50 ms | p99 ms | CPU µs/event | memory MB | disk MB: intake, history, state |\n|---|---|---|---|---|---|---|---|---|---|";
+
+struct Engine {
+    folder: tempfile::TempDir,
+    port: u16,
+    process: Child,
+    sent: u64,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Engine {
+    fn start() -> Engine {
+        let folder = tempfile::tempdir().expect("a folder for the data");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a free port").port();
+        let plugin = |name: &str| root().join(format!("plugins/dist/{name}.wasm")).display().to_string();
+        let yaml = format!(
+            "version: 1\nname: bench\nlisten: 127.0.0.1:{port}\n\
+             plugins:\n  segment: {{ path: {} }}\n  normalize: {{ path: {} }}\n  file: {{ path: {} }}\n\
+             sources:\n  web: {{ plugin: segment, http: {{ path: /s }}, config: {{ write_keys: [key] }} }}\n\
+             transforms:\n  tidy: {{ plugin: normalize, inputs: [web] }}\n\
+             destinations:\n  lake: {{ plugin: file, from: {{ events: all }}, config: {{ path: out }} }}\n",
+            plugin("segment"),
+            plugin("normalize"),
+            plugin("file")
+        );
+        std::fs::write(folder.path().join("weft.yaml"), yaml).expect("the workspace is written");
+        let process = run(folder.path());
+        wait_ready(port);
+        Engine { folder, port, process, sent: 0 }
+    }
+
+    fn measure(&mut self, what: &str, load: &Load) {
+        let share = load.events / SENDERS / load.batch * load.batch;
+        let (sent, before) = ((share * SENDERS) as u64, self.delivered());
+        let (started, cpu) = (Instant::now(), self.cpu());
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let (port, load) = (self.port, Load { first: load.first + sender * share, events: share, ..*load });
+                std::thread::spawn(move || send(port, &load))
+            })
+            .collect();
+        let mut waits: Vec<Duration> = senders.into_iter().flat_map(|sender| sender.join().expect("a sender ends")).collect();
+        let acknowledged = started.elapsed();
+        while self.delivered() < before + sent {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let (delivered, cpu) = (started.elapsed(), self.cpu() - cpu);
+        self.sent += sent;
+        let folded = self.status()["totals"]["events"].as_u64();
+        assert_eq!((self.delivered() - before, folded), (sent, Some(self.sent)), "each event once");
+        waits.sort();
+        let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+        let rate = |took: Duration| sent as f64 / took.as_secs_f64();
+        let disk = ["intake", "history", "state"].map(|part| (disk_bytes(&self.folder.path().join("data").join(part)) >> 20).to_string());
+        println!(
+            "| {what} | {} | {sent} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} | {} | {} |",
+            load.batch,
+            rate(acknowledged),
+            rate(delivered),
+            at(0.5),
+            at(0.99),
+            cpu.as_secs_f64() * 1e6 / sent as f64,
+            memory_mb(self.process.id()),
+            disk.join(", ")
+        );
+    }
+
+    /// Kills the engine, opens it again, and looks whether anything is missing.
+    fn reopen(&mut self) {
+        self.process.kill().and_then(|()| self.process.wait()).expect("it ends");
+        let opened = Instant::now();
+        self.process = run(self.folder.path());
+        wait_ready(self.port);
+        let took = opened.elapsed();
+        let totals = self.status()["totals"].clone();
+        assert_eq!(totals["events"].as_u64(), Some(self.sent), "nothing was lost");
+        println!("killed and opened again with {} customers: ready after {:.2} s", totals["customers"], took.as_secs_f64());
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let (_, body) = Wire::open(self.port).expect("the engine listens").get("/api/v1/status");
+        serde_json::from_slice(&body).expect("status is JSON")
+    }
+
+    fn delivered(&self) -> u64 {
+        self.status()["lanes"][0]["delivered_total"].as_u64().unwrap_or(0)
+    }
+
+    /// The time that all threads of the engine have run.
+    fn cpu(&self) -> Duration {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
+        // After the name in parentheses: user and system time are the twelfth and thirteenth, in hundredths of a second.
+        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().filter_map(|field| field.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+}
+
+fn root() -> PathBuf {
+    let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let folder = now.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).to_owned());
+    folder.parent().expect("the crate is in the repository").to_owned()
+}
+
+fn run(folder: &Path) -> Child {
+    let mut command = Command::new(root().join("target/release/weft"));
+    command.arg("run").arg(folder).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("the release engine is built: `cargo build --release`")
+}
+
+fn wait_ready(port: u16) {
+    let until = Instant::now() + Duration::from_secs(300);
+    while Instant::now() < until {
+        if Wire::open(port).is_some_and(|mut wire| wire.get("/readyz").0 == 200) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("the engine does not become ready");
+}
+
+/// Sends events over one connection; how long each request took.
+fn send(port: u16, load: &Load) -> Vec<Duration> {
+    let mut wire = Wire::open(port).expect("the engine listens");
+    let mut waits = Vec::with_capacity(load.events / load.batch);
+    for start in (load.first..load.first + load.events).step_by(load.batch) {
+        let events: Vec<String> = (start..start + load.batch).map(|number| event(number, load)).collect();
+        let body = format!(r#"{{"batch":[{}],"sentAt":"2026-11-24T12:00:00.000Z","writeKey":"key"}}"#, events.join(","));
+        let asked = Instant::now();
+        let (status, answer) = wire.send_batch(&body);
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer));
+        waits.push(asked.elapsed());
+    }
+    waits
+}
+
+/// A track call of some 800 bytes; in batches of 1,000, for which the API's 500 KB leave less, of some 450.
+fn event(number: usize, load: &Load) -> String {
+    // A number that shares no divisor with that of the customers: nobody comes twice before all have come.
+    let customer = number.wrapping_mul(2_654_435_761) % load.customers;
+    let call = format!(
+        r#"{{"type":"track","event":"Product Viewed","messageId":"node-next-1761302400000-{number:012}","anonymousId":"5b1c7e0a-{customer:08}","userId":"user-{customer}","timestamp":"2026-11-24T11:59:59.123Z","properties":{{"product_id":"p-{}","category":"Games","name":"Monopoly: 3rd Edition","price":18.99,"currency":"EUR""#,
+        number % 5_000,
+    );
+    if load.batch >= 1_000 {
+        return call + r#"},"context":{"library":{"name":"@segment/analytics-node","version":"3.1.0"}}}"#;
+    }
+    call + r#","sku":"G-32","brand":"Hasbro","variant":"200 pieces","quantity":1,"coupon":"MAYDEALS","position":3,"value":18.99,"url":"https://shop.example/product/path","image_url":"https://shop.example/product/path.jpg"},"context":{"library":{"name":"@segment/analytics-node","version":"3.1.0"},"ip":"192.0.2.7","locale":"en-GB","page":{"path":"/product","referrer":"https://search.example/","title":"Product","url":"https://shop.example/product"},"userAgent":"Mozilla/5.0 (X11; Linux x86_64)"}}"#
+}
+
+fn memory_mb(process: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) / 1024
+}
+
+fn disk_bytes(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    entries
+        .filter_map(Result::ok)
+        .map(|entry| match entry.metadata() {
+            Ok(data) if data.is_dir() => disk_bytes(&entry.path()),
+            Ok(data) => data.blocks() * 512,
+            Err(_) => 0,
+        })
+        .sum()
+}
