@@ -265,7 +265,7 @@ impl Event {
         if bytes.len() > limits::EVENT_BYTES_MAX {
             return Err(format!("the event has {} bytes, and {} are allowed", bytes.len(), limits::EVENT_BYTES_MAX));
         }
-        if depth(bytes) > limits::EVENT_DEPTH_MAX {
+        if is_too_deep(bytes) {
             return Err(format!("the event is nested deeper than {} levels", limits::EVENT_DEPTH_MAX));
         }
         let event: Event = serde_json::from_slice(bytes).map_err(|error| format!("not a canonical event: {error}"))?;
@@ -354,8 +354,12 @@ impl Event {
     }
 }
 
-/// How deep a JSON text is nested.
-fn depth(json: &[u8]) -> usize {
+/// Whether a JSON text is nested deeper than [`limits::EVENT_DEPTH_MAX`].
+fn is_too_deep(json: &[u8]) -> bool {
+    // Most texts do not open as many brackets in all, which is seen at a glance.
+    if json.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() <= limits::EVENT_DEPTH_MAX {
+        return false;
+    }
     let (mut depth, mut deepest, mut inside, mut escaped) = (0_usize, 0, false, false);
     for byte in json {
         match byte {
@@ -370,7 +374,7 @@ fn depth(json: &[u8]) -> usize {
             _ => (),
         }
     }
-    deepest
+    deepest > limits::EVENT_DEPTH_MAX
 }
 
 #[cfg(test)]

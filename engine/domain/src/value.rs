@@ -3,7 +3,9 @@
 //! Nothing here interprets what a value means. Numbers are never turned into binary floats: a sum computed in the stream and
 //! the same sum computed over a file must agree to the last cent.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use jiff::fmt::temporal::DateTimePrinter;
@@ -121,8 +123,8 @@ impl JsonSchema for Amount {
 }
 
 /// Any JSON value, kept as its text without white space. Equal texts are equal values; `1.0` and `1` are not equal.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Json(Box<str>);
+#[derive(Clone, Debug)]
+pub struct Json(Box<RawValue>);
 
 impl Json {
     /// Checks and compacts a JSON text.
@@ -130,58 +132,83 @@ impl Json {
     /// # Errors
     /// The parser's words, where the text is not JSON.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        Ok(Json(compact(raw.get())))
+        serde_json::from_str(text).map_err(|error| error.to_string())
     }
 
     /// The JSON text of a string.
     #[must_use]
     pub fn string(text: &str) -> Self {
-        Json(serde_json::Value::from(text).to_string().into())
+        Json(serde_json::value::to_raw_value(text).expect("a string is JSON"))
     }
 
     /// The compact JSON text.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.0
+        self.0.get()
     }
 
     /// Whether this is JSON's null.
     #[must_use]
     pub fn is_null(&self) -> bool {
-        &*self.0 == "null"
+        self.text() == "null"
     }
 
     /// Whether this is an object.
     #[must_use]
     pub fn is_object(&self) -> bool {
-        self.0.starts_with('{')
+        self.text().starts_with('{')
     }
 
     /// The string, where this is one.
     #[must_use]
     pub fn as_string(&self) -> Option<String> {
-        if self.0.starts_with('"') { serde_json::from_str(&self.0).ok() } else { None }
+        if self.text().starts_with('"') { serde_json::from_str(self.text()).ok() } else { None }
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Json) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Json {}
+
+impl PartialOrd for Json {
+    fn partial_cmp(&self, other: &Json) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Json {
+    fn cmp(&self, other: &Json) -> Ordering {
+        self.text().cmp(other.text())
+    }
+}
+
+impl Hash for Json {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.text().hash(hasher);
     }
 }
 
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if !serializer.is_human_readable() {
-            return serializer.serialize_str(&self.0);
-        }
-        let raw: &RawValue = serde_json::from_str(&self.0).map_err(S::Error::custom)?;
-        raw.serialize(serializer)
+        if serializer.is_human_readable() { self.0.serialize(serializer) } else { serializer.serialize_str(self.text()) }
     }
 }
 
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if !deserializer.is_human_readable() {
-            return Box::<str>::deserialize(deserializer).map(Json);
+            let text = String::deserialize(deserializer)?;
+            return RawValue::from_string(text).map(Json).map_err(D::Error::custom);
         }
         let raw = <&RawValue>::deserialize(deserializer)?;
-        Ok(Json(compact(raw.get())))
+        match compact(raw.get()) {
+            None => Ok(Json(raw.to_owned())),
+            Some(text) => RawValue::from_string(text).map(Json).map_err(D::Error::custom),
+        }
     }
 }
 
@@ -194,23 +221,22 @@ impl JsonSchema for Json {
     }
 }
 
-/// Takes white space out of a JSON text that is known to be valid.
-fn compact(text: &str) -> Box<str> {
-    let spaced = |byte: u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-    if !text.bytes().any(spaced) {
-        return text.into();
-    }
-    let (mut kept, mut inside, mut escaped) = (String::with_capacity(text.len()), false, false);
-    for letter in text.chars() {
-        if inside {
-            kept.push(letter);
-            (inside, escaped) = (escaped || letter != '"', !escaped && letter == '\\');
-        } else if !matches!(letter, ' ' | '\n' | '\r' | '\t') {
-            kept.push(letter);
-            inside = letter == '"';
+/// A JSON text that is known to be valid, without the white space between its parts; none where there is none.
+fn compact(text: &str) -> Option<String> {
+    let (mut kept, mut from, mut inside, mut escaped) = (String::new(), 0, false, false);
+    for (place, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = inside,
+            b'"' => inside = !inside,
+            b' ' | b'\n' | b'\r' | b'\t' if !inside => {
+                kept.push_str(&text[from..place]);
+                from = place + 1;
+            }
+            _ => (),
         }
     }
-    kept.into()
+    (from > 0).then(|| kept + &text[from..])
 }
 
 /// The beginning of a text that somebody sent, short enough for a message.
