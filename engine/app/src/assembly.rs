@@ -10,6 +10,7 @@ use std::sync::Arc;
 use weft_domain::input::Stream;
 use weft_domain::problem::{Code, Problems};
 use weft_host::{Host, HostError, Manifest, Plugin, Stage, WantedLimits};
+use weft_store::files::Disk;
 
 use crate::clock::Clock;
 use crate::config::{self, Auth, Block, Config, Environment, EventsSpec, Refusal};
@@ -88,6 +89,7 @@ pub async fn check(host: &Host, workspace: &Path, environment: &Environment) -> 
 pub fn settings(config: &Config, clock: Clock) -> Settings {
     Settings {
         data: config.data.clone(),
+        files: Arc::new(Disk),
         listen: Some(config.listen),
         plan: config.plan(0),
         tokens: config.tokens.values().cloned().collect(),

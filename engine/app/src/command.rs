@@ -9,6 +9,7 @@ mod show;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
@@ -282,7 +283,7 @@ async fn profile(who: &str, workspace: &Path, output: Output) -> Result<(), Fail
 }
 
 fn ask_the_folder(config: &Config, who: &str) -> anyhow::Result<Option<Explained>> {
-    let vault = Vault::open(&config.data, report_progress())?;
+    let vault = Vault::open(Arc::new(Disk), &config.data, report_progress())?;
     let id = match who.split_once(':') {
         Some((kind, value)) => whose(&vault.overlay, kind, value)?,
         None => today(&vault.overlay, who.parse::<CustomerId>().map_err(anyhow::Error::msg)?)?,
@@ -302,7 +303,7 @@ async fn doctor(workspace: &Workspace) -> Result<(), Failed> {
         findings.log(name, &weft_store::log::verify(&Disk, &dir)?);
     }
     if findings.is_sound() && layout.history().is_dir() {
-        let vault = Vault::open(&config.data, report_progress())?;
+        let vault = Vault::open(Arc::new(Disk), &config.data, report_progress())?;
         vault.notes.iter().for_each(|note| findings.note("start", note));
         match vault.state.verify() {
             Ok(sizes) => findings.state(&sizes, vault.state.position(), vault.overlay.position()),
@@ -315,10 +316,10 @@ async fn doctor(workspace: &Workspace) -> Result<(), Failed> {
 
 async fn rebuild(workspace: &Workspace) -> Result<(), Failed> {
     let (config, _) = load(&workspace.workspace, workspace.output()).await?;
-    let before = Vault::open(&config.data, report_progress())?;
+    let before = Vault::open(Arc::new(Disk), &config.data, report_progress())?;
     let old = before.state_hash()?;
     drop(before);
-    let vault = Vault::rebuild(&config.data, report_progress())?;
+    let vault = Vault::rebuild(Arc::new(Disk), &config.data, report_progress())?;
     let (new, position) = (vault.state_hash()?, vault.overlay.position());
     let same = old == new;
     match workspace.output() {

@@ -98,10 +98,11 @@ impl Lane {
         let mut durable = ledger.durable();
         let mut reader = self.reader(&ledger);
         while !*stop.borrow() {
-            durable.mark_unchanged();
+            // Copied, since the writer waits for whoever looks at it, and gathering may wait for the writer's state.
+            let end = *durable.borrow_and_update();
             let gathered = match &mut reader {
                 Reader::Events(events) => self.gather_events(events)?,
-                Reader::Profiles { next } => self.gather_profiles(&ledger, next, *durable.borrow()),
+                Reader::Profiles { next } => self.gather_profiles(&ledger, next, end),
             };
             let Some(gathered) = gathered else {
                 let seen = reader.position();

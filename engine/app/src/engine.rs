@@ -21,6 +21,7 @@ use weft_domain::plan::Plan;
 use weft_domain::value::Timestamp;
 use weft_domain::view::View;
 use weft_store::StoreError;
+use weft_store::files::Files;
 use weft_store::state::Live;
 
 use crate::api::{Pages, router};
@@ -42,6 +43,8 @@ use crate::writer::{Ledger, Writer, WriterError};
 pub struct Settings {
     /// The data folder.
     pub data: PathBuf,
+    /// What keeps its logs: the disk, but in tests.
+    pub files: Arc<dyn Files>,
     /// Where to listen; none for an engine without doors, as in tests.
     pub listen: Option<SocketAddr>,
     /// The rules of the fold.
@@ -130,7 +133,7 @@ impl Engine {
         stages: impl AsyncFnOnce(&Ledger) -> Result<Stages, EngineError>,
         progress: impl FnMut(Progress),
     ) -> Result<Engine, EngineError> {
-        let vault = Vault::open(&settings.data, progress)?;
+        let vault = Vault::open(settings.files, &settings.data, progress)?;
         let listener = match settings.listen {
             Some(address) => Some(TcpListener::bind(address).await.map_err(|error| EngineError::Listen { address, error })?),
             None => None,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weft_store::StoreError;
-use weft_store::files::Disk;
+use weft_store::files::Files;
 use weft_store::log::{self, Log, LogReader, Recovery};
 use weft_store::overlay::Overlay;
 use weft_store::state::{Folder, Live, Options, State, StateStore};
@@ -116,27 +116,33 @@ impl Layout {
 }
 
 impl Vault {
-    /// Opens a data folder, which is made if need be, and folds what history holds past state.
+    /// Opens a data folder, which is made if need be, and folds what history holds past state. Its logs are kept by `files`,
+    /// which is the disk but in tests; state is on the disk, since sled opens its files itself.
     ///
     /// # Errors
     /// [`VaultError`]; nothing was changed but what a crash had left unfinished.
-    pub fn open(root: &Path, progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
-        Vault::open_with(root, Rebuild::WhereNeeded, progress)
+    pub fn open(files: Arc<dyn Files>, root: &Path, progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
+        Vault::open_with(files, root, Rebuild::WhereNeeded, progress)
     }
 
     /// Throws state away, folds all of history anew, and swaps. It sends nothing.
     ///
     /// # Errors
     /// [`VaultError`]; the state that was in use still is.
-    pub fn rebuild(root: &Path, progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
-        Vault::open_with(root, Rebuild::Always, progress)
+    pub fn rebuild(files: Arc<dyn Files>, root: &Path, progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
+        Vault::open_with(files, root, Rebuild::Always, progress)
     }
 
-    fn open_with(root: &Path, rebuild: Rebuild, mut progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
+    fn open_with(
+        files: Arc<dyn Files>,
+        root: &Path,
+        rebuild: Rebuild,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Vault, VaultError> {
         let layout = Layout::of(root);
         let mut notes = Vec::new();
-        let intake = open_log("intake", &layout.intake(), &mut notes)?;
-        let history = open_log("history", &layout.history(), &mut notes)?;
+        let intake = open_log("intake", files.clone(), &layout.intake(), &mut notes)?;
+        let history = open_log("history", files, &layout.history(), &mut notes)?;
         let mut folder = Folder::open(&layout.state(), Options::default())?;
         let kept = match rebuild {
             Rebuild::Always => None,
@@ -181,9 +187,8 @@ enum Rebuild {
     Always,
 }
 
-fn open_log(name: &'static str, dir: &Path, notes: &mut Vec<String>) -> Result<Log, VaultError> {
-    let (log, recovery) =
-        Log::open(Arc::new(Disk), dir, log::Options::default()).map_err(|error| VaultError::Log { log: name, error })?;
+fn open_log(name: &'static str, files: Arc<dyn Files>, dir: &Path, notes: &mut Vec<String>) -> Result<Log, VaultError> {
+    let (log, recovery) = Log::open(files, dir, log::Options::default()).map_err(|error| VaultError::Log { log: name, error })?;
     let Recovery { torn, leftovers, .. } = recovery;
     if let Some(torn) = torn {
         let (bytes, first) = (torn.bytes, torn.first);

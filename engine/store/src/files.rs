@@ -1,23 +1,26 @@
 //! The file operations that durability rests on, and no others.
 //!
 //! [`Files`] is what the log asks of a file system; [`Disk`] is the real one; [`Faulty`] keeps everything in memory and
-//! can show what a disk may hold after the power went (DESIGN section 9), which a killed process never shows.
+//! can show what a disk may hold after the power went (DESIGN section 9), which a killed process never shows. [`Image`] shows
+//! the same of a real folder, for what opens its files itself.
 //!
 //! Nothing here retries, buffers or caches: a caller must see each failure once, as it happened. The log ([`crate::log`])
 //! is the next thing to read.
 
 mod disk;
 mod faulty;
+mod image;
 
 pub use disk::Disk;
 pub use faulty::{Cut, Failure, Faulty};
+pub use image::Image;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 /// A file system, as far as the log needs one. Paths are those of the machine; folders are made by [`Files::create_dir`].
-pub trait Files: Send + Sync + 'static {
+pub trait Files: std::fmt::Debug + Send + Sync + 'static {
     /// Makes the folder and its parents, and makes them durable. Not an error if it is there.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Makes an empty file, emptying what has that name. Its name is durable only after [`Files::sync_dir`].

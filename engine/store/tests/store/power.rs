@@ -2,66 +2,15 @@
 //! state that was committed; anything else must be called damaged.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use weft_store::StoreError;
+use weft_store::files::Image;
 use weft_store::format;
 use weft_store::key::Key;
 use weft_store::state::{Change, Folder, MemoryState, Options, Space, StateStore};
 
 use crate::model::{Random, for_seeds, seeds};
-
-const PAGE_BYTES: usize = 4096;
-
-/// The bytes of every file in a folder.
-type Image = BTreeMap<PathBuf, Vec<u8>>;
-
-fn image(dir: &Path) -> Image {
-    let mut files = Image::new();
-    for folder in ["1", "1/blobs", ""] {
-        for entry in fs::read_dir(dir.join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_file() {
-                files.insert(path.strip_prefix(dir).unwrap().to_owned(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
-}
-
-/// What the disk may hold between two barriers: of each page the older or the newer, of each new file all or nothing.
-fn mixed(old: &Image, new: &Image, random: &mut Random) -> Image {
-    let newer_in_ten = random.below(11);
-    let mut files = Image::new();
-    for (path, new) in new {
-        let Some(old) = old.get(path) else {
-            if random.below(2) == 0 {
-                files.insert(path.clone(), new.clone());
-            }
-            continue;
-        };
-        let len = if random.below(2) == 0 { old.len() } else { new.len() };
-        let mut bytes = old.clone();
-        bytes.resize(len, 0);
-        for start in (0..len.min(new.len())).step_by(PAGE_BYTES) {
-            let end = (start + PAGE_BYTES).min(len).min(new.len());
-            if random.below(10) < newer_in_ten {
-                bytes[start..end].copy_from_slice(&new[start..end]);
-            }
-        }
-        files.insert(path.clone(), bytes);
-    }
-    files
-}
-
-fn write(files: &Image, dir: &Path) {
-    fs::create_dir_all(dir.join("1/blobs")).unwrap();
-    for (path, bytes) in files {
-        fs::write(dir.join(path), bytes).unwrap();
-    }
-}
 
 fn batch(random: &mut Random, position: u64) -> Vec<Change> {
     let count = 1 + random.below(60);
@@ -88,17 +37,17 @@ fn what_opens_after_a_power_cut_was_committed_and_everything_else_is_damaged() {
         let memory = MemoryState::new();
         // The hash of the state after each commit, by position.
         let mut committed = BTreeMap::from([(0, memory.export_hash().unwrap())]);
-        let mut older = image(dir.path());
+        let mut older = Image::of(dir.path()).unwrap();
         let (mut opened, mut damaged) = (0, 0);
         for position in 1..=12 {
             let changes = batch(&mut random, position);
             memory.commit(changes.clone(), position).unwrap();
             state.commit(changes, position).unwrap();
             committed.insert(position, memory.export_hash().unwrap());
-            let newer = image(dir.path());
+            let newer = Image::of(dir.path()).unwrap();
             for _ in 0..images / 10 {
                 let cut = tempfile::tempdir().unwrap();
-                write(&mixed(&older, &newer, &mut random), cut.path());
+                older.cut(&newer, random.next()).write(cut.path()).unwrap();
                 match Folder::open(cut.path(), options).unwrap().open_current() {
                     Ok(Some(found)) => {
                         assert!(found.position() + 1 >= position, "the last barrier's commit is lost");
