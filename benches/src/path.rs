@@ -106,7 +106,8 @@ impl Engine {
         waits.sort();
         let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
         let rate = |took: Duration| sent as f64 / took.as_secs_f64();
-        let disk = ["intake", "history", "state"].map(|part| (disk_bytes(&self.folder.path().join("data").join(part)) >> 20).to_string());
+        let disk = ["intake", "history", "state"]
+            .map(|part| (disk_bytes(&self.folder.path().join("data").join(part)) >> 20).to_string());
         println!(
             "| {what} | {} | {sent} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} | {} | {} |",
             load.batch,

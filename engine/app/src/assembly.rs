@@ -10,7 +10,6 @@ use std::sync::Arc;
 use weft_domain::input::Stream;
 use weft_domain::problem::{Code, Problems};
 use weft_host::{Host, HostError, Manifest, Plugin, Stage, WantedLimits};
-use weft_store::files::Disk;
 
 use crate::clock::Clock;
 use crate::config::{self, Auth, Block, Config, Environment, EventsSpec, Refusal};
@@ -20,6 +19,7 @@ use crate::egress::{self, Connection, ConnectionOptions};
 use crate::engine::{EngineError, Settings, Stages};
 use crate::lending::Desk;
 use crate::pipeline::{Chains, Step};
+use crate::vault::DataFolder;
 use crate::writer::Ledger;
 
 /// Plugins by the names that a workspace gives them; those that cannot be loaded with the reason.
@@ -88,8 +88,7 @@ pub async fn check(host: &Host, workspace: &Path, environment: &Environment) -> 
 #[must_use]
 pub fn settings(config: &Config, clock: Clock) -> Settings {
     Settings {
-        data: config.data.clone(),
-        files: Arc::new(Disk),
+        data: DataFolder::at(&config.data),
         listen: Some(config.listen),
         plan: config.plan(0),
         tokens: config.tokens.values().cloned().collect(),

@@ -9,7 +9,6 @@ mod show;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
@@ -26,7 +25,7 @@ use crate::config::{Config, Environment};
 use crate::engine::Engine;
 use crate::render::{self, Style};
 use crate::scenario::play;
-use crate::vault::{Layout, Progress, Vault};
+use crate::vault::{DataFolder, Progress, Vault};
 
 /// Weft: a customer data engine that a company runs itself.
 #[derive(Parser)]
@@ -283,32 +282,38 @@ async fn profile(who: &str, workspace: &Path, output: Output) -> Result<(), Fail
 }
 
 fn ask_the_folder(config: &Config, who: &str) -> anyhow::Result<Option<Explained>> {
-    let vault = Vault::open(Arc::new(Disk), &config.data, report_progress())?;
+    let vault = Vault::open(&DataFolder::at(&config.data), report_progress())?;
     let id = match who.split_once(':') {
         Some((kind, value)) => whose(&vault.overlay, kind, value)?,
         None => today(&vault.overlay, who.parse::<CustomerId>().map_err(anyhow::Error::msg)?)?,
     };
-    Ok(id.map_or(Ok(None), |id| explain(&vault.overlay, id))?)
+    let found = id.map_or(Ok(None), |id| explain(&vault.overlay, id))?;
+    vault.close()?;
+    Ok(found)
 }
 
 async fn doctor(workspace: &Workspace) -> Result<(), Failed> {
     let (config, _) = load(&workspace.workspace, workspace.output()).await?;
-    let layout = Layout::of(&config.data);
+    let data = DataFolder::at(&config.data);
     let mut findings = show::Findings::default();
-    for (name, dir) in [("intake log", layout.intake()), ("history log", layout.history())] {
+    for (name, dir) in [("intake log", data.intake()), ("history log", data.history())] {
         if !dir.is_dir() {
             findings.note(name, "not there yet");
             continue;
         }
         findings.log(name, &weft_store::log::verify(&Disk, &dir)?);
     }
-    if findings.is_sound() && layout.history().is_dir() {
-        let vault = Vault::open(Arc::new(Disk), &config.data, report_progress())?;
+    if findings.is_sound() && data.history().is_dir() {
+        let vault = Vault::open(&data, report_progress())?;
         vault.notes.iter().for_each(|note| findings.note("start", note));
         match vault.state.verify() {
             Ok(sizes) => findings.state(&sizes, vault.state.position(), vault.overlay.position()),
             Err(error) => findings.bad("state", &error.to_string()),
         }
+        if let Some(position) = vault.state.base_position() {
+            findings.note("base", &format!("a copy of state as of {position} records of history, to rebuild from"));
+        }
+        vault.close()?;
     }
     print(&if workspace.json { findings.json() } else { findings.text() });
     if findings.is_sound() { Ok(()) } else { Err(Failed::Shown) }
@@ -316,11 +321,13 @@ async fn doctor(workspace: &Workspace) -> Result<(), Failed> {
 
 async fn rebuild(workspace: &Workspace) -> Result<(), Failed> {
     let (config, _) = load(&workspace.workspace, workspace.output()).await?;
-    let before = Vault::open(Arc::new(Disk), &config.data, report_progress())?;
+    let data = DataFolder::at(&config.data);
+    let before = Vault::open(&data, report_progress())?;
     let old = before.state_hash()?;
-    drop(before);
-    let vault = Vault::rebuild(Arc::new(Disk), &config.data, report_progress())?;
+    before.close()?;
+    let vault = Vault::rebuild(&data, report_progress())?;
     let (new, position) = (vault.state_hash()?, vault.overlay.position());
+    vault.close()?;
     let same = old == new;
     match workspace.output() {
         Output::Json => {

@@ -9,7 +9,6 @@
 //! each part does is in its own module; which plugins run is [`crate::assembly`]'s.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -21,8 +20,6 @@ use weft_domain::plan::Plan;
 use weft_domain::value::Timestamp;
 use weft_domain::view::View;
 use weft_store::StoreError;
-use weft_store::files::Files;
-use weft_store::state::Live;
 
 use crate::api::{Pages, router};
 use crate::clock::Clock;
@@ -35,16 +32,14 @@ use crate::limits;
 use crate::pipeline::{self, Chains, PipelineError};
 use crate::status::{LaneReport, Report, Status};
 use crate::telemetry::Metrics;
-use crate::vault::{Progress, Vault, VaultError};
+use crate::vault::{DataFolder, Progress, Vault, VaultError};
 use crate::writer::{Ledger, Writer, WriterError};
 
 /// What an engine needs to know before its plugins.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// The data folder.
-    pub data: PathBuf,
-    /// What keeps its logs: the disk, but in tests.
-    pub files: Arc<dyn Files>,
+    pub data: DataFolder,
     /// Where to listen; none for an engine without doors, as in tests.
     pub listen: Option<SocketAddr>,
     /// The rules of the fold.
@@ -120,7 +115,7 @@ pub struct Engine {
     pipeline: JoinSet<()>,
     lanes: JoinSet<()>,
     notes: Vec<String>,
-    state: Arc<Live>,
+    keeper: Arc<Keeper>,
 }
 
 impl Engine {
@@ -133,7 +128,7 @@ impl Engine {
         stages: impl AsyncFnOnce(&Ledger) -> Result<Stages, EngineError>,
         progress: impl FnMut(Progress),
     ) -> Result<Engine, EngineError> {
-        let vault = Vault::open(settings.files, &settings.data, progress)?;
+        let vault = Vault::open(&settings.data, progress)?;
         let listener = match settings.listen {
             Some(address) => Some(TcpListener::bind(address).await.map_err(|error| EngineError::Listen { address, error })?),
             None => None,
@@ -153,6 +148,13 @@ impl Engine {
         let status = Arc::new(Status::of(&stages.lanes, &stages.doors, intake.clone()));
         let doors =
             Doors::open(stages.doors, intake.clone(), ledger.clone(), settings.clock, metrics.clone(), settings.intake_lag_max);
+        let keeper = Keeper {
+            intake: intake.clone(),
+            ledger: ledger.clone(),
+            state,
+            intake_bytes_max: settings.intake_bytes_max,
+            history_bytes_max: settings.history_bytes_max,
+        };
         let mut engine = Engine {
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             doors: Arc::new(doors),
@@ -169,10 +171,10 @@ impl Engine {
             pipeline: JoinSet::new(),
             lanes: JoinSet::new(),
             notes: vault.notes,
-            state,
+            keeper: Arc::new(keeper),
         };
         engine.run_pipeline(stages.chains);
-        engine.run_keeper(settings.intake_bytes_max, settings.history_bytes_max);
+        engine.lanes.spawn(engine.keeper.clone().run(engine.stop_lanes.subscribe()));
         engine.run_lanes(stages.lanes);
         if let Some(listener) = listener {
             engine.serve(listener, settings.tokens);
@@ -194,12 +196,6 @@ impl Engine {
                 status.trouble(error.to_string());
             }
         });
-    }
-
-    fn run_keeper(&mut self, intake_bytes_max: u64, history_bytes_max: Option<u64>) {
-        let (intake, ledger, state) = (self.intake.clone(), self.ledger.clone(), self.state.clone());
-        let keeper = Keeper { intake, ledger, state, intake_bytes_max, history_bytes_max };
-        self.lanes.spawn(keeper.run(self.stop_lanes.subscribe()));
     }
 
     fn run_lanes(&mut self, lanes: Vec<Lane>) {
@@ -243,6 +239,12 @@ impl Engine {
     #[must_use]
     pub fn intake(&self) -> &Intake {
         &self.intake
+    }
+
+    /// What looks after what is kept; it looks by itself now and then.
+    #[must_use]
+    pub fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
     }
 
     /// Metrics.
@@ -307,9 +309,10 @@ impl Engine {
         join(&mut self.pipeline).await;
         self.stop_lanes.send_replace(true);
         join(&mut self.lanes).await;
-        let Engine { ledger, intake, status, doors, writer, intake_thread, state, .. } = self;
+        let Engine { ledger, intake, status, doors, writer, intake_thread, keeper, .. } = self;
         let trouble = status.obstacle();
-        drop((ledger, intake, status, doors));
+        let state = keeper.state.clone();
+        drop((ledger, intake, status, doors, keeper));
         let ended = tokio::task::spawn_blocking(move || {
             let writer = writer.stop().map_err(EngineError::from);
             let intake = intake_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

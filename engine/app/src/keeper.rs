@@ -32,14 +32,13 @@ pub struct Keeper {
 
 impl Keeper {
     /// Looks every ten seconds until it is told to stop.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let keeper = Arc::new(self);
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(limits::RETENTION_EVERY) => (),
                 _ = stop.wait_for(|stop| *stop) => return,
             }
-            keeper.look().await;
+            self.look().await;
         }
     }
 

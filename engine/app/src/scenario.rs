@@ -19,6 +19,7 @@ use crate::config::spec::scenario::{Expected, ExpectedDelivery, ExpectedProfile,
 use crate::delivery::Filter;
 use crate::engine::{Engine, EngineError, Stages};
 use crate::intake::Arrived;
+use crate::vault::DataFolder;
 
 /// The midnight that begins the first day: 2026-01-01 UTC.
 const FIRST_DAY: Timestamp = Timestamp(1_767_225_600_000);
@@ -34,7 +35,7 @@ pub async fn play(config: &Config, plugins: &Plugins, scenario: &Scenario) -> Re
     let folder = tempfile::tempdir().map_err(|error| EngineError::Broken(format!("no folder for a test: {error}")))?;
     let clock = Clock::at(FIRST_DAY);
     let mut settings = settings(config, clock.clone());
-    (settings.data, settings.listen) = (folder.path().to_owned(), None);
+    (settings.data, settings.listen) = (DataFolder::at(folder.path()), None);
     let chains = async |ledger: &_| {
         let Stages { chains, .. } = stages(config, plugins, ledger)?;
         Ok(Stages { chains, ..Stages::default() })

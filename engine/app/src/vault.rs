@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weft_store::StoreError;
-use weft_store::files::Files;
+use weft_store::files::{Disk, Files};
 use weft_store::log::{self, Log, LogReader, Recovery};
 use weft_store::overlay::Overlay;
 use weft_store::state::{Folder, Live, Options, State, StateStore};
@@ -57,7 +57,9 @@ pub enum VaultError {
         end: u64,
     },
     /// State cannot be rebuilt: the beginning of history is gone, and so is what stood for it.
-    #[error("state must be rebuilt, and cannot be: history begins at record {start}, and {base}: put back data/state, or begin with a new data folder")]
+    #[error(
+        "state must be rebuilt, and cannot be: history begins at record {start}, and {base}: put back data/state, or begin with a new data folder"
+    )]
     NoBase {
         /// The first record of history.
         start: u64,
@@ -83,17 +85,22 @@ pub struct Progress {
     pub all: u64,
 }
 
-/// Where the parts of a data folder are.
-#[derive(Clone, Debug)]
-pub struct Layout {
-    root: PathBuf,
+/// A data folder: where its parts are, and how they are kept.
+#[derive(Clone)]
+pub struct DataFolder {
+    /// Where it is.
+    pub root: PathBuf,
+    /// What keeps its logs: the disk, but in tests. State is on the disk, since sled opens its files itself.
+    pub files: Arc<dyn Files>,
+    /// How its logs are kept.
+    pub log: log::Options,
 }
 
-impl Layout {
-    /// The parts of this data folder.
+impl DataFolder {
+    /// The data folder at a path.
     #[must_use]
-    pub fn of(root: &Path) -> Self {
-        Layout { root: root.to_owned() }
+    pub fn at(root: &Path) -> Self {
+        DataFolder { root: root.to_owned(), files: Arc::new(Disk), log: log::Options::default() }
     }
 
     /// The intake log.
@@ -116,34 +123,39 @@ impl Layout {
 }
 
 impl Vault {
-    /// Opens a data folder, which is made if need be, and folds what history holds past state. Its logs are kept by `files`,
-    /// which is the disk but in tests; state is on the disk, since sled opens its files itself.
+    /// Opens a data folder, which is made if need be, and folds what history holds past state.
     ///
     /// # Errors
     /// [`VaultError`]; nothing was changed but what a crash had left unfinished.
-    pub fn open(files: Arc<dyn Files>, root: &Path, progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
-        Vault::open_with(files, root, Rebuild::WhereNeeded, progress)
+    pub fn open(data: &DataFolder, progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
+        Vault::open_with(data, Rebuild::WhereNeeded, progress)
     }
 
     /// Throws state away, folds all of history anew, and swaps. It sends nothing.
     ///
     /// # Errors
     /// [`VaultError`]; the state that was in use still is.
-    pub fn rebuild(files: Arc<dyn Files>, root: &Path, progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
-        Vault::open_with(files, root, Rebuild::Always, progress)
+    pub fn rebuild(data: &DataFolder, progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
+        Vault::open_with(data, Rebuild::Always, progress)
     }
 
-    fn open_with(
-        files: Arc<dyn Files>,
-        root: &Path,
-        rebuild: Rebuild,
-        mut progress: impl FnMut(Progress),
-    ) -> Result<Vault, VaultError> {
-        let layout = Layout::of(root);
+    /// Closes it in order, so that the next opening is quick.
+    ///
+    /// # Errors
+    /// [`StoreError`], where the disk fails.
+    pub fn close(self) -> Result<(), StoreError> {
+        let Vault { intake, history, state, overlay, .. } = self;
+        drop(overlay);
+        intake.close()?;
+        history.close()?;
+        state.close()
+    }
+
+    fn open_with(data: &DataFolder, rebuild: Rebuild, mut progress: impl FnMut(Progress)) -> Result<Vault, VaultError> {
         let mut notes = Vec::new();
-        let intake = open_log("intake", files.clone(), &layout.intake(), &mut notes)?;
-        let history = open_log("history", files, &layout.history(), &mut notes)?;
-        let mut folder = Folder::open(&layout.state(), Options::default())?;
+        let intake = open_log("intake", data, &data.intake(), &mut notes)?;
+        let history = open_log("history", data, &data.history(), &mut notes)?;
+        let mut folder = Folder::open(&data.state(), Options::default())?;
         let kept = match rebuild {
             Rebuild::Always => None,
             Rebuild::WhereNeeded => usable(folder.open_current(), &history.reader(), &mut notes)?,
@@ -187,8 +199,9 @@ enum Rebuild {
     Always,
 }
 
-fn open_log(name: &'static str, files: Arc<dyn Files>, dir: &Path, notes: &mut Vec<String>) -> Result<Log, VaultError> {
-    let (log, recovery) = Log::open(files, dir, log::Options::default()).map_err(|error| VaultError::Log { log: name, error })?;
+fn open_log(name: &'static str, data: &DataFolder, dir: &Path, notes: &mut Vec<String>) -> Result<Log, VaultError> {
+    let opened = Log::open(data.files.clone(), dir, data.log);
+    let (log, recovery) = opened.map_err(|error| VaultError::Log { log: name, error })?;
     let Recovery { torn, leftovers, .. } = recovery;
     if let Some(torn) = torn {
         let (bytes, first) = (torn.bytes, torn.first);
@@ -217,7 +230,11 @@ fn begin(folder: &mut Folder, start: u64) -> Result<State, VaultError> {
 }
 
 /// The state in use, if it can be trusted and belongs to this history.
-fn usable(current: Result<Option<State>, StoreError>, history: &LogReader, notes: &mut Vec<String>) -> Result<Option<State>, StoreError> {
+fn usable(
+    current: Result<Option<State>, StoreError>,
+    history: &LogReader,
+    notes: &mut Vec<String>,
+) -> Result<Option<State>, StoreError> {
     let (start, end) = (history.start(), history.durable_end());
     match current {
         Ok(Some(state)) if state.position() > end => {

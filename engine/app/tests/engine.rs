@@ -2,25 +2,22 @@
 //! to the same state (invariants 1 to 5).
 
 use std::path::Path;
-use std::sync::Arc;
 
 use weft::clock::Clock;
 use weft::engine::{Engine, Settings, Stages};
 use weft::intake::Arrived;
 use weft::limits;
-use weft::vault::Vault;
+use weft::vault::{DataFolder, Vault};
 use weft_domain::event::{Environment, Event};
 use weft_domain::explain::{explain, whose};
 use weft_domain::input::{Arrival, Command, Input, Named};
 use weft_domain::plan::Plan;
 use weft_domain::value::Timestamp;
 use weft_domain::view::View;
-use weft_store::files::Disk;
 
 fn settings(data: &Path, clock: &Clock) -> Settings {
     Settings {
-        data: data.to_owned(),
-        files: Arc::new(Disk),
+        data: DataFolder::at(data),
         listen: None,
         plan: Plan { profile_lanes: vec!["lake".into()], ..Plan::default() },
         tokens: Vec::new(),
@@ -113,10 +110,10 @@ async fn a_rebuild_gives_the_same_state() {
         engine.ledger().commit().await;
         engine.stop().await.expect("an orderly stop");
     }
-    let kept = Vault::open(Arc::new(Disk), folder.path(), |_| ()).expect("opens");
+    let kept = Vault::open(&DataFolder::at(folder.path()), |_| ()).expect("opens");
     let (hash, position) = (kept.state_hash().expect("readable"), kept.overlay.position());
     drop(kept);
-    let rebuilt = Vault::rebuild(Arc::new(Disk), folder.path(), |_| ()).expect("rebuilds");
+    let rebuilt = Vault::rebuild(&DataFolder::at(folder.path()), |_| ()).expect("rebuilds");
     assert_eq!((rebuilt.state_hash().expect("readable"), rebuilt.overlay.position()), (hash, position));
     assert!(rebuilt.overlay.totals().customers >= 97 && position > 6_000);
 }

@@ -362,15 +362,9 @@ impl Overlay {
     #[must_use]
     pub fn dirty(&self) -> usize {
         let Overlay { identifiers, filed, customers, deliveries, letters, .. } = self;
-        [
-            identifiers.dirty.len(),
-            filed.dirty.len(),
-            customers.dirty.len(),
-            deliveries.dirty.len(),
-            letters.dirty.len(),
-        ]
-        .iter()
-        .sum()
+        [identifiers.dirty.len(), filed.dirty.len(), customers.dirty.len(), deliveries.dirty.len(), letters.dirty.len()]
+            .iter()
+            .sum()
     }
 
     /// A full page of the history index.

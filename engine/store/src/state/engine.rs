@@ -545,7 +545,11 @@ fn open_here(dir: &Path, options: Options, expect: Expect) -> Result<State, Stor
         check::sample(&tree, &marker)?;
         filling = Filling::begin(&tree, &filter)?;
     } else {
-        check::all(&tree, &marker, |key| if is_filtered(key) { filter.insert(key) })?;
+        check::all(&tree, &marker, |key| {
+            if is_filtered(key) {
+                filter.insert(key)
+            }
+        })?;
         filter.complete();
     }
     let writer = Mutex::new(Writer { marker, failed: None, journal: None, blobs: BTreeSet::new() });

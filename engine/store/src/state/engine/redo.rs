@@ -136,7 +136,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let redo = || Redo::open(dir.path()).expect("opens");
         assert_eq!(redo().read().expect("reads"), None);
-        let long: Vec<Step> = (0..40_000_u32).map(|n| (n.to_be_bytes().to_vec(), (n % 3 > 0).then(|| vec![n as u8; 90]))).collect();
+        let long: Vec<Step> =
+            (0..40_000_u32).map(|n| (n.to_be_bytes().to_vec(), (n % 3 > 0).then(|| vec![n as u8; 90]))).collect();
         redo().write(7, &long).expect("writes");
         assert_eq!(redo().read().expect("reads"), Some((7, long)));
         let short = vec![(vec![1; 19], Some(vec![2; 300])), (vec![3], None)];
