@@ -3,23 +3,23 @@
 //! Read [`engine`] for how the parts fit, then [`writer`]. The rules are in `weft-domain`, the disk in `weft-store`, the sandbox in
 //! `weft-host`; nothing here decides who somebody is or what follows from an event. Each module uses only those before it.
 
-pub mod api;
-pub mod assembly;
+pub mod limits;
 pub mod clock;
-pub mod command;
+pub mod telemetry;
 pub mod config;
+pub mod render;
+pub mod egress;
+pub mod intake;
+pub mod writer;
+pub mod vault;
+pub mod lending;
+pub mod pipeline;
 pub mod delivery;
 pub mod door;
-pub mod egress;
-pub mod engine;
-pub mod intake;
-pub mod lending;
-pub mod limits;
-pub mod listener;
-pub mod pipeline;
-pub mod render;
-pub mod scenario;
 pub mod status;
-pub mod telemetry;
-pub mod vault;
-pub mod writer;
+pub mod api;
+pub mod listener;
+pub mod engine;
+pub mod assembly;
+pub mod scenario;
+pub mod command;

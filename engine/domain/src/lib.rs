@@ -6,16 +6,16 @@
 //!
 //! Start with [`fold`], then [`resolve`]. Each module uses only those listed before it.
 
-pub mod claim;
-pub mod event;
-pub mod explain;
-pub mod fold;
-pub mod identity;
-pub mod input;
 pub mod limits;
-pub mod plan;
-pub mod problem;
-pub mod profile;
-pub mod resolve;
 pub mod value;
+pub mod problem;
+pub mod event;
+pub mod claim;
+pub mod identity;
+pub mod profile;
+pub mod plan;
+pub mod input;
 pub mod view;
+pub mod resolve;
+pub mod fold;
+pub mod explain;

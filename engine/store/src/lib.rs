@@ -12,8 +12,8 @@ pub mod files;
 pub mod format;
 pub mod key;
 pub mod log;
-pub mod overlay;
-pub mod rows;
 pub mod state;
+pub mod rows;
+pub mod overlay;
 
 pub use error::{Damage, StoreError};
