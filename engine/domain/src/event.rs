@@ -354,8 +354,9 @@ impl Event {
     }
 }
 
-/// How deep a JSON text is nested.
-fn depth(json: &[u8]) -> usize {
+/// How deep a JSON text is nested. Of what is no JSON, some number.
+#[must_use]
+pub fn depth(json: &[u8]) -> usize {
     let (mut depth, mut deepest, mut inside, mut escaped) = (0_usize, 0, false, false);
     for byte in json {
         match byte {
