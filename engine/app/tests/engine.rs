@@ -10,7 +10,7 @@ use weft::limits;
 use weft::vault::Vault;
 use weft_domain::event::{Environment, Event};
 use weft_domain::explain::{explain, whose};
-use weft_domain::input::{Arrival, Command, Input, Named};
+use weft_domain::input::{Arrival, Command, Input, Kv, Named};
 use weft_domain::plan::Plan;
 use weft_domain::value::Timestamp;
 use weft_domain::view::View;
@@ -152,5 +152,21 @@ async fn changed_profiles_wait_for_their_destination_once_they_rest() {
     let told = engine.ledger().state().delivery("lake", 0).expect("readable").expect("a delivery");
     assert!(told.contains(r#""traits":{"city":"Bonn"}"#), "{told}");
     assert_eq!(waiting(&engine), 1, "one customer, one delivery");
+    engine.stop().await.expect("an orderly stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_key_and_the_largest_value_are_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (stage, key) = ("s".repeat(63), "k".repeat(limits::KV_KEY_BYTES_MAX));
+    let value = vec![7; limits::KV_VALUE_BYTES_MAX];
+    let engine = start(folder.path(), &noon()).await;
+    let kv = Kv { stage: stage.clone(), key: key.clone(), value: Some(value.clone()) };
+    engine.ledger().log(Input::Kv(kv)).await.expect("logged");
+    engine.ledger().commit().await;
+    engine.stop().await.expect("an orderly stop");
+    let engine = start(folder.path(), &noon()).await;
+    let kept = engine.ledger().state().value(&stage, &key).expect("readable").expect("is there");
+    assert_eq!(kept.0, value);
     engine.stop().await.expect("an orderly stop");
 }
