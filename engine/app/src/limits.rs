@@ -60,7 +60,10 @@ pub const DELIVERY_WAIT: Duration = Duration::from_millis(500);
 /// See [`DELIVERY_WAIT`].
 pub const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// Keys in the small store of a stage, and the bytes of a key.
+/// Keys in the small store of a stage: what a plugin maps there are lists, campaigns and products, of which there are thousands, not
+/// customers or events. With values of a hundred bytes it is 10 MB; with the largest there are, 6 GB.
+pub const KV_KEYS_MAX: u64 = 100_000;
+/// Bytes of a key in the small store of a stage.
 pub const KV_KEY_BYTES_MAX: usize = 512;
 /// Bytes of a value in the small store of a stage.
 pub const KV_VALUE_BYTES_MAX: usize = 64 << 10;

@@ -19,7 +19,7 @@ use weft_domain::view::{
     Changes, Customer, IdentifierRow, Lane, Letter, Read, Rows, Totals, View, ViewError, Window, WindowPage,
 };
 
-use crate::rows::{Delivery, Meta, Row, Value, letter_of, timer_key, timer_of};
+use crate::rows::{Delivery, Keys, Meta, Row, Value, letter_of, timer_key, timer_of};
 use crate::state::{Space, StateStore};
 use crate::{StoreError, format};
 
@@ -40,6 +40,7 @@ pub struct Overlay {
     deliveries: Table<Delivery>,
     letters: Table<Letter>,
     kv: Table<Value>,
+    keys: Table<Keys>,
     timers: BTreeMap<(Timestamp, CustomerId), Timer>,
     window: Window,
     window_written: std::ops::Range<u64>,
@@ -139,6 +140,7 @@ pub struct Frozen {
     deliveries: Vec<((String, u64), Option<Arc<Delivery>>)>,
     letters: Vec<((u64, u32), Option<Arc<Letter>>)>,
     kv: Vec<((String, String), Option<Arc<Value>>)>,
+    keys: Vec<(String, Option<Arc<Keys>>)>,
     timers: Vec<((Timestamp, CustomerId), bool)>,
     window: Vec<(u64, Option<Arc<WindowPage>>)>,
     meta: Meta,
@@ -163,6 +165,7 @@ impl Frozen {
         write(&mut batch, position, self.deliveries)?;
         write(&mut batch, position, self.letters)?;
         write(&mut batch, position, self.kv)?;
+        write(&mut batch, position, self.keys)?;
         write(&mut batch, position, self.window)?;
         write(&mut batch, position, vec![((), Some(Arc::new(self.meta)))])?;
         for (timer, set) in &self.timers {
@@ -229,6 +232,7 @@ impl Overlay {
             deliveries: Table::new(),
             letters: Table::new(),
             kv: Table::new(),
+            keys: Table::new(),
             timers,
             window_dirty_from: meta.remembered_total,
             window,
@@ -277,6 +281,9 @@ impl Overlay {
         for (id, value) in changes.kv {
             self.kv.put(epoch, id, value.map(|value| Arc::new(Value(value))));
         }
+        for (stage, count) in changes.keys {
+            self.keys.put(epoch, stage, Some(Arc::new(Keys(count))));
+        }
         for (timer, set) in changes.timers {
             self.timers.insert(timer, Timer { set, epoch });
         }
@@ -317,6 +324,7 @@ impl Overlay {
             deliveries: self.deliveries.freeze(),
             letters: self.letters.freeze(),
             kv: self.kv.freeze(),
+            keys: self.keys.freeze(),
             timers,
             window,
             meta: Meta {
@@ -341,7 +349,9 @@ impl Overlay {
         self.lanes.shrink(settled, epoch, max);
         self.deliveries.shrink(settled, epoch, max);
         self.letters.shrink(settled, epoch, max);
-        self.kv.shrink(settled, epoch, max);
+        // A value may have 64 KiB, and who wants it soon again is rare.
+        self.kv.shrink(settled, epoch, 0);
+        self.keys.shrink(settled, epoch, max);
         self.timers.retain(|_, timer| timer.set || timer.epoch > settled);
     }
 
@@ -429,6 +439,13 @@ impl View for Overlay {
     }
     fn delivery(&self, lane: &str, number: u64) -> Read<Option<Arc<str>>> {
         Ok(self.waiting(lane, number)?.map(|row| row.text.clone()))
+    }
+    fn has_key(&self, stage: &str, key: &str) -> Read<bool> {
+        Ok(self.value(stage, key)?.is_some())
+    }
+    fn keys(&self, stage: &str) -> Read<u64> {
+        let row = self.keys.get(&*self.base, self.epoch, &stage.to_owned()).map_err(unreadable)?;
+        Ok(row.map_or(0, |keys| keys.0))
     }
     fn repeated(&self, fingerprint: u64) -> bool {
         self.window.holds(fingerprint)
