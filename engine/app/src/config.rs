@@ -115,6 +115,8 @@ pub struct Connection {
     pub rate_limit: Option<Rate>,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// Whether addresses that are not public may be reached.
+    pub allow_private: bool,
 }
 
 /// Credentials.
