@@ -174,6 +174,7 @@ impl Writer {
     /// Starts it over a history whose records before `state.position()` are folded already.
     #[must_use]
     pub fn start(history: Log, overlay: Overlay, base: Arc<dyn StateStore>, clock: Clock, metrics: Arc<Metrics>) -> Writer {
+        metrics.counted(&overlay.totals());
         let (orders, inbox) = sync_channel(limits::WRITER_ORDERS_MAX);
         let (durable, durable_seen) = watch::channel(history.durable_end());
         let state = Arc::new(Mutex::new(overlay));
@@ -284,11 +285,11 @@ impl Desk {
     fn obey(&mut self, order: Order) -> Result<bool, WriterError> {
         match order {
             Order::Batch(batch) => self.take_batch(batch)?,
-            Order::Input(input, answer) => {
             Order::Input(input, answer) if self.is_full(&input)? => {
                 // Nobody may be waiting any more.
                 let _ = answer.map(|answer| answer.send(Err(Full)));
             }
+            Order::Input(input, answer) => {
                 let position = self.take_input(&input)?;
                 self.answers.extend(answer.map(|answer| (answer, position)));
             }
@@ -317,7 +318,7 @@ impl Desk {
             state.apply(position, input.intake(), changes);
         }
         self.intake_through.store(state.intake_through(), Ordering::Release);
-        self.metrics.customers.set(i64::try_from(state.totals().customers).unwrap_or(i64::MAX));
+        self.metrics.counted(&state.totals());
         drop(state);
         self.metrics.folded(&inputs, started.elapsed());
         Ok(())
@@ -352,7 +353,6 @@ impl Desk {
         (inputs, spans)
     }
 
-    fn take_input(&mut self, input: &Input) -> Result<u64, WriterError> {
     /// Whether there is no room for a value. Asked before it enters history, so that history has only what was kept (invariant 4).
     fn is_full(&self, input: &Input) -> Result<bool, WriterError> {
         let Input::Kv(Kv { stage, key, value: Some(_) }) = input else { return Ok(false) };
@@ -360,6 +360,7 @@ impl Desk {
         Ok(state.keys(stage)? >= limits::KV_KEYS_MAX && !state.has_key(stage, key)?)
     }
 
+    fn take_input(&mut self, input: &Input) -> Result<u64, WriterError> {
         self.payload.clear();
         let kind = input.encode(&mut self.payload);
         let position = self.history.append(&[Record { kind, bytes: &self.payload }])?.start;
@@ -375,6 +376,7 @@ impl Desk {
         let changes = fold(&plan, &*state, position, input)?;
         let more_due = changes.more_due;
         state.apply(position, input.intake(), changes);
+        self.metrics.counted(&state.totals());
         Ok(more_due)
     }
 
