@@ -24,7 +24,7 @@ struct Load {
 }
 
 /// Batches of 1, 100 and 1,000, nearly every event of a customer whom nobody knows, each in an engine of its own.
-pub fn end_to_end(events: usize) {
+pub(crate) fn end_to_end(events: usize) {
     println!("{HEAD}");
     for batch in [1, 100, 1_000] {
         // One event a request is bounded by requests, not by events: a tenth of them tells as much.
@@ -36,7 +36,7 @@ pub fn end_to_end(events: usize) {
 }
 
 /// Until so many customers are known, and then events of them.
-pub fn million(customers: usize, events: usize) {
+pub(crate) fn million(customers: usize, events: usize) {
     println!("{HEAD}");
     let mut engine = Engine::start();
     engine.measure("each a new customer", &Load { first: 0, events: customers, customers, batch: 100 });

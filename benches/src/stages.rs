@@ -1,1 +1,1 @@
-pub fn all() {}
+pub(crate) fn all() {}

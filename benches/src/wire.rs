@@ -4,23 +4,23 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 /// A connection that is kept.
-pub struct Wire(BufReader<TcpStream>);
+pub(crate) struct Wire(BufReader<TcpStream>);
 
 impl Wire {
     /// Connects; none where nobody listens.
-    pub fn open(port: u16) -> Option<Wire> {
+    pub(crate) fn open(port: u16) -> Option<Wire> {
         let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
         stream.set_nodelay(true).ok()?;
         Some(Wire(BufReader::new(stream)))
     }
 
     /// What a page says.
-    pub fn get(&mut self, path: &str) -> (u16, Vec<u8>) {
+    pub(crate) fn get(&mut self, path: &str) -> (u16, Vec<u8>) {
         self.exchange(format!("GET {path} HTTP/1.1\r\nhost: b\r\n\r\n").as_bytes())
     }
 
     /// Sends a batch to the Segment source as the user `key`.
-    pub fn send_batch(&mut self, body: &str) -> (u16, Vec<u8>) {
+    pub(crate) fn send_batch(&mut self, body: &str) -> (u16, Vec<u8>) {
         let length = body.len();
         let head = format!(
             "POST /s/v1/batch HTTP/1.1\r\nhost: b\r\ncontent-type: application/json\r\nauthorization: Basic a2V5Og==\r\ncontent-length: {length}\r\n\r\n"

@@ -131,6 +131,17 @@ destinations:
         self.weft(command).output().unwrap_or_else(|error| panic!("`weft {command}` does not start: {error}"))
     }
 
+    /// Runs a command that names its workspace, such as `dlq list`, to its end.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn ask(&self, arguments: &[&str]) -> Output {
+        let mut command = self.bare();
+        command.args(arguments).arg("--workspace").arg(self.path());
+        command.output().unwrap_or_else(|error| panic!("`weft {}` does not start: {error}", arguments.join(" ")))
+    }
+
     /// Every record that the destination wrote of a stream (`events`, `profiles`), in the order of the files and within each.
     ///
     /// # Panics
@@ -153,9 +164,15 @@ destinations:
     }
 
     fn weft(&self, verb: &str) -> Command {
+        let mut command = self.bare();
+        command.arg(verb).arg(self.path());
+        command
+    }
+
+    fn bare(&self) -> Command {
         let mut command = Command::new(binary());
         // Compiled plugins are shared by all tests, and are not left in anybody's home.
-        command.arg(verb).arg(self.path()).env("WEFT_CACHE", root().join("target/weft-cache")).env("WEFT_LOG", "warn");
+        command.env("WEFT_CACHE", root().join("target/weft-cache")).env("WEFT_LOG", "warn");
         command
     }
 }

@@ -171,6 +171,7 @@ fn calls() -> Vec<Case> {
     vec![
         alone("a user id that is an object", "userId", json!({ "id": 1 })).buries(&["bad_identifier"]),
         alone("nobody", "userId", Value::Null).buries(&["no_identity"]),
+        alone("a user id of control characters", "userId", json!("\u{0}\u{7}")).buries(&["no_identity"]),
         alone("an event that is a number", "event", json!(7)).buries(&["no_name"]),
         alone("properties that are a list", "properties", json!([1])).buries(&["not_an_object"]),
         alone("a context that is a text", "context", json!("here")).buries(&["not_an_object"]),

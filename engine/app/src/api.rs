@@ -1,4 +1,4 @@
-//! The engine's own pages: profiles, status, health and metrics. They read state and never go through the fold.
+//! The engine's own pages: profiles, dead letters, status, health and metrics. They read state and never go through the fold.
 //!
 //! Requests with a token where the workspace has tokens; answers are JSON, errors RFC 9457 problems. The paths of sources are
 //! [`crate::door`]'s.
@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -22,6 +23,7 @@ use weft_domain::view::{Read, View};
 
 use crate::config::{Scope, Token};
 use crate::door::{Doors, knock, problem};
+use crate::letters::{self, Asked};
 use crate::status::Status;
 use crate::telemetry::Metrics;
 use crate::writer::Ledger;
@@ -46,6 +48,8 @@ pub fn router(pages: Arc<Pages>, doors: Arc<Doors>) -> Router {
         .route("/api/v1/profiles/{type}/{value}/events", get(events_by_identifier))
         .route("/api/v1/claims/{id}/retract", post(retract))
         .route("/api/v1/claims/{id}/restore", post(restore))
+        .route("/api/v1/dead-letters", get(dead_letters))
+        .route("/api/v1/dead-letters/{id}", get(dead_letter))
         .route("/api/v1/status", get(status))
         .route("/metrics", get(metrics))
         .layer(middleware::from_fn_with_state(pages.clone(), guard))
@@ -174,6 +178,41 @@ async fn command(pages: &Pages, id: &str, order: impl FnOnce(ClaimId) -> Command
         Some(position) => ok(&serde_json::json!({ "position": position })),
         None => problem(StatusCode::SERVICE_UNAVAILABLE, "the engine stops"),
     }
+}
+
+async fn dead_letters(State(pages): State<Arc<Pages>>, asked: Result<Query<Asked>, QueryRejection>) -> Response<Body> {
+    let asked = match asked {
+        Ok(Query(asked)) => asked,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    let list = move || {
+        let Pages { ledger, .. } = &*pages;
+        letters::list(|from, max| ledger.state().letters(from, max), ledger.history(), &asked)
+    };
+    read(list).await.map_or_else(|unread| unread, |list| ok(&list))
+}
+
+async fn dead_letter(State(pages): State<Arc<Pages>>, Path(id): Path<String>) -> Response<Body> {
+    let id: letters::Id = match id.parse() {
+        Ok(id) => id,
+        Err(message) => return problem(StatusCode::BAD_REQUEST, &message),
+    };
+    let find = move || {
+        let Pages { ledger, .. } = &*pages;
+        letters::find(|from, max| ledger.state().letters(from, max), ledger.history(), id)
+    };
+    match read(find).await {
+        Ok(Some(letter)) => ok(&letter),
+        Ok(None) => problem(StatusCode::NOT_FOUND, "there is no such dead letter"),
+        Err(unread) => unread,
+    }
+}
+
+/// Reads what may take a while, on a thread that may wait for the disk.
+async fn read<T: Send + 'static>(work: impl FnOnce() -> Read<T> + Send + 'static) -> Result<T, Response<Body>> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let failed = |error: &dyn std::fmt::Display| problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
+    done.map_err(|panic| failed(&panic))?.map_err(|error| failed(&error))
 }
 
 async fn status(State(pages): State<Arc<Pages>>) -> Response<Body> {

@@ -166,21 +166,79 @@ pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger) -> Result<Sta
 
 fn connections(config: &Config) -> Result<BTreeMap<String, Arc<Connection>>, EngineError> {
     let connect = |(name, spec): (&String, &config::Connection)| {
-        let secret = |secret: &config::Secret| egress::Secret::from(secret.expose());
-        let auth = match &spec.auth {
-            None => egress::Auth::None,
-            Some(Auth::Bearer(token)) => egress::Auth::Bearer(secret(token)),
-            Some(Auth::Basic { user, password }) => egress::Auth::Basic { user: user.clone(), password: secret(password) },
-            Some(Auth::Header { name, value }) => egress::Auth::Header { name: name.clone(), value: secret(value) },
-        };
-        let rate_limit = spec.rate_limit.and_then(|rate| {
-            let per = std::time::Duration::from_millis(rate.period_ms());
-            Some(egress::RateLimit { count: std::num::NonZeroU32::new(rate.count())?, per })
-        });
-        let timeout = spec.timeout.into();
-        let options = ConnectionOptions { auth, rate_limit, timeout, ..ConnectionOptions::new(name, spec.base_url.clone()) };
-        let made = Connection::new(options).map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
+        let made = Connection::new(way_out(name, spec));
+        let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
         Ok((name.clone(), Arc::new(made)))
     };
     config.connections.iter().map(connect).collect()
+}
+
+/// What a connection of the configuration is to egress.
+fn way_out(name: &str, spec: &config::Connection) -> ConnectionOptions {
+    let secret = |secret: &config::Secret| egress::Secret::from(secret.expose());
+    let auth = match &spec.auth {
+        None => egress::Auth::None,
+        Some(Auth::Bearer(token)) => egress::Auth::Bearer(secret(token)),
+        Some(Auth::Basic { user, password }) => egress::Auth::Basic { user: user.clone(), password: secret(password) },
+        Some(Auth::Header { name, value }) => egress::Auth::Header { name: name.clone(), value: secret(value) },
+    };
+    let rate_limit = spec.rate_limit.and_then(|rate| {
+        let per = std::time::Duration::from_millis(rate.period_ms());
+        Some(egress::RateLimit { count: std::num::NonZeroU32::new(rate.count())?, per })
+    });
+    let allow_private = if spec.allow_private { egress::Network::all().to_vec() } else { Vec::new() };
+    let timeout = spec.timeout.into();
+    ConnectionOptions { auth, rate_limit, timeout, allow_private, ..ConnectionOptions::new(name, spec.base_url.clone()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use weft_host::{FailureKind, HttpRequest};
+
+    use super::*;
+
+    /// Every name leads to this machine.
+    struct Home;
+
+    impl egress::Resolve for Home {
+        fn resolve<'a>(&'a self, _: &'a str) -> egress::Resolving<'a> {
+            Box::pin(async { Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_private_address_is_reached_where_the_connection_allows_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a caller");
+            let _ = stream.read(&mut [0; 1_024]).await;
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.expect("answers");
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("weft.yaml");
+        let connection = |name: &str, more: &str| format!("  {name}: {{ base_url: \"http://crm.example:{port}/\"{more} }}\n");
+        let yaml =
+            ["version: 1\nname: acme\nconnections:\n", &connection("shut", ""), &connection("open", ", allow_private: true")];
+        std::fs::write(&path, yaml.concat()).expect("the folder takes a file");
+        let none = |_: &str| -> Result<Manifest, Refusal> { unreachable!("there is no plugin") };
+        let config = config::load(&path, &Environment::default(), &none).expect("a configuration");
+
+        let ask = async |name: &str| {
+            let options = way_out(name, &config.connections[name]);
+            let connection = Connection::with_resolver(options, Arc::new(Home)).expect("a connection");
+            let request =
+                HttpRequest { method: "GET".into(), target: "x".into(), headers: Vec::new(), body: Vec::new(), timeout_ms: None };
+            connection.send(request).await.map(|answer| answer.status).map_err(|failure| (failure.kind, failure.message))
+        };
+        let (kind, message) = ask("shut").await.expect_err("is not dialled");
+        assert_eq!(kind, FailureKind::Config);
+        assert!(message.ends_with("a loopback address: if it is meant, give the connection `allow_private: true`"), "{message}");
+        assert_eq!(ask("open").await, Ok(204));
+        server.await.expect("was asked");
+    }
 }

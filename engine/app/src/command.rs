@@ -4,6 +4,7 @@
 //! store admits one process. Exit codes: 0 done, 1 it did not work or did not hold, 2 the configuration or the call is wrong.
 
 mod client;
+mod dlq;
 mod show;
 
 use std::io::{IsTerminal, Write};
@@ -54,6 +55,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at dead letters: what a stage could not take.
+    Dlq {
+        #[command(subcommand)]
+        command: dlq::Dlq,
+    },
     /// Say what a code means, such as `config/unknown-key`.
     Explain {
         /// The code.
@@ -93,9 +99,15 @@ enum Output {
     Json,
 }
 
+impl Output {
+    fn of(json: bool) -> Self {
+        if json { Output::Json } else { Output::People }
+    }
+}
+
 impl Workspace {
     fn output(&self) -> Output {
-        if self.json { Output::Json } else { Output::People }
+        Output::of(self.json)
     }
 }
 
@@ -111,9 +123,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Check(workspace) => check_workspace(&workspace).await,
         Command::Run(workspace) => serve(&workspace).await,
         Command::Test(workspace) => test(&workspace).await,
-        Command::Profile { who, workspace, json } => {
-            profile(&who, &workspace, if json { Output::Json } else { Output::People }).await
-        }
+        Command::Profile { who, workspace, json } => profile(&who, &workspace, Output::of(json)).await,
+        Command::Dlq { command } => dlq::run(command).await,
         Command::Explain { code } => show::code(&code).map(|text| print(&text)).map_err(Failed::Other),
         Command::Doctor(workspace) => doctor(&workspace).await,
         Command::Rebuild(workspace) => rebuild(&workspace).await,

@@ -22,6 +22,7 @@ pub mod spec;
 pub mod tree;
 pub mod units;
 mod workspace;
+pub mod zone;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -55,7 +56,7 @@ pub struct Config {
     pub folder: PathBuf,
     /// The name of the workspace.
     pub name: String,
-    /// An IANA time zone; its shape is checked, not that the system knows it.
+    /// The name of an IANA time zone, which [`zone::find`] knows.
     pub zone: String,
     /// Where to listen. Where others can reach it, there are tokens.
     pub listen: SocketAddr,
@@ -114,6 +115,8 @@ pub struct Connection {
     pub rate_limit: Option<Rate>,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// Whether addresses that are not public may be reached.
+    pub allow_private: bool,
 }
 
 /// Credentials.

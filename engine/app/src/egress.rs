@@ -7,7 +7,8 @@
 //!
 //! What is granted beside public addresses: those in [`ConnectionOptions::allow_private`], and loopback where the `base_url` itself names
 //! `localhost` or a loopback address; both only at the port of the `base_url`. Any other private address written there is no
-//! grant. A cloud's metadata address is granted only by itself, never by a network around it.
+//! grant. A cloud's metadata address is granted only by itself, never by a network around it; YAML's `allow_private: true` grants
+//! [`Network::all`].
 //!
 //! Redirects are followed within the host, not from https to http. The body, the credentials and the plugin's headers go along only to
 //! where the plugin could have sent them itself: the same origin, under the base path. Beyond that, only a bare `GET` or `HEAD` goes on.

@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use weft_domain::input::{Input, Kv};
+use weft_domain::input::Kv;
 use weft_host::{Failure, FailureKind, HttpRequest, HttpResponse, Lending, Lent, Level};
 
 use crate::egress::Connection;
@@ -112,8 +112,10 @@ impl Desk {
             if !fits {
                 return Err(Failure::new(FailureKind::Rejected, "the key or the value is too large"));
             }
-            let logged = self.ledger.log(Input::Kv(kv)).await;
-            logged.map(drop).ok_or_else(|| Failure::new(FailureKind::Cancelled, "the engine stops"))
+            match self.ledger.keep(kv).await {
+                Some(kept) => kept.map_err(|full| Failure::new(FailureKind::Rejected, full.to_string())),
+                None => Err(Failure::new(FailureKind::Cancelled, "the engine stops")),
+            }
         })
     }
 

@@ -18,6 +18,7 @@ pub mod pipeline;
 pub mod delivery;
 pub mod door;
 pub mod status;
+pub mod letters;
 pub mod api;
 pub mod listener;
 pub mod engine;

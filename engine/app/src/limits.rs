@@ -60,7 +60,10 @@ pub const DELIVERY_WAIT: Duration = Duration::from_millis(500);
 /// See [`DELIVERY_WAIT`].
 pub const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// Keys in the small store of a stage, and the bytes of a key.
+/// Keys in the small store of a stage: what a plugin maps there are lists, campaigns and products, of which there are thousands, not
+/// customers or events. With values of a hundred bytes it is 10 MB; with the largest there are, 6 GB.
+pub const KV_KEYS_MAX: u64 = 100_000;
+/// Bytes of a key in the small store of a stage.
 pub const KV_KEY_BYTES_MAX: usize = 512;
 /// Bytes of a value in the small store of a stage.
 pub const KV_VALUE_BYTES_MAX: usize = 64 << 10;
@@ -88,3 +91,19 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 
 /// How long a stop waits for requests under way. Their events are sent again by whoever gets no answer.
 pub const GOODBYE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Dead letters in one answer, unless asked otherwise: what a terminal shows without losing its head.
+pub const LETTERS_SHOWN: usize = 50;
+/// Dead letters in one answer at most: with [`LETTER_BYTES_SHOWN_MAX`] of each, some megabytes.
+pub const LETTERS_SHOWN_MAX: usize = 500;
+
+/// Bytes of an original in a list: enough to know it again. All of it has a page of its own.
+pub const LETTER_BYTES_SHOWN_MAX: usize = 2 << 10;
+
+/// Bytes of originals that are read for one list: four requests of the largest size.
+pub const LETTERS_BYTES_READ_MAX: usize = 4 * BODY_INFLATED_BYTES_MAX;
+
+/// Dead letters that are looked at for one list, where most are not those that were asked for: some hundredths of a second.
+pub const LETTERS_LOOKED_AT_MAX: usize = 20_000;
+/// Of those, how many with one hold on state. The writer waits meanwhile.
+pub const LETTERS_LOOKED_AT_ONCE: usize = 500;

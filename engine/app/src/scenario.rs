@@ -1,8 +1,10 @@
 //! Plays the `tests:` of a workspace: its events through its transforms and the production writer, with a clock of its own.
 //!
 //! Nothing is simulated but time and the outside: each scenario has a data folder that is thrown away, and what destinations
-//! would get is read from history and from the deliveries that the fold made. Times of day are UTC, on 2026-01-01.
+//! would get is read from history and from the deliveries that the fold made. Times of day are those of 2026-01-01 in the workspace's zone.
 
+use jiff::civil::{Date, date};
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use weft_domain::claim::CustomerId;
 use weft_domain::event::{Event, Identifier, Learnt};
@@ -16,13 +18,14 @@ use crate::assembly::{Plugins, settings, stages};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::spec::scenario::{Expected, ExpectedDelivery, ExpectedProfile, Given, Moment, Scenario};
+use crate::config::zone;
 use crate::delivery::Filter;
 use crate::engine::{Engine, EngineError, Stages};
 use crate::intake::Arrived;
 use crate::vault::DataFolder;
 
-/// The midnight that begins the first day: 2026-01-01 UTC.
-const FIRST_DAY: Timestamp = Timestamp(1_767_225_600_000);
+/// The first day, which begins at midnight.
+const FIRST_DAY: Date = date(2026, 1, 1);
 
 /// Times that a scenario without `until` is moved on to the next timer.
 const TIMERS_MAX: usize = 10_000;
@@ -33,7 +36,9 @@ const TIMERS_MAX: usize = 10_000;
 /// [`EngineError`], where the engine cannot be started, or failed.
 pub async fn play(config: &Config, plugins: &Plugins, scenario: &Scenario) -> Result<Vec<String>, EngineError> {
     let folder = tempfile::tempdir().map_err(|error| EngineError::Broken(format!("no folder for a test: {error}")))?;
-    let clock = Clock::at(FIRST_DAY);
+    let zone = zone::find(&config.zone).unwrap_or(TimeZone::UTC);
+    let mut now = zone::instant(FIRST_DAY, 0, &zone);
+    let clock = Clock::at(now);
     let mut settings = settings(config, clock.clone());
     (settings.data, settings.listen) = (DataFolder::at(folder.path()), None);
     let chains = async |ledger: &_| {
@@ -41,16 +46,15 @@ pub async fn play(config: &Config, plugins: &Plugins, scenario: &Scenario) -> Re
         Ok(Stages { chains, ..Stages::default() })
     };
     let engine = Engine::start(settings, chains, |_| ()).await?;
-    let mut now = FIRST_DAY;
     for given in &scenario.given {
-        now = moment(given.at, now);
+        now = moment(given.at, now, &zone);
         clock.set(now);
         pass(&engine, now).await;
         tell(&engine, config, given, now).await?;
     }
     match scenario.until {
         Some(until) => {
-            now = moment(Some(until), now);
+            now = moment(Some(until), now, &zone);
             clock.set(now);
             pass(&engine, now).await;
         }
@@ -64,10 +68,10 @@ pub async fn play(config: &Config, plugins: &Plugins, scenario: &Scenario) -> Re
     Ok(failures)
 }
 
-fn moment(at: Option<Moment>, before: Timestamp) -> Timestamp {
+fn moment(at: Option<Moment>, before: Timestamp, zone: &TimeZone) -> Timestamp {
     match at {
         None => before,
-        Some(Moment::Clock(ms)) => FIRST_DAY.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)),
+        Some(Moment::Clock(ms)) => zone::instant(FIRST_DAY, ms, zone),
         Some(Moment::After(wait)) => before.plus_ms(i64::try_from(wait.as_ms()).unwrap_or(i64::MAX)),
         Some(Moment::Instant(instant)) => instant,
     }

@@ -4,6 +4,7 @@
 //! sender chose.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -14,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use weft_domain::input::{Input, Passed};
+use weft_domain::view::Totals;
 
 /// A stage of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,8 +56,8 @@ pub struct Metrics {
     pub intake_waiting: Gauge,
     /// Records of history, or profile deliveries, that wait for a destination.
     pub lane_waiting: Family<Stage, Gauge>,
-    /// Customers alive.
-    pub customers: Gauge,
+    /// What state holds, and what its bounds cost.
+    pub totals: TotalsMetrics,
     /// Seconds of a barrier of the intake log: what a sender waits for at least.
     pub intake_sync: Histogram,
     /// Seconds of a barrier of the history log.
@@ -64,6 +66,17 @@ pub struct Metrics {
     pub commit: Histogram,
     /// Seconds that the fold of one event took, averaged over a batch.
     pub fold: Histogram,
+}
+
+/// [`Totals`] of state. They are state's own: a restart does not set them back.
+pub struct TotalsMetrics {
+    events: Gauge,
+    customers: Gauge,
+    claims: Gauge,
+    identifiers: Gauge,
+    letters: Gauge,
+    claims_shrunk: Counter,
+    facts_refused: Counter,
 }
 
 fn seconds() -> Histogram {
@@ -91,7 +104,19 @@ impl Default for Metrics {
             failures: metric!("delivery_failures", "Calls of a destination that failed as a whole", Family::default()),
             intake_waiting: metric!("intake_waiting_records", "Records of intake that wait for the transforms", Gauge::default()),
             lane_waiting: metric!("lane_waiting_records", "Records that wait for a destination", Family::default()),
-            customers: metric!("customers", "Customers alive", Gauge::default()),
+            totals: TotalsMetrics {
+                events: metric!("events", "Events that state is made of", Gauge::default()),
+                customers: metric!("customers", "Customers alive", Gauge::default()),
+                claims: metric!("claims", "Claims kept", Gauge::default()),
+                identifiers: metric!("identifiers", "Identifiers known", Gauge::default()),
+                letters: metric!("dead_letters_waiting", "Dead letters that wait for somebody to decide", Gauge::default()),
+                claims_shrunk: metric!(
+                    "claims_shrunk",
+                    "Events whose claim had to shrink to stay within the bounds of identity",
+                    Counter::default()
+                ),
+                facts_refused: metric!("facts_refused", "Facts that found no room on their profile", Counter::default()),
+            },
             intake_sync: metric!("intake_sync_seconds", "A barrier of the intake log", seconds()),
             history_sync: metric!("history_sync_seconds", "A barrier of the history log", seconds()),
             commit: metric!("commit_seconds", "A commit of state", seconds()),
@@ -118,6 +143,25 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a string takes all that is written to it");
         text
+    }
+
+    /// State has come to this.
+    pub fn counted(&self, totals: &Totals) {
+        let Totals { events, customers, claims, identifiers, letters, claims_shrunk, facts_refused } = *totals;
+        let all = &self.totals;
+        let gauges = [
+            (&all.events, events),
+            (&all.customers, customers),
+            (&all.claims, claims),
+            (&all.identifiers, identifiers),
+            (&all.letters, letters),
+        ];
+        for (gauge, count) in gauges {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        // They never go back: state counts them from its first event on.
+        all.claims_shrunk.inner().store(claims_shrunk, Ordering::Relaxed);
+        all.facts_refused.inner().store(facts_refused, Ordering::Relaxed);
     }
 
     /// A batch was folded in this time.
@@ -178,8 +222,30 @@ mod tests {
         let want = "weft_source_requests counter, weft_source_events counter, weft_events_folded counter, \
                     weft_events_duplicate counter, weft_transform_dropped counter, weft_dead_letters counter, \
                     weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
-                    weft_lane_waiting_records gauge, weft_customers gauge, weft_intake_sync_seconds histogram, \
+                    weft_lane_waiting_records gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
+                    weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
+                    weft_facts_refused counter, weft_intake_sync_seconds histogram, \
                     weft_history_sync_seconds histogram, weft_commit_seconds histogram, weft_fold_event_seconds histogram";
         assert_eq!(names.join(", "), want);
+    }
+    #[test]
+    fn what_state_counts_is_shown_under_its_own_name() {
+        let metrics = Metrics::default();
+        let totals =
+            Totals { events: 1, customers: 2, claims: 3, identifiers: 4, letters: 5, claims_shrunk: 6, facts_refused: 7 };
+        metrics.counted(&Totals { claims_shrunk: 5, ..totals });
+        metrics.counted(&totals);
+        let text = metrics.text();
+        for line in [
+            "weft_events 1",
+            "weft_customers 2",
+            "weft_claims 3",
+            "weft_identifiers 4",
+            "weft_dead_letters_waiting 5",
+            "weft_claims_shrunk_total 6",
+            "weft_facts_refused_total 7",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use weft_domain::claim::fingerprint;
 use weft_domain::event::Event;
 use weft_domain::fold::fold;
-use weft_domain::input::{Input, Passed, encode_event, kind_of_event};
+use weft_domain::input::{Input, Kv, Passed, encode_event, kind_of_event};
 use weft_domain::value::Timestamp;
 use weft_domain::view::View;
 use weft_store::StoreError;
@@ -36,8 +36,8 @@ use crate::telemetry::Metrics;
 pub enum Order {
     /// What the transforms made of records of intake, in the order of intake.
     Batch(Vec<Prepared>),
-    /// Another input; the answer, where one is wanted, comes when it is durable and folded.
-    Input(Box<Input>, Option<oneshot::Sender<u64>>),
+    /// Another input; the answer, where one is wanted, comes when it is durable and folded, or refused.
+    Input(Box<Input>, Option<Answer>),
     /// Let go of segments of history wholly below a record.
     Trim(u64),
     /// Commit everything now, and say so.
@@ -45,6 +45,14 @@ pub enum Order {
     /// Finish what is in the queue, commit, and end.
     Stop,
 }
+
+/// Where an input's place in history is told, or that it was refused before it got one.
+pub type Answer = oneshot::Sender<Result<u64, Full>>;
+
+/// The small store of a stage has all the keys that it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stage keeps {} keys, and no more are allowed: delete those that are not needed", limits::KV_KEYS_MAX)]
+pub struct Full;
 
 /// What became of a record of intake on its way to history.
 pub enum Prepared {
@@ -112,6 +120,15 @@ impl Ledger {
 
     /// Logs an input and waits until it is durable and folded. Its place in history; none where the writer has ended.
     pub async fn log(&self, input: Input) -> Option<u64> {
+        self.logged(input).await?.ok()
+    }
+
+    /// Puts a value into a stage's small store, or takes one away, and waits until that is durable. None where the writer has ended.
+    pub async fn keep(&self, kv: Kv) -> Option<Result<(), Full>> {
+        self.logged(Input::Kv(kv)).await.map(|logged| logged.map(drop))
+    }
+
+    async fn logged(&self, input: Input) -> Option<Result<u64, Full>> {
         let (answer, answered) = oneshot::channel();
         self.order(Order::Input(Box::new(input), Some(answer))).await;
         answered.await.ok()
@@ -159,6 +176,7 @@ impl Writer {
     /// Starts it over a history whose records before `state.position()` are folded already.
     #[must_use]
     pub fn start(history: Log, overlay: Overlay, base: Arc<dyn StateStore>, clock: Clock, metrics: Arc<Metrics>) -> Writer {
+        metrics.counted(&overlay.totals());
         let (orders, inbox) = sync_channel(limits::WRITER_ORDERS_MAX);
         let (durable, durable_seen) = watch::channel(history.durable_end());
         let state = Arc::new(Mutex::new(overlay));
@@ -214,7 +232,7 @@ struct Desk {
     metrics: Arc<Metrics>,
     durable: watch::Sender<u64>,
     committer: Committer,
-    answers: Vec<(oneshot::Sender<u64>, u64)>,
+    answers: Vec<(Answer, u64)>,
     commits: Vec<oneshot::Sender<()>>,
     payload: Vec<u8>,
     unsynced_since: Option<Instant>,
@@ -269,6 +287,10 @@ impl Desk {
     fn obey(&mut self, order: Order) -> Result<bool, WriterError> {
         match order {
             Order::Batch(batch) => self.take_batch(batch)?,
+            Order::Input(input, answer) if self.is_full(&input)? => {
+                // Nobody may be waiting any more.
+                let _ = answer.map(|answer| answer.send(Err(Full)));
+            }
             Order::Input(input, answer) => {
                 let position = self.take_input(&input)?;
                 self.answers.extend(answer.map(|answer| (answer, position)));
@@ -299,7 +321,7 @@ impl Desk {
             state.apply(position, input.intake(), changes)?;
         }
         self.intake_through.store(state.intake_through(), Ordering::Release);
-        self.metrics.customers.set(i64::try_from(state.totals().customers).unwrap_or(i64::MAX));
+        self.metrics.counted(&state.totals());
         drop(state);
         self.metrics.folded(&inputs, started.elapsed());
         Ok(())
@@ -334,6 +356,13 @@ impl Desk {
         (inputs, spans)
     }
 
+    /// Whether there is no room for a value. Asked before it enters history, so that history has only what was kept (invariant 4).
+    fn is_full(&self, input: &Input) -> Result<bool, WriterError> {
+        let Input::Kv(Kv { stage, key, value: Some(_) }) = input else { return Ok(false) };
+        let state = self.lock();
+        Ok(state.keys(stage)? >= limits::KV_KEYS_MAX && !state.has_key(stage, key)?)
+    }
+
     fn take_input(&mut self, input: &Input) -> Result<u64, WriterError> {
         self.payload.clear();
         let kind = input.encode(&mut self.payload);
@@ -350,6 +379,7 @@ impl Desk {
         let changes = fold(&plan, &*state, position, input)?;
         let more_due = changes.more_due;
         state.apply(position, input.intake(), changes)?;
+        self.metrics.counted(&state.totals());
         Ok(more_due)
     }
 
@@ -380,7 +410,7 @@ impl Desk {
         self.metrics.history_synced(started.elapsed());
         self.durable.send_replace(self.history.durable_end());
         for (answer, position) in self.answers.drain(..) {
-            let _ = answer.send(position);
+            let _ = answer.send(Ok(position));
         }
         Ok(())
     }

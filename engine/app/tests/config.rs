@@ -161,7 +161,11 @@ fn summary(config: &Config) -> String {
     let line = |out: &mut String, text: String| writeln!(out, "{text}").unwrap();
     line(&mut out, format!("{} {} listens on {}, data in {}", config.name, config.zone, config.listen, config.data.display()));
     for (name, connection) in &config.connections {
-        line(&mut out, format!("connection {name}: {} {:?} {}", connection.base_url, connection.auth, connection.timeout));
+        let private = if connection.allow_private { " private" } else { "" };
+        line(
+            &mut out,
+            format!("connection {name}: {} {:?} {}{private}", connection.base_url, connection.auth, connection.timeout),
+        );
     }
     let block = |block: &config::Block| {
         let folders: Vec<String> = block.folders.iter().map(|(handle, path)| format!("{handle}={}", path.display())).collect();

@@ -2,18 +2,22 @@
 //! to the same state (invariants 1 to 5).
 
 use std::path::Path;
+use std::sync::Arc;
 
 use weft::clock::Clock;
 use weft::engine::{Engine, Settings, Stages};
 use weft::intake::Arrived;
 use weft::limits;
 use weft::vault::{DataFolder, Vault};
+use weft::writer::Full;
 use weft_domain::event::{Environment, Event};
 use weft_domain::explain::{explain, whose};
-use weft_domain::input::{Arrival, Command, Input, Named};
+use weft_domain::input::{Arrival, Command, Input, Kv, Named};
 use weft_domain::plan::Plan;
 use weft_domain::value::Timestamp;
 use weft_domain::view::View;
+use weft_store::files::Disk;
+use weft_store::log::{Log, Options, Record};
 
 fn settings(data: &Path, clock: &Clock) -> Settings {
     Settings {
@@ -153,5 +157,94 @@ async fn changed_profiles_wait_for_their_destination_once_they_rest() {
     let told = engine.ledger().state().delivery("lake", 0).expect("readable").expect("a delivery");
     assert!(told.contains(r#""traits":{"city":"Bonn"}"#), "{told}");
     assert_eq!(waiting(&engine), 1, "one customer, one delivery");
+    engine.stop().await.expect("an orderly stop");
+}
+
+fn kv(stage: &str, key: &str, value: Option<&str>) -> Kv {
+    Kv { stage: stage.into(), key: key.into(), value: value.map(|value| value.as_bytes().to_vec()) }
+}
+
+fn keys(engine: &Engine, stage: &str) -> u64 {
+    engine.ledger().state().keys(stage).expect("readable")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keys_of_a_small_store_are_counted_exactly() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = start(folder.path(), &noon()).await;
+    let changes = [
+        ("a", Some("1"), 1),
+        ("a", Some("2"), 1),
+        ("b", Some("1"), 2),
+        ("a", None, 1),
+        ("a", None, 1),
+        ("never", None, 1),
+        ("a", Some("3"), 2),
+    ];
+    for (key, value, want) in changes {
+        engine.ledger().keep(kv("crm", key, value)).await.expect("logged").expect("there is room");
+        assert_eq!(keys(&engine, "crm"), want, "{key} {value:?}");
+    }
+    engine.ledger().keep(kv("erp", "a", Some("x"))).await.expect("logged").expect("there is room");
+    engine.stop().await.expect("an orderly stop");
+    for _ in 0..2 {
+        let engine = start(folder.path(), &noon()).await;
+        assert_eq!((keys(&engine, "crm"), keys(&engine, "erp"), keys(&engine, "lake")), (2, 1, 0));
+        engine.stop().await.expect("an orderly stop");
+        std::fs::remove_dir_all(folder.path().join("state")).expect("state is lost");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keys_of_a_small_store_are_bounded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // A history in which a stage has set all the keys that it may have.
+    let (mut history, _) =
+        Log::open(Arc::new(Disk), &DataFolder::at(folder.path()).history(), Options::default()).expect("opens");
+    let numbers: Vec<u64> = (0..limits::KV_KEYS_MAX).collect();
+    for numbers in numbers.chunks(10_000) {
+        let encode = |number: &u64| {
+            let mut bytes = Vec::new();
+            (Input::Kv(kv("crm", &number.to_string(), Some("x"))).encode(&mut bytes), bytes)
+        };
+        let records: Vec<(u8, Vec<u8>)> = numbers.iter().map(encode).collect();
+        let records: Vec<Record<'_>> = records.iter().map(|(kind, bytes)| Record { kind: *kind, bytes }).collect();
+        history.append(&records).expect("history takes them");
+    }
+    history.close().expect("closes");
+
+    let engine = start(folder.path(), &noon()).await;
+    let full = async |engine: &Engine, key: &str| {
+        assert_eq!(keys(engine, "crm"), limits::KV_KEYS_MAX);
+        let end = engine.ledger().history().durable_end();
+        assert_eq!(engine.ledger().keep(kv("crm", key, Some("x"))).await, Some(Err(Full)));
+        assert_eq!(engine.ledger().history().durable_end(), end, "what is refused leaves no trace");
+    };
+    full(&engine, "one more").await;
+    engine.ledger().keep(kv("crm", "7", Some("anew"))).await.expect("logged").expect("a key that is there needs no room");
+    engine.ledger().keep(kv("erp", "one", Some("x"))).await.expect("logged").expect("each stage has a bound of its own");
+    engine.stop().await.expect("an orderly stop");
+
+    let engine = start(folder.path(), &noon()).await;
+    full(&engine, "one more").await;
+    engine.ledger().keep(kv("crm", "8", None)).await.expect("logged").expect("deleting needs no room");
+    engine.ledger().keep(kv("crm", "one more", Some("x"))).await.expect("logged").expect("there is room again");
+    full(&engine, "8").await;
+    engine.stop().await.expect("an orderly stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_key_and_the_largest_value_are_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (stage, key) = ("s".repeat(63), "k".repeat(limits::KV_KEY_BYTES_MAX));
+    let value = vec![7; limits::KV_VALUE_BYTES_MAX];
+    let engine = start(folder.path(), &noon()).await;
+    let kv = Kv { stage: stage.clone(), key: key.clone(), value: Some(value.clone()) };
+    engine.ledger().log(Input::Kv(kv)).await.expect("logged");
+    engine.ledger().commit().await;
+    engine.stop().await.expect("an orderly stop");
+    let engine = start(folder.path(), &noon()).await;
+    let kept = engine.ledger().state().value(&stage, &key).expect("readable").expect("is there");
+    assert_eq!(kept.0, value);
     engine.stop().await.expect("an orderly stop");
 }

@@ -354,8 +354,9 @@ impl Event {
     }
 }
 
-/// Whether a JSON text is nested deeper than [`limits::EVENT_DEPTH_MAX`].
-fn is_too_deep(json: &[u8]) -> bool {
+/// Whether a JSON text is nested deeper than [`limits::EVENT_DEPTH_MAX`]. Of what is no JSON, some answer.
+#[must_use]
+pub fn is_too_deep(json: &[u8]) -> bool {
     // Most texts do not open as many brackets in all, which is seen at a glance.
     if json.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() <= limits::EVENT_DEPTH_MAX {
         return false;

@@ -36,7 +36,7 @@ pub fn fold(plan: &Plan, view: &impl View, position: u64, input: &Input) -> Read
         Input::Receipts(receipts) => close_deliveries(&mut step, position, receipts)?,
         Input::Plan(new) => adopt(plan, &mut step, position, new)?,
         Input::Command(command) => obey(plan, &mut step, command)?,
-        Input::Kv(Kv { stage, key, value }) => drop(step.changes.kv.insert((stage.clone(), key.clone()), value.clone())),
+        Input::Kv(kv) => keep_value(&mut step, kv)?,
     }
     Ok(step.changes)
 }
@@ -261,6 +261,19 @@ fn keep_letter(step: &mut Step<'_, impl View>, position: u64, letter: &DeadLette
     let letter = Letter { stage, code, message, attempts: 1, bytes: LetterBytes::Record(position) };
     step.changes.letters.insert((position, 0), Some(Arc::new(letter)));
     step.count(|totals| totals.letters += 1);
+}
+
+/// Puts a value into a stage's small store or takes one away, and counts its keys. Whether there is room was asked before history.
+fn keep_value(step: &mut Step<'_, impl View>, Kv { stage, key, value }: &Kv) -> Read<()> {
+    let before = step.before();
+    let (had, keys) = (before.has_key(stage, key)?, before.keys(stage)?);
+    match (had, value) {
+        (false, Some(_)) => drop(step.changes.keys.insert(stage.clone(), keys + 1)),
+        (true, None) => drop(step.changes.keys.insert(stage.clone(), keys.saturating_sub(1))),
+        _ => (),
+    }
+    step.changes.kv.insert((stage.clone(), key.clone()), value.clone());
+    Ok(())
 }
 
 fn obey(plan: &Plan, step: &mut Step<'_, impl View>, command: &Command) -> Read<()> {

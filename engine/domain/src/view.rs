@@ -118,6 +118,10 @@ pub trait View {
     fn lane(&self, name: &str) -> Read<Lane>;
     /// A profile delivery.
     fn delivery(&self, lane: &str, number: u64) -> Read<Option<Arc<str>>>;
+    /// Whether a stage's small store has this key.
+    fn has_key(&self, stage: &str, key: &str) -> Read<bool>;
+    /// How many keys a stage's small store has.
+    fn keys(&self, stage: &str) -> Read<u64>;
     /// Whether the duplicate window holds this fingerprint.
     fn repeated(&self, fingerprint: u64) -> bool;
     /// The last tick.
@@ -152,6 +156,8 @@ pub struct Changes {
     pub letters: Rows<(u64, u32), Letter>,
     /// Small stores of stages, by stage and key.
     pub kv: BTreeMap<(String, String), Option<Vec<u8>>>,
+    /// How many keys the small store of a stage has from now on.
+    pub keys: BTreeMap<String, u64>,
     /// A fingerprint that enters the duplicate window.
     pub remember: Option<u64>,
     /// New rules.
@@ -270,6 +276,8 @@ pub struct Memory {
     pub letters: BTreeMap<(u64, u32), Arc<Letter>>,
     /// Small stores of stages.
     pub kv: BTreeMap<(String, String), Vec<u8>>,
+    /// How many keys each of them has.
+    pub keys: BTreeMap<String, u64>,
     /// The duplicate window.
     pub window: Window,
     /// The rules in force.
@@ -292,6 +300,7 @@ impl Memory {
         put(&mut self.kv, changes.kv);
         self.pages.extend(changes.pages);
         self.lanes.extend(changes.lanes);
+        self.keys.extend(changes.keys);
         for (timer, set) in changes.timers {
             if set {
                 self.timers.insert(timer)
@@ -338,6 +347,12 @@ impl View for Memory {
     }
     fn delivery(&self, lane: &str, number: u64) -> Read<Option<Arc<str>>> {
         Ok(self.deliveries.get(&(lane.to_owned(), number)).cloned())
+    }
+    fn has_key(&self, stage: &str, key: &str) -> Read<bool> {
+        Ok(self.kv.contains_key(&(stage.to_owned(), key.to_owned())))
+    }
+    fn keys(&self, stage: &str) -> Read<u64> {
+        Ok(self.keys.get(stage).copied().unwrap_or(0))
     }
     fn repeated(&self, fingerprint: u64) -> bool {
         self.window.holds(fingerprint)

@@ -3,8 +3,9 @@
 //! Every key begins with a partition of two bytes (DESIGN section 8: state can one day be spread over machines). This
 //! module never knows what the parts mean; [`crate::state::Space`] says which kind of row a key belongs to.
 
-/// The longest key in bytes. sled keeps whole keys in its index pages, which live in memory.
-pub const KEY_BYTES_MAX: usize = 512;
+/// The longest key in bytes: the name of a stage and a key of its small store, 63 and 512, and what is around them. sled keeps whole
+/// keys in its index pages, which live in memory.
+pub const KEY_BYTES_MAX: usize = 600;
 
 /// The bytes of the partition at the front of each key.
 pub const PARTITION_BYTES: usize = 2;

@@ -19,7 +19,7 @@ use weft_domain::view::{
     Changes, Customer, IdentifierRow, Lane, Letter, Read, Rows, Totals, View, ViewError, Window, WindowPage,
 };
 
-use crate::rows::{Delivery, Filed, Meta, Row, Value, letter_of, timer_key, timer_of};
+use crate::rows::{Delivery, Filed, Keys, Meta, Row, Value, letter_of, timer_key, timer_of};
 use crate::state::{Space, StateStore};
 use crate::{StoreError, format};
 
@@ -39,6 +39,7 @@ pub struct Overlay {
     deliveries: Table<Delivery>,
     letters: Table<Letter>,
     kv: Table<Value>,
+    keys: Table<Keys>,
     timers: BTreeMap<(Timestamp, CustomerId), Timer>,
     window: Window,
     window_written: std::ops::Range<u64>,
@@ -110,7 +111,7 @@ impl<R: Row> Table<R> {
         }
     }
 
-    fn freeze(&mut self) -> Vec<(R::Id, Option<Arc<R>>)> {
+    fn freeze(&mut self) -> Written<R> {
         let rows = self.rows.get_mut();
         let row = |id: R::Id| {
             let row = rows.get(&id).expect("a row that changed is held until it is settled").row.clone();
@@ -136,20 +137,27 @@ fn read<R: Row>(base: &dyn StateStore, id: &R::Id) -> Result<Option<Arc<R>>, Sto
     Ok(Some(Arc::new(format::decode::<R>(&bytes)?.1)))
 }
 
+/// Rows as a commit writes them; none takes a row away.
+type Written<R> = Vec<(<R as Row>::Id, Option<Arc<R>>)>;
+
+/// Dead letters, each with the place in history from which it follows and its ordinal there.
+pub type Letters = Vec<((u64, u32), Arc<Letter>)>;
+
 /// What changed between two commits. It is written by [`Frozen::commit`], on any thread.
 pub struct Frozen {
     epoch: u64,
     position: u64,
-    identifiers: Vec<(IdentifierId, Option<Arc<IdentifierRow>>)>,
-    filed: Vec<(ClaimId, Option<Arc<Filed>>)>,
-    pages: Vec<((ClaimId, u32), Option<Arc<Vec<Entry>>>)>,
-    customers: Vec<(CustomerId, Option<Arc<Customer>>)>,
-    lanes: Vec<(String, Option<Arc<Lane>>)>,
-    deliveries: Vec<((String, u64), Option<Arc<Delivery>>)>,
-    letters: Vec<((u64, u32), Option<Arc<Letter>>)>,
-    kv: Vec<((String, String), Option<Arc<Value>>)>,
+    identifiers: Written<IdentifierRow>,
+    filed: Written<Filed>,
+    pages: Written<Vec<Entry>>,
+    customers: Written<Customer>,
+    lanes: Written<Lane>,
+    deliveries: Written<Delivery>,
+    letters: Written<Letter>,
+    kv: Written<Value>,
+    keys: Written<Keys>,
     timers: Vec<((Timestamp, CustomerId), bool)>,
-    window: Vec<(u64, Option<Arc<WindowPage>>)>,
+    window: Written<WindowPage>,
     meta: Meta,
 }
 
@@ -171,6 +179,7 @@ impl Frozen {
         write(&mut batch, position, self.deliveries)?;
         write(&mut batch, position, self.letters)?;
         write(&mut batch, position, self.kv)?;
+        write(&mut batch, position, self.keys)?;
         write(&mut batch, position, self.window)?;
         write(&mut batch, position, vec![((), Some(Arc::new(self.meta)))])?;
         for (timer, set) in &self.timers {
@@ -183,7 +192,7 @@ impl Frozen {
     }
 }
 
-fn write<R: Row>(batch: &mut Batch, position: u64, rows: Vec<(R::Id, Option<Arc<R>>)>) -> Result<(), StoreError> {
+fn write<R: Row>(batch: &mut Batch, position: u64, rows: Written<R>) -> Result<(), StoreError> {
     for (id, row) in rows {
         let value = row.map(|row| format::encode(position, &*row)).transpose()?;
         batch.push((R::SPACE, R::key(&id), value));
@@ -236,6 +245,7 @@ impl Overlay {
             deliveries: Table::new(),
             letters: Table::new(),
             kv: Table::new(),
+            keys: Table::new(),
             timers,
             window_dirty_from: meta.remembered_total,
             window,
@@ -291,6 +301,9 @@ impl Overlay {
         for (id, value) in changes.kv {
             self.kv.put(epoch, id, value.map(|value| Arc::new(Value(value))));
         }
+        for (stage, count) in changes.keys {
+            self.keys.put(epoch, stage, Some(Arc::new(Keys(count))));
+        }
         for (timer, set) in changes.timers {
             self.timers.insert(timer, Timer { set, epoch });
         }
@@ -331,6 +344,7 @@ impl Overlay {
             deliveries: self.deliveries.freeze(),
             letters: self.letters.freeze(),
             kv: self.kv.freeze(),
+            keys: self.keys.freeze(),
             timers,
             window,
             meta: Meta {
@@ -354,7 +368,9 @@ impl Overlay {
         self.lanes.shrink(settled, epoch, max);
         self.deliveries.shrink(settled, epoch, max);
         self.letters.shrink(settled, epoch, max);
-        self.kv.shrink(settled, epoch, max);
+        // A value may have 64 KiB, and who wants it soon again is rare.
+        self.kv.shrink(settled, epoch, 0);
+        self.keys.shrink(settled, epoch, max);
         self.timers.retain(|_, timer| timer.set || timer.epoch > settled);
     }
 
@@ -389,20 +405,20 @@ impl Overlay {
 
     /// Dead letters from an id on, at most `max`, in the order in which they came.
     #[allow(clippy::missing_errors_doc)]
-    pub fn letters(&self, from: (u64, u32), max: usize) -> Read<Vec<((u64, u32), Arc<Letter>)>> {
-        let mut found = BTreeMap::new();
+    pub fn letters(&self, from: (u64, u32), max: usize) -> Read<Letters> {
         let held = self.letters.rows.borrow();
-        for (id, held) in held.iter().filter(|(id, _)| **id >= from) {
-            found.insert(*id, held.row.clone());
+        let gone = held.iter().filter(|(id, held)| **id >= from && held.row.is_none()).count();
+        let wanted = max.saturating_add(gone);
+        let scan = self.base.scan(Space::DeadLetter, &Letter::key(&from), None, wanted).map_err(unreadable)?;
+        let mut found = BTreeMap::new();
+        for (key, bytes) in &scan {
+            let id = letter_of(key).ok_or_else(|| ViewError("the key of a dead letter is malformed".into()))?;
+            found.insert(id, Some(Arc::new(format::decode::<Letter>(bytes).map_err(unreadable)?.1)));
         }
-        drop(held);
-        let gone = found.values().filter(|row| row.is_none()).count();
-        let scan = self.base.scan(Space::DeadLetter, &Letter::key(&from), None, max.saturating_add(gone)).map_err(unreadable)?;
-        for (key, bytes) in scan {
-            let id = letter_of(&key).ok_or_else(|| ViewError("the key of a dead letter is malformed".into()))?;
-            if let std::collections::btree_map::Entry::Vacant(place) = found.entry(id) {
-                place.insert(Some(Arc::new(format::decode::<Letter>(&bytes).map_err(unreadable)?.1)));
-            }
+        // Past what a full scan gave there may be more in sled, and it is enough as it is.
+        let through = found.last_key_value().map(|(id, _)| *id).filter(|_| scan.len() == wanted);
+        for (id, held) in held.iter().filter(|(id, _)| **id >= from && through.is_none_or(|through| **id <= through)) {
+            found.insert(*id, held.row.clone());
         }
         Ok(found.into_iter().filter_map(|(id, row)| Some((id, row?))).take(max).collect())
     }
@@ -435,6 +451,13 @@ impl View for Overlay {
     }
     fn delivery(&self, lane: &str, number: u64) -> Read<Option<Arc<str>>> {
         Ok(self.waiting(lane, number)?.map(|row| row.text.clone()))
+    }
+    fn has_key(&self, stage: &str, key: &str) -> Read<bool> {
+        Ok(self.value(stage, key)?.is_some())
+    }
+    fn keys(&self, stage: &str) -> Read<u64> {
+        let row = self.keys.get(&*self.base, self.epoch, &stage.to_owned()).map_err(unreadable)?;
+        Ok(row.map_or(0, |keys| keys.0))
     }
     fn repeated(&self, fingerprint: u64) -> bool {
         self.window.holds(fingerprint)

@@ -50,6 +50,7 @@ row!(Lane, Lane, String, |name| begin().bytes(name.as_bytes()));
 row!(Delivery, Delivery, (String, u64), |(lane, number)| text(begin(), lane).u64(*number));
 row!(Letter, DeadLetter, (u64, u32), |(position, ordinal)| begin().u64(*position).u32(*ordinal));
 row!(Value, Kv, (String, String), |(stage, key)| text(begin(), stage).bytes(key.as_bytes()));
+row!(Keys, Kv, String, |stage| text(begin(), stage));
 row!(Meta, Meta, (), |()| begin().bytes(b"fold"));
 
 /// A claim, and the facts of the events that are filed under it. The rules know them apart, as the one is of identity and the
@@ -74,6 +75,10 @@ pub struct Delivery {
 /// A value of a stage's own small store.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Value(pub Vec<u8>);
+
+/// How many keys a stage's small store has: a row beside them, under the empty key, which no plugin can name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Keys(pub u64);
 
 /// What there is one of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

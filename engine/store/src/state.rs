@@ -48,7 +48,7 @@ pub enum Space {
     Delivery = 9,
     /// Records that could not be used, with the reason.
     DeadLetter = 10,
-    /// What plugins keep.
+    /// What plugins keep, and how many keys each stage has.
     Kv = 11,
 }
 

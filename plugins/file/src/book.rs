@@ -4,7 +4,7 @@
 //! stream lies a page, `events.state.json`, which says before anything is appended what is about to be:
 //!
 //! ```json
-//! {"number":7,"name":"events-2026-03-01-000007.ndjson","date":"2026-03-01","first":120,"at":4096,"end":8192, …}
+//! {"version":1,"number":7,"name":"events-2026-03-01-000007.ndjson","date":"2026-03-01","first":120,"at":4096,"end":8192, …}
 //! ```
 //!
 //! Everything before position `first` is in the files, durably. Of file 7, `at` bytes belong to it; what is beyond is the
@@ -35,6 +35,9 @@ use crate::format::Writer;
 /// more.
 pub(crate) const RUN_BYTES_MAX: usize = 7 * 1024 * 1024;
 
+/// The version of the page. It grows with a page that this one's readers would misread.
+const VERSION: u32 = 1;
+
 /// A growing file's last name.
 const GROWING: &str = ".part";
 
@@ -50,6 +53,9 @@ pub(crate) struct Book<'f> {
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Page {
+    /// [`VERSION`]. The first pages had none.
+    #[serde(default = "first_version")]
+    version: u32,
     number: u64,
     /// The file's own name, without `.part`.
     name: String,
@@ -66,6 +72,17 @@ struct Page {
     /// The file before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<Finished>,
+}
+
+/// What a page of any version says of itself.
+#[derive(Deserialize)]
+struct Cover {
+    #[serde(default = "first_version")]
+    version: u32,
+}
+
+fn first_version() -> u32 {
+    1
 }
 
 /// A file that grows no more: its own name, and its length.
@@ -87,6 +104,22 @@ pub(crate) struct Run {
     pub(crate) bytes: Vec<u8>,
 }
 
+impl Page {
+    fn read(name: &str, bytes: &[u8]) -> Result<Self, Failure> {
+        let unreadable = |error: serde_json::Error| {
+            Failure::config(format!("`{name}` cannot be read ({error}): without it, what comes again would be written twice"))
+        };
+        // The cover first: a page of another version need not look like one of ours.
+        let Cover { version } = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if version != VERSION {
+            return Err(Failure::config(format!(
+                "`{name}` has version {version}, and this plugin knows version {VERSION}: use the plugin that wrote it, or a newer one"
+            )));
+        }
+        serde_json::from_slice(bytes).map_err(unreadable)
+    }
+}
+
 impl<'f> Book<'f> {
     /// Reads the stream's page. `times` are those of the records that are to be written, by their positions.
     pub(crate) fn open<'t>(
@@ -97,12 +130,7 @@ impl<'f> Book<'f> {
         times: impl IntoIterator<Item = (u64, &'t Option<String>)>,
     ) -> Result<Self, Failure> {
         let name = format!("{stream}.state.json");
-        let page: Option<Page> = match folder.read(&name)? {
-            None => None,
-            Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| {
-                Failure::config(format!("`{name}` cannot be read ({error}): without it, what comes again would be written twice"))
-            })?),
-        };
+        let page = folder.read(&name)?.map(|bytes| Page::read(&name, &bytes)).transpose()?;
         let mut book = Book { folder, stream, writer, rotate, page };
         let Some(page) = &book.page else { return Ok(book) };
         if let Some(before) = &page.before {
@@ -139,7 +167,7 @@ impl<'f> Book<'f> {
         bytes.extend_from_slice(&run.bytes);
         let latest = if is_later(&latest, &run.latest) || run.latest.is_none() { latest } else { run.latest };
         let (first, end, shape) = (run.first, at + bytes.len() as u64, self.writer.shape());
-        let page = Page { number, name, date, shape, first, at, end, latest, before };
+        let page = Page { version: VERSION, number, name, date, shape, first, at, end, latest, before };
         let text = serde_json::to_vec(&page).expect("a page is numbers and texts");
         self.folder.write(&format!("{}.state.json", self.stream), &text)?;
         if let Some(before) = &page.before {

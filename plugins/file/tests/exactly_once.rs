@@ -283,12 +283,39 @@ fn a_record_that_is_not_json_is_refused_alone() {
     assert_eq!((receipts[1].clone(), ids("events")), (Receipt::Ok, vec![2]));
 }
 
+fn put_page(page: &[u8]) {
+    with(|double| double.folders.entry(FOLDER.into()).or_default().insert("events.state.json".into(), page.to_vec()));
+}
+
 #[test]
 fn a_page_that_cannot_be_read_stops_the_stage() {
+    let check = |page: &str, want: &str| {
+        reset();
+        put_page(page.as_bytes());
+        let failure = open(&config("")).deliver(batches().remove(0)).expect_err("a page that is none of ours");
+        assert_eq!(failure.kind, weft_plugin::FailureKind::Config);
+        assert!(failure.message.contains(want), "{page}: {failure:?}");
+        assert_eq!(files(), [("events.state.json".to_owned(), page.to_owned())], "nothing is written");
+    };
+    check("{", "cannot be read");
+    check("{}", "cannot be read");
+    check(r#"{"version":"1"}"#, "cannot be read");
+    check(r#"{"version":2,"files":[]}"#, "has version 2, and this plugin knows version 1");
+    check(r#"{"version":0}"#, "has version 0");
+}
+
+#[test]
+fn a_page_says_its_version_and_one_without_is_of_the_first() {
     reset();
-    with(|double| double.folders.entry(FOLDER.into()).or_default().insert("events.state.json".into(), b"{".to_vec()));
-    let failure = open(&config("")).deliver(batches().remove(0)).expect_err("a broken page");
-    assert_eq!(failure.kind, weft_plugin::FailureKind::Config);
+    let config = config("");
+    deliver_all(&config, &batches()[..2]);
+    let page = files().pop().expect("a page").1;
+    let old = page.replace("\"version\":1,", "");
+    assert!(page.starts_with("{\"version\":1,") && old.starts_with("{\"number\""), "{page}");
+    put_page(old.as_bytes());
+    deliver_all(&config, &batches()[1..]);
+    assert_eq!(ids("events"), ALL);
+    assert!(files().pop().expect("a page").1.starts_with("{\"version\":1,"));
 }
 
 #[test]

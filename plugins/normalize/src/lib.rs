@@ -91,7 +91,7 @@ pub struct Normalize {
     config: Config,
     email_rules: email::Rules,
     home: Option<&'static Region>,
-    /// Claims of this batch that were no address and no number.
+    /// Claims of this batch that were no address, no number, or nothing at all.
     junk_claims: usize,
 }
 
@@ -151,7 +151,10 @@ impl Transform for Normalize {
         let each = |record: &Vec<u8>| Record::parse(record).map_or_else(Outcome::Reject, |record| self.apply(record));
         let outcomes = records.iter().map(each).collect();
         if self.junk_claims > 0 {
-            log::info(&format!("{} claims were no e-mail address and no phone number, and were left out", self.junk_claims));
+            log::info(&format!(
+                "{} claims were no e-mail address, no phone number or nothing at all, and were left out",
+                self.junk_claims
+            ));
         }
         Ok(outcomes)
     }
@@ -204,7 +207,9 @@ impl Normalize {
         } else if self.on(Rule::Phones) && among(&self.config.phones) {
             phone::e164(value, self.home)
         } else if self.on(Rule::Identifiers) {
-            return Some(text::identifier(value)).filter(|value| !value.is_empty());
+            let bare = Some(text::identifier(value)).filter(|value| !value.is_empty());
+            self.junk_claims += usize::from(bare.is_none());
+            return bare;
         } else {
             return Some(Cow::Borrowed(value));
         };

@@ -250,11 +250,12 @@ fn extra<'a>(call: &Call<'a>, kind: Kind, context: &Context<'a>, envelope: Optio
     (!extra.is_empty()).then(|| Json::object(extra))
 }
 
-/// An identifier: a string, or a number by its digits. Empty is none.
+/// An identifier: a string, or a number by its digits. Empty is none, and so is one in which there is nothing to see: it names nobody,
+/// and `normalize` would leave the event to nobody without a word.
 fn identifier<'a>(name: &str, raw: Option<&'a RawValue>) -> Result<Option<Cow<'a, str>>, Rejection> {
     let Some(raw) = raw else { return Ok(None) };
     match text_of(raw) {
-        Some(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Some(text) => Ok(Some(text).filter(|text| text.chars().any(is_visible))),
         None => Err(Rejection::new("bad_identifier", format!("`{name}` must be a string or a number"))),
     }
 }
@@ -263,6 +264,12 @@ fn identifier<'a>(name: &str, raw: Option<&'a RawValue>) -> Result<Option<Cow<'a
 pub(crate) fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
     let number = raw.get().starts_with(|first: char| first.is_ascii_digit() || first == '-');
     if number { Some(Cow::Borrowed(raw.get())) } else { string(raw) }
+}
+
+/// Whether a letter is more than white space, a control character, or of no width.
+fn is_visible(letter: char) -> bool {
+    let is_of_no_width = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+    !letter.is_whitespace() && !letter.is_control() && !is_of_no_width
 }
 
 fn instant(raw: Option<&RawValue>) -> Result<Option<Timestamp>, Rejection> {

@@ -368,7 +368,7 @@ impl Parts {
             AuthSpec::Basic(basic) => Auth::Basic { user: basic.user, password: secret(basic.password) },
             AuthSpec::Header(header) => Auth::Header { name: header.name, value: secret(header.value) },
         });
-        Connection { base_url, auth, rate_limit: spec.rate_limit, timeout: spec.timeout }
+        Connection { base_url, auth, rate_limit: spec.rate_limit, timeout: spec.timeout, allow_private: spec.allow_private }
     }
 }
 

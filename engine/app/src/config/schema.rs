@@ -103,9 +103,13 @@ impl Schema {
     }
 }
 
+/// A name without what is easily written in another way.
+pub(super) fn folded(name: &str) -> String {
+    name.to_lowercase().replace(['-', '_', ' ', '.'], "")
+}
+
 /// The name among some that a wrong one was probably meant to be.
 pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let folded = |name: &str| name.to_lowercase().replace(['-', '_', ' ', '.'], "");
     let wrong_folded = folded(wrong);
     let room = (wrong_folded.chars().count() / 3).clamp(1, 3);
     let distance = |name: &str| strsim::damerau_levenshtein(&folded(name), &wrong_folded);

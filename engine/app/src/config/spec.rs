@@ -77,7 +77,7 @@ pub struct WorkspaceSpec {
     pub version: Version,
     /// The name of the workspace.
     pub name: Name,
-    /// The IANA time zone of the company, such as `Europe/Berlin`.
+    /// The IANA time zone of the company, such as `Europe/Berlin`. Times of day, as in `tests`, are meant in it.
     #[serde(default = "default_zone")]
     pub zone: Zone,
     /// The address that is listened on. One that others can reach requires tokens.

@@ -68,6 +68,11 @@ const METADATA: [IpAddr; 9] = [
 ];
 
 impl Class {
+    /// Whether a network around an address of this class grants it.
+    pub(super) fn is_grantable(self) -> bool {
+        !matches!(self, Class::Metadata | Class::Multicast | Class::Unspecified)
+    }
+
     /// The class of an address; none where it is public.
     #[must_use]
     pub fn of(address: IpAddr) -> Option<Class> {
@@ -128,6 +133,12 @@ pub struct Network {
 }
 
 impl Network {
+    /// The networks that have every address. As a grant they are one for all that can be granted by a network.
+    #[must_use]
+    pub fn all() -> [Network; 2] {
+        [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)].map(|address| Network { address, bits: 0 })
+    }
+
     /// Whether the address is inside. An IPv4-mapped address counts as the IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

@@ -44,7 +44,7 @@ impl Resolve for System {
 /// Why no socket was opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
-    #[error("{host} is {address}, {class}: name it in `allow_private` if it is meant")]
+    #[error("{host} is {address}, {class}{}", advice(*class))]
     Forbidden { host: String, address: IpAddr, class: Class },
     #[error("{host} has no address")]
     NoAddress { host: String },
@@ -54,6 +54,10 @@ pub(super) enum DialError {
     Unreachable { host: String, error: io::Error },
     #[error("no connection within {} s", limits::CONNECT_TIME_MAX.as_secs())]
     TimedOut,
+}
+
+fn advice(class: Class) -> &'static str {
+    if class.is_grantable() { ": if it is meant, give the connection `allow_private: true`" } else { "" }
 }
 
 type Opening<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;

@@ -144,7 +144,7 @@ impl Folder {
         let copy = self.begin_rebuild()?;
         let number = self.number(&copy)?;
         let dir = self.dir(number);
-        let copied = state.copy_into(&copy, || Ok(())).and_then(|()| Ok(copy.position()));
+        let copied = state.copy_into(&copy, || Ok(())).map(|()| copy.position());
         let closed = copied.and_then(|position| copy.close().map(|()| position));
         let position = closed.inspect_err(|_| drop(fs::remove_dir_all(&dir)))?;
         write_line(&self.root, BASE, &format!("{BASE_PREFIX}{number} {position}"))?;

@@ -106,7 +106,7 @@ fn what_breaks_the_rules_is_refused_without_any_effect() {
     let long = format::encode(1, &"x".repeat(ROW_BYTES_MAX - 20)).unwrap();
     let cases: Vec<(Vec<u8>, Vec<u8>, u64, &str)> = vec![
         (vec![1], row(1, ""), 10, "a key begins with its partition"),
-        (vec![1; 513], row(1, ""), 10, "key of 513 bytes is past the limit of 512 bytes"),
+        (vec![1; 601], row(1, ""), 10, "key of 601 bytes is past the limit of 600 bytes"),
         (key(1), b"no row".to_vec(), 10, "a row cannot be read: it is too short"),
         (key(1), broken, 10, "a row cannot be read: its checksum does not match"),
         (key(1), row(11, ""), 10, "a row cannot come from later in history than its commit"),

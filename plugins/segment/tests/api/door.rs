@@ -114,6 +114,10 @@ fn a_bad_call_of_a_batch_is_refused_alone_with_its_bytes() {
     let bad = [
         (r#"{"type":"track","event":"e"}"#, "no_identity"),
         (r#"{"type":"track","userId":"","anonymousId":null,"event":"e"}"#, "no_identity"),
+        (r#"{"type":"track","userId":"\u0000\u001f\u007f","event":"e"}"#, "no_identity"),
+        (r#"{"type":"track","userId":" \t","anonymousId":"\u200b\ufeff","event":"e"}"#, "no_identity"),
+        (r#"{"type":"group","userId":"ann","groupId":"\u0007"}"#, "no_group_id"),
+        (r#"{"type":"alias","userId":"ann","previousId":"\u0007"}"#, "no_previous_id"),
         (r#"{"type":"track","userId":{"a":1},"event":"e"}"#, "bad_identifier"),
         (r#"{"type":"track","userId":"ann"}"#, "no_name"),
         (r#"{"type":"track","userId":"ann","event":7}"#, "no_name"),
@@ -142,6 +146,10 @@ fn a_bad_call_of_a_batch_is_refused_alone_with_its_bytes() {
         assert_eq!(refused.bytes.as_deref(), Some(call.as_bytes()));
     }
     assert_eq!(received.refused.len(), bad.len());
+
+    // Who names somebody else besides is that one.
+    let known = kept(&post("/v1/track", r#"{"userId":"\u0001","anonymousId":"a\u0001","event":"e"}"#));
+    assert!(known[0].contains(r#""claims":[{"type":"anonymous_id","value":"a\u0001"}]"#), "{}", known[0]);
 
     let alone = post("/v1/track", r#"{"event":"e"}"#);
     assert_eq!((alone.response.status, codes(&alone)), (200, vec!["no_identity"]), "Segment answers 200");

@@ -513,7 +513,11 @@ fn malformed(node: &Node, name: &str, format: &str) -> Problem {
     match format::find(format) {
         Some(known) => {
             let message = (known.check)(text).err().unwrap_or_else(|| format!("{name} is not well formed"));
-            Problem::error(Code::CONFIG_BAD_VALUE, message).expected(known.noun)
+            let problem = Problem::error(Code::CONFIG_BAD_VALUE, message).expected(known.noun);
+            match format::meant(format, text) {
+                Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+                None => problem,
+            }
         }
         None => {
             let noun = match format {

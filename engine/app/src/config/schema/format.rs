@@ -10,6 +10,7 @@ use weft_domain::value::Excerpt;
 
 use super::super::spec::scenario::Moment;
 use super::super::units::{Duration, Rate, Size};
+use super::super::zone;
 
 /// A format.
 pub(super) struct Format {
@@ -54,18 +55,13 @@ pub(super) fn find(name: &str) -> Option<&'static Format> {
     ALL.iter().find(|format| format.name == name)
 }
 
-/// The shape only: which zones there are is known to the system that runs the engine.
 fn zone(text: &str) -> Result<(), String> {
-    let part = |part: &str| {
-        part.starts_with(|first: char| first.is_ascii_uppercase())
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte))
-    };
-    let has_area = text.contains('/') || text == "UTC";
-    if has_area && text.split('/').all(part) {
-        Ok(())
-    } else {
-        Err(format!("`{}` is not the name of a time zone", Excerpt(text)))
-    }
+    if zone::is_known(text) { Ok(()) } else { Err(format!("`{}` is not the name of a time zone", Excerpt(text))) }
+}
+
+/// What a text that is not of a format was probably meant to be, where there is a list to look it up in.
+pub(super) fn meant(format: &str, text: &str) -> Option<&'static str> {
+    if format == "weft-zone" { zone::meant(text) } else { None }
 }
 
 fn listen(text: &str) -> Result<(), String> {
@@ -180,9 +176,9 @@ mod tests {
     #[test]
     fn zones() {
         check("weft-zone", "Europe/Berlin", "");
-        check("weft-zone", "America/Argentina/Buenos_Aires", "");
         check("weft-zone", "Etc/GMT+1", "");
         check("weft-zone", "UTC", "");
+        check("weft-zone", "Europe/Berlinn", "`Europe/Berlinn` is not the name of a time zone");
         check("weft-zone", "CEST", "`CEST` is not the name of a time zone");
         check("weft-zone", "+02:00", "`+02:00` is not the name of a time zone");
     }

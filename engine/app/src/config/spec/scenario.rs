@@ -35,8 +35,8 @@ pub struct Scenario {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Given {
-    /// When it happens: `"09:00"` on the first day (UTC), `30m` after the one before it, or a time such as
-    /// `2026-03-01T09:00:00Z`. Default: with the one before it.
+    /// When it happens: `"09:00"` on the first day (2026-01-01) by the clocks of the workspace's `zone`, `30m` after the one before it,
+    /// or a time such as `2026-03-01T09:00:00Z`. Default: with the one before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Moment>,
     /// The source that tells it. Default: the first by name.
@@ -174,7 +174,7 @@ pub struct ExpectedDelivery {
 /// A moment of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// A time of the first day, 2026-01-01 UTC: milliseconds since midnight.
+    /// A time of the first day, 2026-01-01, by the clocks of the workspace's zone: milliseconds since midnight.
     Clock(u64),
     /// So long after the moment before it; of `until`, after the last.
     After(Duration),

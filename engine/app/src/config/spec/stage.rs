@@ -46,6 +46,10 @@ pub struct ConnectionSpec {
     /// How long an answer may take.
     #[serde(default = "default_timeout")]
     pub timeout: Duration,
+    /// Whether its address may lie in a private network. That opens the way into it: whoever decides where the name of `base_url` leads
+    /// decides which machine at this port the plugin's requests reach. A cloud's metadata address stays closed.
+    #[serde(default)]
+    pub allow_private: bool,
 }
 
 fn default_timeout() -> Duration {

@@ -1,0 +1,74 @@
+//! `weft dlq`, as an operator types it: the same answers from the engine that runs and from the data folder when it does not.
+
+use std::process::Output;
+
+use serde_json::Value;
+use weft_tests::engine::{KEY, Workspace};
+use weft_tests::wire::Request;
+
+/// What is sent and is no event: nobody's, no JSON, and bytes that no text has.
+const NOBODY: &str = r#"{"type":"track","event":"e"}"#;
+const BROKEN: &[u8] = b"{\"type\":\xff";
+
+fn said(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+fn json(output: &Output) -> Value {
+    let (code, out, error) = said(output);
+    assert_eq!(code, 0, "{error}");
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
+}
+
+/// What every command says of the two letters.
+fn look(workspace: &Workspace) -> Vec<String> {
+    let list = json(&workspace.ask(&["dlq", "list", "--json"]));
+    let letters = list["letters"].as_array().expect("a list");
+    let ids: Vec<&str> = letters.iter().map(|letter| letter["id"].as_str().expect("an id")).collect();
+    assert_eq!(ids.len(), 2, "{list}");
+    assert_eq!(json(&workspace.ask(&["dlq", "show", ids[1], "--json"])), letters[1]);
+
+    let raw = workspace.ask(&["dlq", "show", ids[0], "--raw"]);
+    assert_eq!(raw.stdout, NOBODY.as_bytes());
+    let raw = workspace.ask(&["dlq", "show", ids[1], "--raw"]);
+    assert_eq!(raw.stdout, BROKEN, "byte for byte");
+
+    let first = json(&workspace.ask(&["dlq", "list", "--json", "--limit", "1"]));
+    assert_eq!((&first["letters"][0]["code"], &first["next"]), (&Value::from("no_identity"), &Value::from(ids[0])));
+    let rest = json(&workspace.ask(&["dlq", "list", "--json", "--after", ids[0]]));
+    assert_eq!((&rest["letters"][0]["code"], rest.get("next")), (&Value::from("invalid_json"), None));
+    let some = json(&workspace.ask(&["dlq", "list", "--json", "--stage", "web", "--code", "invalid_json"]));
+    assert_eq!(some["letters"], rest["letters"]);
+    let none = said(&workspace.ask(&["dlq", "list", "--stage", "nobody"]));
+    assert_eq!((none.0, &*none.1), (0, "no such dead letter waits\n"));
+
+    let unknown = said(&workspace.ask(&["dlq", "show", "999999-0"]));
+    assert_eq!((unknown.0, &*unknown.2), (1, "error: there is no dead letter `999999-0`\n"));
+    let bad = said(&workspace.ask(&["dlq", "show", "first"]));
+    assert_eq!(bad.0, 2, "{}", bad.2);
+    assert!(bad.2.contains("`first` is not the id of a dead letter, such as 1204-0"), "{}", bad.2);
+
+    let table = said(&workspace.ask(&["dlq", "list"])).1;
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("id") && lines[0].ends_with("message"), "{table}");
+    assert!(lines[1].starts_with(ids[0]) && lines[1].contains("  web    no_identity "), "{table}");
+    let page = said(&workspace.ask(&["dlq", "show", ids[0]])).1;
+    assert!(page.ends_with(&format!("original  {} bytes\n\n{NOBODY}\n", NOBODY.len())), "{page}");
+    vec![list.to_string(), table, page]
+}
+
+#[test]
+fn a_running_engine_and_its_folder_show_the_same_letters() {
+    let workspace = Workspace::create();
+    let engine = workspace.start();
+    for body in [NOBODY.as_bytes(), BROKEN] {
+        _ = engine.send(&Request::post("/segment/v1/track", body).key(KEY));
+    }
+    _ = engine.settle();
+    let running = look(&workspace);
+    engine.stop();
+    assert_eq!(look(&workspace), running);
+    assert!(workspace.run("rebuild").status.success());
+    assert_eq!(look(&workspace), running);
+}
