@@ -99,11 +99,11 @@ impl Doors {
             }
         };
         let arrived = self.stamp(door, &received, received_at, &original);
-        if !arrived.is_empty() {
-            if let Err(unavailable) = self.intake.append(arrived).await {
-                tracing::error!(stage = door.name, error = %unavailable, "intake takes nothing");
-                return busy("the events could not be made durable");
-            }
+        if !arrived.is_empty()
+            && let Err(unavailable) = self.intake.append(arrived).await
+        {
+            tracing::error!(stage = door.name, error = %unavailable, "intake takes nothing");
+            return busy("the events could not be made durable");
         }
         answer(received.response)
     }
