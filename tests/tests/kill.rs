@@ -9,7 +9,7 @@
 //! After each restart the senders rest, and the engine must know each acknowledged event once and have no dead letter but those
 //! that were provoked. Some of the killed folders are looked over by `weft doctor`, and rebuilt. At the end what the destination
 //! wrote is compared with what was acknowledged and with what the engine says of everybody, and a rebuild must change nothing and
-//! send nothing. A kill says nothing about power: what the disk forgets is the store's test.
+//! send nothing. A kill says nothing about power: what a disk forgets is the matter of `app/tests/power.rs`.
 //!
 //! `WEFT_KILLS=300 WEFT_SEED=7 cargo test -p weft-tests --test kill`: so many kills, that seed. It wants a built engine (`cargo
 //! build -p weft`, or `WEFT_BIN`) and built plugins (`cargo xtask plugins`, or `WEFT_PLUGINS_DIST`).

@@ -106,7 +106,7 @@ impl Senders {
     /// Has a batch acknowledged by the engine that runs now.
     pub(crate) fn say(&self, people: People, key: &str, batch: &Batch) -> Result<(), String> {
         let sender = Sender { shared: self.shared.clone(), people, key: key.to_owned() };
-        sender.deliver(batch, &mut None, Instant::now() + PATIENCE);
+        sender.deliver(batch, &mut None, PATIENCE);
         let told = lock(&self.shared.0).told.clone();
         match told.complaint {
             Some(complaint) => Err(complaint),
@@ -132,7 +132,7 @@ impl Sender {
         let mut line = None;
         for number in 0.. {
             let batch = self.people.batch(sender, number, SENDERS);
-            self.deliver(&batch, &mut line, Instant::now() + 2 * PATIENCE);
+            self.deliver(&batch, &mut line, 2 * PATIENCE);
             if !self.goes_on() {
                 return;
             }
@@ -154,8 +154,9 @@ impl Sender {
         board.order != Order::Leave
     }
 
-    /// Sends a batch until it is acknowledged.
-    fn deliver(&self, batch: &Batch, line: &mut Option<(SocketAddr, Line)>, until: Instant) {
+    /// Sends a batch until it is acknowledged. Patience is with an engine: while there is none, nothing is late.
+    fn deliver(&self, batch: &Batch, line: &mut Option<(SocketAddr, Line)>, patience: Duration) {
+        let mut until = Instant::now() + patience;
         loop {
             let address = {
                 let mut board = lock(&self.shared.0);
@@ -171,6 +172,7 @@ impl Sender {
             };
             let Some(address) = address else {
                 std::thread::sleep(PAUSE);
+                until = Instant::now() + patience;
                 continue;
             };
             // A connection to an engine that was killed is of no use, nor is one that broke off.
