@@ -5,7 +5,7 @@
 //! a [`Frozen`] commit is encoded and written by another thread while the fold goes on; [`Overlay::settle`] then lets go of
 //! rows that sled has. Readers look here first, so they see each event as soon as it is folded.
 //!
-//! The history position travels with the rows in one atomic batch (invariant 2). Nothing here decides what a row says.
+//! The history position travels with the rows in one commit (invariant 2). Nothing here decides what a row says.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -165,10 +165,10 @@ pub struct Frozen {
 type Batch = Vec<(Space, Vec<u8>, Option<Vec<u8>>)>;
 
 impl Frozen {
-    /// Writes it: one atomic batch that holds the rows and the history position, durable when this returns.
+    /// Writes it: the rows and the history position, all or nothing, durable when this returns.
     ///
     /// # Errors
-    /// [`StoreError`]; then sled holds what it held before.
+    /// [`StoreError`]; then the store must be opened again, and holds all of it or nothing.
     pub fn commit(self, base: &dyn StateStore) -> Result<Committed, StoreError> {
         let (position, mut batch) = (self.position, Batch::new());
         write(&mut batch, position, self.identifiers)?;

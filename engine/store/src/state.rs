@@ -90,7 +90,8 @@ pub struct Sizes {
     pub disk_bytes: u64,
 }
 
-/// A store of rows. One thread commits; any number read, each call seeing the commits that had returned before it.
+/// A store of rows. One thread commits; any number read, each call seeing the commits that had returned before it, and perhaps
+/// rows of one that is under way.
 pub trait StateStore: Send + Sync {
     /// The row's value.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;

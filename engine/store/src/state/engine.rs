@@ -72,8 +72,8 @@ pub struct Options {
     pub flush_every: Duration,
     /// How long opening may take before the state counts as damaged; a second is added for every 20 MiB on disk.
     pub open_wait: Duration,
-    /// Up to this many rows, each is read at an opening that follows no orderly close; past it, a sample is. A million rows
-    /// take some three seconds.
+    /// Up to this many rows, each is read at an opening that follows no orderly close; past it, a sample is. So many take about
+    /// a second.
     pub check_rows_max: u64,
 }
 
@@ -83,7 +83,7 @@ impl Default for Options {
             cache_bytes: 64 << 20,
             flush_every: Duration::from_millis(500),
             open_wait: Duration::from_secs(60),
-            check_rows_max: 1_000_000,
+            check_rows_max: 400_000,
         }
     }
 }
