@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use weft_domain::claim::CustomerId;
 use weft_domain::explain::{Explained, explain, today, whose};
 use weft_domain::problem::Problems;
@@ -24,6 +24,7 @@ use crate::assembly::{Plugins, check, settings, stages};
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::engine::Engine;
+use crate::graph::Graph;
 use crate::render::{self, Style};
 use crate::scenario::play;
 use crate::vault::{DataFolder, Progress, Vault};
@@ -69,8 +70,27 @@ enum Command {
     Doctor(Workspace),
     /// Throw state away and fold history anew. The engine must not be running. Nothing is sent.
     Rebuild(Workspace),
+    /// Say how the running engine is doing: how far everything is, and each destination.
+    Status(Workspace),
+    /// Draw what flows from where to where: Mermaid, or a picture.
+    Graph {
+        /// The workspace: a folder, or its weft.yaml.
+        #[arg(default_value = ".")]
+        workspace: PathBuf,
+        /// Print an SVG picture.
+        #[arg(long, conflicts_with = "json")]
+        svg: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the JSON Schema of a workspace.
     Schema,
+    /// Print what makes a shell complete the command line: `source <(weft completions bash)`.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(clap::Args)]
@@ -128,6 +148,12 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Explain { code } => show::code(&code).map(|text| print(&text)).map_err(Failed::Other),
         Command::Doctor(workspace) => doctor(&workspace).await,
         Command::Rebuild(workspace) => rebuild(&workspace).await,
+        Command::Status(workspace) => status(&workspace).await,
+        Command::Graph { workspace, svg, json } => graph(&workspace, svg, Output::of(json)).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "weft", &mut std::io::stdout());
+            Ok(())
+        }
         Command::Schema => {
             print(&crate::config::schema_text());
             Ok(())
@@ -301,6 +327,29 @@ fn ask_the_folder(config: &Config, who: &str) -> anyhow::Result<Option<Explained
     let found = id.map_or(Ok(None), |id| explain(&vault.overlay, id))?;
     vault.close()?;
     Ok(found)
+}
+
+async fn status(workspace: &Workspace) -> Result<(), Failed> {
+    let (config, _) = load(&workspace.workspace, workspace.output()).await?;
+    let client::Answer::Body(bytes) = client::get(config.listen, "/api/v1/status").await? else {
+        return Err(anyhow!("no engine listens on {}: `weft run` starts it", config.listen).into());
+    };
+    match workspace.output() {
+        Output::Json => print(&String::from_utf8_lossy(&bytes)),
+        Output::People => print(&show::status(&serde_json::from_slice(&bytes).context("the engine's answer cannot be read")?)),
+    }
+    Ok(())
+}
+
+async fn graph(workspace: &Path, svg: bool, output: Output) -> Result<(), Failed> {
+    let (config, _) = load(workspace, output).await?;
+    let graph = Graph::of(&config);
+    print(&match output {
+        Output::Json => serde_json::to_string_pretty(&graph)?,
+        Output::People if svg => graph.svg(&config.name),
+        Output::People => graph.mermaid(),
+    });
+    Ok(())
 }
 
 async fn doctor(workspace: &Workspace) -> Result<(), Failed> {

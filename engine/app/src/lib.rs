@@ -8,6 +8,7 @@ pub mod clock;
 pub mod telemetry;
 pub mod config;
 pub mod render;
+pub mod graph;
 pub mod egress;
 pub mod intake;
 pub mod writer;

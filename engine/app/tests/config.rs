@@ -340,3 +340,15 @@ fn problems_read_back_from_json() {
     let read: Problems = serde_json::from_str(&render::json(&problems)).unwrap();
     assert_eq!(read, problems);
 }
+
+#[test]
+fn the_picture_of_a_workspace_has_every_stage_and_flow() {
+    let config = load(&root().join("tests/config/valid/acme.yaml")).unwrap();
+    let graph = weft::graph::Graph::of(&config);
+    let mut wrong = Vec::new();
+    compare(&root().join("tests/config/valid/acme.mmd"), &graph.mermaid(), &mut wrong);
+    compare(&root().join("tests/config/valid/acme.svg"), &graph.svg(&config.name), &mut wrong);
+    assert!(wrong.is_empty(), "WEFT_BLESS=1 takes it as it is\n\n{}", wrong.join("\n\n"));
+    let columns: Vec<(&str, usize)> = graph.stages.iter().map(|stage| (&*stage.name, stage.column)).collect();
+    assert_eq!(columns, [("app", 0), ("web", 0), ("tidy", 1), ("guard", 2), ("identity", 3), ("lake", 4), ("team", 4)]);
+}

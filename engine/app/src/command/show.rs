@@ -9,8 +9,10 @@ use tracing_subscriber::EnvFilter;
 use weft_domain::event::Identifier;
 use weft_domain::explain::{Because, Explained};
 use weft_domain::problem::Code;
-use weft_store::log::Report;
+use weft_store::log::Report as LogReport;
 use weft_store::state::Sizes;
+
+use crate::status::Report;
 
 /// Log lines to standard error: `WEFT_LOG` filters them (default `info`), `WEFT_LOG_FORMAT=json` makes them JSON.
 pub(super) fn start_logging() {
@@ -88,6 +90,44 @@ fn because(reason: &Because) -> String {
     text
 }
 
+/// How the engine is doing.
+pub(super) fn status(report: &Report) -> String {
+    let mut text = match &report.trouble {
+        Some(trouble) => format!("IN TROUBLE: {trouble}\n"),
+        None => format!("runs, by generation {} of its configuration\n", report.generation),
+    };
+    let totals = &report.totals;
+    let counts = [
+        (totals.customers, "customers"),
+        (totals.events, "events"),
+        (totals.identifiers, "identifiers"),
+        (totals.letters, "dead letters"),
+    ];
+    let _ = writeln!(text, "  {}", counts.map(|(count, what)| format!("{count} {what}")).join(", "));
+    for (log, waiting) in [("intake", report.intake), ("history", report.history)] {
+        let _ = writeln!(
+            text,
+            "  {log:<9} {} records, {} waiting",
+            waiting.records,
+            waiting.records - waiting.through.min(waiting.records)
+        );
+    }
+    let _ = writeln!(text, "\nsources");
+    for source in &report.sources {
+        let _ = writeln!(text, "  {:<16} {}", source.name, source.path);
+    }
+    let _ = writeln!(text, "\ndestinations{:>24}{:>12}{:>12}", "delivered", "refused", "waiting");
+    for lane in &report.lanes {
+        let (name, standing) = (format!("{} ({})", lane.name, lane.stream), &lane.standing);
+        let _ =
+            writeln!(text, "  {name:<22}{:>12}{:>12}{:>12}", standing.delivered_total, standing.rejected_total, standing.waiting);
+        if let Some(error) = &standing.last_error {
+            let _ = writeln!(text, "    does not take what it is given: {error}");
+        }
+    }
+    text
+}
+
 /// What the doctor found.
 #[derive(Default)]
 pub(super) struct Findings {
@@ -112,7 +152,7 @@ impl Findings {
     }
 
     /// A log.
-    pub(super) fn log(&mut self, part: &str, report: &Report) {
+    pub(super) fn log(&mut self, part: &str, report: &LogReport) {
         let (records, segments) = (report.end - report.start, report.segments);
         let ratio = report.raw_bytes as f64 / report.bytes.max(1) as f64;
         self.note(
