@@ -42,6 +42,7 @@ use weft_domain::plan::Plan;
 use weft_domain::value::Timestamp;
 use weft_domain::view::View;
 use weft_store::files::{Cut, Failure, Faulty, Image};
+use weft_store::log::Options;
 use weft_store::overlay::Overlay;
 use weft_store::state::{MemoryState, StateStore};
 
@@ -140,6 +141,8 @@ struct Machine {
     disk: Faulty,
     /// The operation at which it halts.
     halt: u64,
+    /// At which they begin new segments.
+    segment_bytes: u64,
     clock: Clock,
     dice: Dice,
     plugins: Arc<Plugins>,
@@ -165,6 +168,7 @@ impl Machine {
             root: tempfile::tempdir().expect("a folder"),
             disk: Faulty::new(),
             halt: u64::MAX,
+            segment_bytes: if seed % 2 == 0 { Options::default().segment_bytes } else { 10_000 },
             clock: Clock::at("2026-03-01T12:00:00Z".parse().expect("valid")),
             dice: Dice(seed),
             plugins,
@@ -181,7 +185,8 @@ impl Machine {
     }
 
     fn data(&self) -> DataFolder {
-        DataFolder { files: Arc::new(self.disk.clone()), ..DataFolder::at(self.root.path()) }
+        let log = Options { segment_bytes: self.segment_bytes };
+        DataFolder { files: Arc::new(self.disk.clone()), log, ..DataFolder::at(self.root.path()) }
     }
 
     fn has_halted(&self) -> bool {
@@ -300,6 +305,12 @@ impl Machine {
                 }
                 15..17 => drop(engine.ledger().order(Order::Commit(tokio::sync::oneshot::channel().0)).await),
                 17 => self.order(&engine).await,
+                18 if self.dice.below(3) == 0 => {
+                    let state = engine.keeper().state.clone();
+                    let compacted = tokio::task::spawn_blocking(move || state.compact()).await.expect("it does not panic");
+                    compacted.expect("state is compacted, whatever the logs' disk does");
+                    durable = Image::of(&self.state()).expect("state can be read");
+                }
                 _ => sleep(Duration::from_millis(self.dice.below(4) as u64)).await,
             }
             self.promised.look(engine.ledger());
