@@ -19,8 +19,8 @@ fn main() {
     let number = |place: usize, usual: usize| words.get(place).and_then(|word| word.parse().ok()).unwrap_or(usual);
     match words.first().map(String::as_str) {
         Some("end-to-end") => path::end_to_end(number(1, 200_000)),
-        Some("million") => path::million(number(1, 1_000_000), number(2, 300_000)),
+        Some("million") => path::million(number(1, 1_000_000), number(2, 300_000), number(3, 64)),
         Some("stages") => stages::all(),
-        _ => println!("end-to-end [EVENTS] | million [CUSTOMERS] [EVENTS OF KNOWN CUSTOMERS] | stages"),
+        _ => println!("end-to-end [EVENTS] | million [CUSTOMERS] [EVENTS OF KNOWN CUSTOMERS] [MIB OF STATE'S CACHE] | stages"),
     }
 }

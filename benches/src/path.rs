@@ -29,16 +29,16 @@ pub(crate) fn end_to_end(events: usize) {
     for batch in [1, 100, 1_000] {
         // One event a request is bounded by requests, not by events: a tenth of them tells as much.
         let events = if batch == 1 { events / 10 } else { events };
-        let mut engine = Engine::start();
+        let mut engine = Engine::start(64);
         engine.measure("each a new customer", &Load { first: 0, events, customers: 10_000_000, batch });
         engine.reopen();
     }
 }
 
 /// Until so many customers are known, and then events of them.
-pub(crate) fn million(customers: usize, events: usize) {
+pub(crate) fn million(customers: usize, events: usize, cache_mib: usize) {
     println!("{HEAD}");
-    let mut engine = Engine::start();
+    let mut engine = Engine::start(cache_mib);
     engine.measure("each a new customer", &Load { first: 0, events: customers, customers, batch: 100 });
     engine.reopen();
     engine.measure("of known customers, any", &Load { first: customers, events, customers, batch: 100 });
@@ -64,12 +64,12 @@ impl Drop for Engine {
 }
 
 impl Engine {
-    fn start() -> Engine {
+    fn start(cache_mib: usize) -> Engine {
         let folder = tempfile::tempdir().expect("a folder for the data");
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a free port").port();
         let plugin = |name: &str| root().join(format!("plugins/dist/{name}.wasm")).display().to_string();
         let yaml = format!(
-            "version: 1\nname: bench\nlisten: 127.0.0.1:{port}\n\
+            "version: 1\nname: bench\nlisten: 127.0.0.1:{port}\nlimits: {{ state_cache: {cache_mib} MiB }}\n\
              plugins:\n  segment: {{ path: {} }}\n  normalize: {{ path: {} }}\n  file: {{ path: {} }}\n\
              sources:\n  web: {{ plugin: segment, http: {{ path: /s }}, config: {{ write_keys: [key] }} }}\n\
              transforms:\n  tidy: {{ plugin: normalize, inputs: [web] }}\n\

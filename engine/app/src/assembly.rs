@@ -87,8 +87,10 @@ pub async fn check(host: &Host, workspace: &Path, environment: &Environment) -> 
 /// What the engine needs to know of a configuration before its plugins.
 #[must_use]
 pub fn settings(config: &Config, clock: Clock) -> Settings {
+    let mut data = DataFolder::at(&config.data);
+    data.state_options.cache_bytes = config.limits.state_cache.as_bytes();
     Settings {
-        data: DataFolder::at(&config.data),
+        data,
         listen: Some(config.listen),
         plan: config.plan(0),
         tokens: config.tokens.values().cloned().collect(),

@@ -18,14 +18,15 @@ pub const TICKS_PER_ROUND_MAX: usize = 16;
 /// How often state is committed: after a crash, about this much of history is folded again.
 pub const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
-/// Changed rows at which state is committed sooner: some 20 MB of memory.
-pub const COMMIT_ROWS: usize = 100_000;
+/// Changed rows at which state is committed sooner: some 40 MB of memory.
+pub const COMMIT_ROWS: usize = 50_000;
 
 /// Changed rows at which the writer waits for the commit before: the bound on what memory holds that sled does not.
-pub const COMMIT_ROWS_MAX: usize = 200_000;
+pub const COMMIT_ROWS_MAX: usize = 100_000;
 
-/// Rows of each kind that memory keeps between commits, beside those that changed.
-pub const ROWS_HELD: usize = 100_000;
+/// Rows of each kind that memory keeps between commits, beside those that changed: who was there lately comes again. A claim with its
+/// facts takes a kilobyte and more.
+pub const ROWS_HELD: usize = 30_000;
 
 /// Records and bytes that one barrier of the intake log makes durable together.
 pub const INTAKE_GROUP_RECORDS_MAX: usize = 8_192;

@@ -94,13 +94,15 @@ pub struct DataFolder {
     pub files: Arc<dyn Files>,
     /// How its logs are kept.
     pub log: log::Options,
+    /// How state is kept.
+    pub state_options: Options,
 }
 
 impl DataFolder {
     /// The data folder at a path.
     #[must_use]
     pub fn at(root: &Path) -> Self {
-        DataFolder { root: root.to_owned(), files: Arc::new(Disk), log: log::Options::default() }
+        DataFolder { root: root.to_owned(), files: Arc::new(Disk), log: log::Options::default(), state_options: Options::default() }
     }
 
     /// The intake log.
@@ -155,7 +157,7 @@ impl Vault {
         let mut notes = Vec::new();
         let intake = open_log("intake", data, &data.intake(), &mut notes)?;
         let history = open_log("history", data, &data.history(), &mut notes)?;
-        let mut folder = Folder::open(&data.state(), Options::default())?;
+        let mut folder = Folder::open(&data.state(), data.state_options)?;
         let kept = match rebuild {
             Rebuild::Always => None,
             Rebuild::WhereNeeded => usable(folder.open_current(), &history.reader(), &mut notes)?,

@@ -36,5 +36,8 @@ pub const DURATION_MS_MAX: u64 = 10 * 366 * 24 * 60 * 60 * 1000;
 /// The shortest and the longest wait for an answer: less is a slip of the unit, and longer work is polled for.
 pub const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 10..=600_000;
 
+/// The bytes of state's cache: less than the least makes every look-up a read of the disk, more than the most is a slip of the unit.
+pub const STATE_CACHE_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=256 << 30;
+
 /// The bytes of a destination's batch: at least one event of the largest size, at most what is handed to a plugin at once.
 pub const BATCH_BYTES: std::ops::RangeInclusive<u64> = 256 * 1024..=4 * 1024 * 1024;

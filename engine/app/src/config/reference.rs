@@ -31,6 +31,7 @@ impl References<'_> {
     pub(super) fn check(&self, report: &mut Report) {
         self.names(report);
         self.listener(report);
+        self.limits(report);
         for (name, connection) in &self.spec.connections {
             self.connection(name, connection, report);
         }
@@ -109,6 +110,15 @@ impl References<'_> {
             )
             .hint("declare `tokens`, or listen on `127.0.0.1` behind a proxy");
             report.add(self.at("/listen"), problem);
+        }
+    }
+
+    fn limits(&self, report: &mut Report) {
+        let cache = self.spec.limits.state_cache;
+        if !limits::STATE_CACHE_BYTES.contains(&cache.as_bytes()) {
+            let problem = Problem::error(Code::CONFIG_OUT_OF_RANGE, format!("state cannot be cached in `{cache}`"))
+                .expected("between `16 MiB` and `256 GiB`");
+            report.add(self.at("/limits/state_cache"), problem);
         }
     }
 

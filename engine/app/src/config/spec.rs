@@ -171,6 +171,9 @@ pub struct LimitsSpec {
     /// How much of history is kept, about; all of it where this is not given. Events that are let go are no longer shown, and
     /// can no longer be taken back. What a destination or a dead letter still needs is never let go.
     pub history_kept: Option<Size>,
+    /// How much of state is kept in memory, beside what was touched lately; the process takes about twice as much. More helps where
+    /// many customers come back at random.
+    pub state_cache: Size,
     /// How many message ids are remembered, by which repetitions are known. Each takes about 24 bytes of memory.
     #[schemars(range(min = 1_000, max = 100_000_000))]
     pub duplicate_window: u32,
@@ -182,6 +185,7 @@ impl Default for LimitsSpec {
             intake_lag: 5_000_000,
             intake_kept: Size::from_bytes(10 << 30),
             history_kept: None,
+            state_cache: Size::from_bytes(64 << 20),
             duplicate_window: u32::try_from(weft_domain::limits::DUPLICATE_WINDOW_EVENTS).expect("it is two million"),
         }
     }
