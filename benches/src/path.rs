@@ -4,10 +4,12 @@
 //! acknowledgements, *delivered* the rate until the destination has the last event, *CPU* what the engine's process used for one
 //! event (all its threads, the load generator not counted): of the three it depends least on what else the machine does.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::calls;
+use crate::machine::{cpu, disk_bytes, memory_mb, root};
 use crate::wire::Wire;
 
 /// Connections of the load generator: enough to keep group commit busy, few enough for two cores.
@@ -144,18 +146,8 @@ impl Engine {
 
     /// The time that all threads of the engine have run.
     fn cpu(&self) -> Duration {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
-        // After the name in parentheses: user and system time are the twelfth and thirteenth, in hundredths of a second.
-        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks: u64 = fields[11..13].iter().filter_map(|field| field.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 10)
+        cpu(&self.process.id().to_string())
     }
-}
-
-fn root() -> PathBuf {
-    let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    let folder = now.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).to_owned());
-    folder.parent().expect("the crate is in the repository").to_owned()
 }
 
 fn run(folder: &Path) -> Child {
@@ -180,45 +172,11 @@ fn send(port: u16, load: &Load) -> Vec<Duration> {
     let mut wire = Wire::open(port).expect("the engine listens");
     let mut waits = Vec::with_capacity(load.events / load.batch);
     for start in (load.first..load.first + load.events).step_by(load.batch) {
-        let events: Vec<String> = (start..start + load.batch).map(|number| event(number, load)).collect();
-        let body = format!(r#"{{"batch":[{}],"sentAt":"2026-11-24T12:00:00.000Z","writeKey":"key"}}"#, events.join(","));
+        let body = calls::body(start, load.customers, load.batch);
         let asked = Instant::now();
         let (status, answer) = wire.send_batch(&body);
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer));
         waits.push(asked.elapsed());
     }
     waits
-}
-
-/// A track call of some 800 bytes; in batches of 1,000, for which the API's 500 KB leave less, of some 450.
-fn event(number: usize, load: &Load) -> String {
-    // A number that shares no divisor with that of the customers: nobody comes twice before all have come.
-    let customer = number.wrapping_mul(2_654_435_761) % load.customers;
-    let call = format!(
-        r#"{{"type":"track","event":"Product Viewed","messageId":"node-next-1761302400000-{number:012}","anonymousId":"5b1c7e0a-{customer:08}","userId":"user-{customer}","timestamp":"2026-11-24T11:59:59.123Z","properties":{{"product_id":"p-{}","category":"Games","name":"Monopoly: 3rd Edition","price":18.99,"currency":"EUR""#,
-        number % 5_000,
-    );
-    if load.batch >= 1_000 {
-        return call + r#"},"context":{"library":{"name":"@segment/analytics-node","version":"3.1.0"}}}"#;
-    }
-    call + r#","sku":"G-32","brand":"Hasbro","variant":"200 pieces","quantity":1,"coupon":"MAYDEALS","position":3,"value":18.99,"url":"https://shop.example/product/path","image_url":"https://shop.example/product/path.jpg"},"context":{"library":{"name":"@segment/analytics-node","version":"3.1.0"},"ip":"192.0.2.7","locale":"en-GB","page":{"path":"/product","referrer":"https://search.example/","title":"Product","url":"https://shop.example/product"},"userAgent":"Mozilla/5.0 (X11; Linux x86_64)"}}"#
-}
-
-fn memory_mb(process: u32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) / 1024
-}
-
-fn disk_bytes(folder: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    entries
-        .filter_map(Result::ok)
-        .map(|entry| match entry.metadata() {
-            Ok(data) if data.is_dir() => disk_bytes(&entry.path()),
-            Ok(data) => data.blocks() * 512,
-            Err(_) => 0,
-        })
-        .sum()
 }

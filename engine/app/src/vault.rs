@@ -102,7 +102,12 @@ impl DataFolder {
     /// The data folder at a path.
     #[must_use]
     pub fn at(root: &Path) -> Self {
-        DataFolder { root: root.to_owned(), files: Arc::new(Disk), log: log::Options::default(), state_options: Options::default() }
+        DataFolder {
+            root: root.to_owned(),
+            files: Arc::new(Disk),
+            log: log::Options::default(),
+            state_options: Options::default(),
+        }
     }
 
     /// The intake log.
