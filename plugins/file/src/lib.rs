@@ -161,6 +161,8 @@ impl Destination for File {
     const ABOUT: About = About {
         accepts: &["events", "profiles"],
         capabilities: &[Capability::Files],
+        // What it knows of a folder it reads there, at each batch.
+        reuse: true,
         limits: Limits { batch_records: Some(1024), ..weft_plugin::about!().limits },
         docs: include_str!("../README.md"),
         examples: &[
