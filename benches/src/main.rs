@@ -28,7 +28,7 @@ fn main() {
         Some("million") => path::million(number(1, 1_000_000), number(2, 300_000), number(3, 64)),
         Some("stages") => stages::all(words.get(1).map(String::as_str)),
         _ => println!(
-            "end-to-end [EVENTS] | million [CUSTOMERS] [EVENTS OF KNOWN CUSTOMERS] [MIB OF STATE'S CACHE] | stages [logs | rules | state | plugins]"
+            "end-to-end [EVENTS] | million [CUSTOMERS] [EVENTS OF KNOWN CUSTOMERS] [MIB OF STATE'S CACHE] | stages [logs | rules | plugins | state]"
         ),
     }
 }

@@ -20,7 +20,7 @@ use crate::calls;
 /// The stages of a part, or all.
 pub(crate) fn all(part: Option<&str>) {
     println!("{}", tally::HEAD);
-    for (name, measure) in [("logs", logs::all as fn()), ("rules", rules::all), ("state", state::all), ("plugins", plugins::all)]
+    for (name, measure) in [("logs", logs::all as fn()), ("rules", rules::all), ("plugins", plugins::all), ("state", state::all)]
     {
         if part.is_none_or(|part| part == name) {
             measure();

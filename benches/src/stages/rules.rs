@@ -6,6 +6,7 @@ use weft_domain::fold::fold;
 use weft_domain::input::{Input, Receipts, Stream};
 use weft_domain::limits::PROFILE_SETTLE_MS;
 use weft_domain::plan::Plan;
+use weft_domain::value::Json;
 use weft_domain::view::{Changes, Memory, View};
 use weft_store::overlay::Overlay;
 use weft_store::state::MemoryState;
@@ -152,9 +153,19 @@ fn with_profiles(what: &str, beside: &str, mut world: impl World) {
         through - std::mem::replace(&mut told_before, through)
     };
     turn(&inputs(0, CUSTOMERS_FEW, CUSTOMERS_FEW));
-    let tally = measure(BATCH, batches(CUSTOMERS_FEW, CUSTOMERS_FEW), |batch| {
+    let mut batches = batches(CUSTOMERS_FEW, CUSTOMERS_FEW);
+    let changing = || batches().into_iter().map(change_profile).collect::<Vec<_>>();
+    let tally = measure(BATCH, changing, |batch| {
         assert_eq!(turn(&batch), BATCH as u64, "each customer is told of once");
     });
     assert_eq!(world.totals().customers, CUSTOMERS_FEW as u64, "nobody new");
     tally.print(what, beside);
+}
+
+/// Nobody is told of a profile that says what it said before, so the event says something new, and later than all others did.
+fn change_profile(input: Input) -> Input {
+    let Input::Event { source, intake, mut event } = input else { unreachable!("the bench sends events") };
+    event.occurred = Some(NOW.plus_ms(i64::try_from(intake).expect("few events")));
+    event.traits.insert("last_call".into(), Json::parse(&intake.to_string()).expect("a number is JSON"));
+    Input::Event { source, intake, event }
 }

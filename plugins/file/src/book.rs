@@ -163,8 +163,10 @@ impl<'f> Book<'f> {
             None => self.next(self.number_after_all()?, &run, None, None),
             Some(page) => self.place(page, &run)?,
         };
-        let mut bytes = if at == 0 { self.writer.header().to_vec() } else { Vec::new() };
-        bytes.extend_from_slice(&run.bytes);
+        let mut bytes = run.bytes;
+        if at == 0 {
+            bytes.splice(..0, self.writer.header().iter().copied());
+        }
         let latest = if is_later(&latest, &run.latest) || run.latest.is_none() { latest } else { run.latest };
         let (first, end, shape) = (run.first, at + bytes.len() as u64, self.writer.shape());
         let page = Page { version: VERSION, number, name, date, shape, first, at, end, latest, before };

@@ -73,10 +73,13 @@ impl Writer {
         line.clear();
         match self {
             Writer::Ndjson => {
-                // A line break in JSON can only stand between its parts.
-                for part in record.split(|byte| matches!(byte, b'\n' | b'\r')) {
-                    line.extend_from_slice(part);
+                // A line break in JSON can only stand between its parts. Most records have none, and are looked over and copied whole.
+                let mut rest = record;
+                while let Some(end) = memchr::memchr2(b'\n', b'\r', rest) {
+                    line.extend_from_slice(&rest[..end]);
+                    rest = &rest[end + 1..];
                 }
+                line.extend_from_slice(rest);
                 line.push(b'\n');
             }
             Writer::Csv { paths, formulas, .. } => {

@@ -161,6 +161,8 @@ impl Destination for File {
     const ABOUT: About = About {
         accepts: &["events", "profiles"],
         capabilities: &[Capability::Files],
+        // What it knows of a folder it reads there, at each batch.
+        reuse: true,
         limits: Limits { batch_records: Some(1024), ..weft_plugin::about!().limits },
         docs: include_str!("../README.md"),
         examples: &[
@@ -218,6 +220,8 @@ impl Destination for File {
         let mut book = Book::open(&self.folder, &batch.stream, &self.writer, &self.rotate, positions.clone().zip(&times))?;
         let mut receipts = Vec::with_capacity(records.len());
         let (mut run, mut line): (Option<Run>, Vec<u8>) = (None, Vec::new());
+        // Each line as long as its record and a line break: a run of NDJSON is written without growing.
+        let bytes_about = batch.records.iter().map(|record| record.len() + 1).sum::<usize>().min(RUN_BYTES_MAX);
         for (((record, fields), position), time) in batch.records.iter().zip(&records).zip(positions).zip(times) {
             match fields {
                 Ok(fields) => self.writer.write(record, fields, &mut line),
@@ -245,7 +249,9 @@ impl Destination for File {
                     if let Some(run) = run.take() {
                         book.write(run)?;
                     }
-                    run = Some(Run { first: position, date, latest: time, bytes: line.clone() });
+                    let mut bytes = Vec::with_capacity(bytes_about);
+                    bytes.extend_from_slice(&line);
+                    run = Some(Run { first: position, date, latest: time, bytes });
                 }
             }
         }

@@ -97,6 +97,8 @@ pub struct Normalize {
 
 impl Transform for Normalize {
     const ABOUT: About = About {
+        // Each batch begins anew (`apply_all`): an instance of its own would cost as much as a dozen events.
+        reuse: true,
         docs: include_str!("../README.md"),
         examples: &[
             Example { title: "Everything, for a shop in Germany", config: include_str!("../examples/germany.json") },

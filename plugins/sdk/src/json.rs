@@ -90,7 +90,16 @@ pub fn fields(raw: &RawValue) -> Option<Fields<'_>> {
 /// # Errors
 /// It is no JSON object.
 pub fn document(bytes: &[u8]) -> Result<Fields<'_>, serde_json::Error> {
-    serde_json::from_slice::<Split<&RawValue>>(bytes).map(|Split(fields)| fields)
+    split(bytes).map(|Split(fields)| fields)
+}
+
+/// Splits a document that came as bytes. They are looked over for UTF-8 once and as a whole, which is faster than value by value.
+pub(crate) fn split<'a, T: From<&'a RawValue>>(bytes: &'a [u8]) -> Result<Split<'a, T>, serde_json::Error> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(text),
+        // Fails as well, and says where.
+        Err(_) => serde_json::from_slice(bytes),
+    }
 }
 
 /// The string that a raw value is, without a copy where it has no escapes; none where it is no string.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::contract::{Outcome, Rejection};
-use crate::json::{Split, push_string, string_of};
+use crate::json::{Split, push_string, split, string_of};
 
 /// A JSON object that came as bytes. Paths name the objects on the way, separated by dots: `context.page.url`.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl<'a> Record<'a> {
     /// # Errors
     /// `not_json`: it is no JSON object.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Rejection> {
-        match serde_json::from_slice::<Split<'a, Node<'a>>>(bytes) {
+        match split::<Node<'a>>(bytes) {
             Ok(Split(root)) => Ok(Record { root, changed: Changed::No }),
             Err(error) => Err(Rejection::new("not_json", format!("the record is no JSON object: {error}"))),
         }
