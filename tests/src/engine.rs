@@ -297,15 +297,25 @@ fn is_through(status: &Value) -> bool {
     equal("intake") && equal("history") && status["lanes"].as_array().is_some_and(|lanes| lanes.iter().all(is_done))
 }
 
-fn binary() -> PathBuf {
+/// The engine that is tested: `WEFT_BIN`, else that of a debug build.
+///
+/// # Panics
+/// It is not built.
+#[must_use]
+pub fn binary() -> PathBuf {
     let path = std::env::var_os("WEFT_BIN").map_or_else(|| root().join("target/debug/weft"), PathBuf::from);
     assert!(path.is_file(), "there is no engine at {}: `cargo build -p weft`", path.display());
     path
 }
 
+/// The folder of the built plugins.
+#[must_use]
+pub fn plugins() -> PathBuf {
+    std::env::var_os("WEFT_PLUGINS_DIST").map_or_else(|| root().join("plugins/dist"), PathBuf::from)
+}
+
 fn plugin(name: &str) -> PathBuf {
-    let folder = std::env::var_os("WEFT_PLUGINS_DIST").map_or_else(|| root().join("plugins/dist"), PathBuf::from);
-    let path = folder.join(format!("{name}.wasm"));
+    let path = plugins().join(format!("{name}.wasm"));
     assert!(path.is_file(), "there is no plugin at {}: `cargo xtask plugins`", path.display());
     path
 }

@@ -5,6 +5,7 @@
 
 mod client;
 mod dlq;
+mod init;
 mod show;
 
 use std::io::{IsTerminal, Write};
@@ -39,6 +40,8 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a workspace that runs.
+    Init(init::Init),
     /// Check a workspace: its YAML, its plugins and what each says of its own configuration.
     Check(Workspace),
     /// Run a workspace until SIGTERM or Ctrl-C.
@@ -140,6 +143,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 /// Runs a command.
 pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
+        Command::Init(init) => init::run(init).await,
         Command::Check(workspace) => check_workspace(&workspace).await,
         Command::Run(workspace) => serve(&workspace).await,
         Command::Test(workspace) => test(&workspace).await,
