@@ -168,7 +168,7 @@ impl Machine {
             root: tempfile::tempdir().expect("a folder"),
             disk: Faulty::new(),
             halt: u64::MAX,
-            segment_bytes: if seed % 2 == 0 { Options::default().segment_bytes } else { 10_000 },
+            segment_bytes: if seed.is_multiple_of(2) { Options::default().segment_bytes } else { 10_000 },
             clock: Clock::at("2026-03-01T12:00:00Z".parse().expect("valid")),
             dice: Dice(seed),
             plugins,
