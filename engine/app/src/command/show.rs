@@ -116,7 +116,7 @@ pub(super) fn status(report: &Report) -> String {
     for source in &report.sources {
         let _ = writeln!(text, "  {:<16} {}", source.name, source.path);
     }
-    let _ = writeln!(text, "\ndestinations{:>24}{:>12}{:>12}", "delivered", "refused", "waiting");
+    let _ = writeln!(text, "\n{:<24}{:>12}{:>12}{:>12}", "destinations, since start", "delivered", "refused", "waiting");
     for lane in &report.lanes {
         let (name, standing) = (format!("{} ({})", lane.name, lane.stream), &lane.standing);
         let _ =
