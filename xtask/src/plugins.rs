@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 5] = ["segment", "normalize", "map", "redact", "file"];
+const PLUGINS: [&str; 6] = ["segment", "normalize", "map", "redact", "filter", "file"];
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
