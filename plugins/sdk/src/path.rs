@@ -101,6 +101,17 @@ impl Path {
         self.steps.len() == 1
     }
 
+    /// Splits it behind its first `[]`: where the elements are, and the place within each. None where it goes through no list, or ends there.
+    #[must_use]
+    pub fn within_each(&self) -> Option<(Path, Path)> {
+        let each = self.steps.iter().position(|step| *step == Step::Each)?;
+        let (list, below) = self.steps.split_at(each + 1);
+        let end = self.text.find("[]")? + 2;
+        let rest = self.text[end..].trim_start_matches('.');
+        let path = |text: &str, steps: &[Step]| Path { text: text.to_owned(), steps: steps.to_vec() };
+        matches!(below.first(), Some(Step::Field(_))).then(|| (path(&self.text[..end], list), path(rest, below)))
+    }
+
     /// Whether only the engine may say what is there.
     #[must_use]
     pub fn is_the_engines(&self) -> bool {
@@ -344,6 +355,10 @@ mod tests {
         assert_eq!((path.claim(), path.top(), path.is_many()), (Some("acme.id"), "claims", false));
         assert!(Path::parse("products[].id").expect("a path").is_many());
         assert!(Path::parse("received").expect("a path").is_the_engines());
+        let split = |text: &str| Path::parse(text).expect("a path").within_each().map(|(list, rest)| (list.text, rest.text));
+        assert_eq!(split("products[].properties.a"), Some(("products[]".to_owned(), "properties.a".to_owned())));
+        assert_eq!(split("properties.a[][\"b.c\"]"), Some(("properties.a[]".to_owned(), "[\"b.c\"]".to_owned())));
+        assert_eq!((split("products[]"), split("products[0].id"), split("name")), (None, None, None));
     }
 
     #[test]
