@@ -137,7 +137,7 @@ destinations:
     /// It cannot be started.
     #[must_use]
     pub fn ask(&self, arguments: &[&str]) -> Output {
-        let mut command = self.bare();
+        let mut command = bare();
         command.args(arguments).arg("--workspace").arg(self.path());
         command.output().unwrap_or_else(|error| panic!("`weft {}` does not start: {error}", arguments.join(" ")))
     }
@@ -164,15 +164,8 @@ destinations:
     }
 
     fn weft(&self, verb: &str) -> Command {
-        let mut command = self.bare();
+        let mut command = bare();
         command.arg(verb).arg(self.path());
-        command
-    }
-
-    fn bare(&self) -> Command {
-        let mut command = Command::new(binary());
-        // Compiled plugins are shared by all tests, and are not left in anybody's home.
-        command.env("WEFT_CACHE", root().join("target/weft-cache")).env("WEFT_LOG", "warn");
         command
     }
 }
@@ -295,6 +288,24 @@ fn is_through(status: &Value) -> bool {
     let is_done =
         |lane: &Value| number(lane, "/waiting") == 0 && (lane["stream"] != "events" || number(lane, "/seen") >= records);
     equal("intake") && equal("history") && status["lanes"].as_array().is_some_and(|lanes| lanes.iter().all(is_done))
+}
+
+/// Runs a command such as `test` on a workspace of the repository, to its end.
+///
+/// # Panics
+/// It cannot be started.
+#[must_use]
+pub fn run_on(workspace: &Path, command: &str) -> Output {
+    let mut weft = bare();
+    weft.arg(command).arg(workspace);
+    weft.output().unwrap_or_else(|error| panic!("`weft {command}` does not start: {error}"))
+}
+
+fn bare() -> Command {
+    let mut command = Command::new(binary());
+    // Compiled plugins are shared by all tests, and are not left in anybody's home.
+    command.env("WEFT_CACHE", root().join("target/weft-cache")).env("WEFT_LOG", "warn");
+    command
 }
 
 /// The engine that is tested: `WEFT_BIN`, else that of a debug build.

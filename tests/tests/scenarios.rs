@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use weft_tests::engine::Workspace;
+use weft_tests::engine::{Workspace, run_on};
+use weft_tests::root;
 
 /// The workspace's zone is Europe/Berlin, where it is 09:00 an hour before it is in UTC: what happened at 08:30 UTC came after.
 const TIMES: &str = r#"
@@ -29,6 +30,17 @@ fn times_of_day_are_those_of_the_workspaces_zone() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success() && said.ends_with("2 passed, 0 failed\n"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn the_transforms_together_do_what_their_example_says() {
+    let output = run_on(&root().join("pipelines/transforms"), "test");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && said.ends_with("5 passed, 0 failed\n"),
         "{said}{}",
         String::from_utf8_lossy(&output.stderr)
     );

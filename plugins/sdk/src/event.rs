@@ -5,13 +5,17 @@
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::contract::Rejection;
 use crate::json::{Json, amount_of, push_string};
 use crate::limits;
 use crate::time::{TEXT_BYTES, Timestamp};
 
 /// The kinds of events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Somebody did something; needs a name.
     Track,

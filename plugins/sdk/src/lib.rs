@@ -14,9 +14,11 @@
 mod about;
 mod contract;
 mod event;
+pub mod hash;
 mod json;
 mod lent;
 pub mod limits;
+mod path;
 mod record;
 mod time;
 mod traits;
@@ -37,7 +39,8 @@ pub use event::{Action, ContextBuilder, EventBuilder, GroupBuilder, Kind, Learnt
 pub use json::{Fields, Json, Text, document, fields, string};
 pub use lent::config::{Folder, Secret};
 pub use lent::{crypto, files, http, kv, log, output};
-pub use record::Record;
+pub use path::{For, Path, PathError};
+pub use record::{Change, Record};
 pub use schemars::JsonSchema;
 pub use time::Timestamp;
 pub use traits::{Destination, Source, Transform};
