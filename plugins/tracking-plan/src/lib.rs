@@ -44,16 +44,16 @@ pub struct Plan {
 #[serde(deny_unknown_fields, default)]
 pub struct Parts {
     /// Of the event's properties, an object.
-    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    #[schemars(with = "Option<serde_json::Value>")]
     pub properties: Option<Box<RawValue>>,
     /// Of the person's traits, an object.
-    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    #[schemars(with = "Option<serde_json::Value>")]
     pub traits: Option<Box<RawValue>>,
     /// Of the products, a list.
-    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    #[schemars(with = "Option<serde_json::Value>")]
     pub products: Option<Box<RawValue>>,
     /// Of the context, an object.
-    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    #[schemars(with = "Option<serde_json::Value>")]
     pub context: Option<Box<RawValue>>,
 }
 
