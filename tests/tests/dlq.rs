@@ -72,3 +72,36 @@ fn a_running_engine_and_its_folder_show_the_same_letters() {
     assert!(workspace.run("rebuild").status.success());
     assert_eq!(look(&workspace), running);
 }
+
+#[test]
+fn dropped_letters_are_gone_for_good_and_no_others() {
+    let workspace = Workspace::create();
+    let engine = workspace.start();
+    for body in [NOBODY.as_bytes(), BROKEN, NOBODY.as_bytes(), NOBODY.as_bytes()] {
+        _ = engine.send(&Request::post("/segment/v1/track", body).key(KEY));
+    }
+    _ = engine.settle();
+    let waiting = || {
+        let list = json(&workspace.ask(&["dlq", "list", "--json"]));
+        let letters = list["letters"].as_array().expect("a list").iter();
+        letters.map(|letter| letter["id"].as_str().expect("an id").to_owned()).collect::<Vec<_>>()
+    };
+    let ids = waiting();
+    assert_eq!(ids.len(), 4);
+    let drop = |arguments: &[&str]| {
+        json(&workspace.ask(&[&["dlq", "drop", "--json", "--reason", "a test"], arguments].concat()))["dropped"].clone()
+    };
+    assert_eq!(drop(&[&ids[2], "999999-0"]), 1, "that which is there");
+    assert_eq!(waiting(), [&*ids[0], &*ids[1], &*ids[3]]);
+    assert_eq!(engine.settle()["totals"]["letters"], 3);
+    assert_eq!(drop(&["--stage", "web", "--code", "no_identity"]), 2);
+    assert_eq!(waiting(), [&*ids[1]]);
+    let none = said(&workspace.ask(&["dlq", "drop", "--reason", "which?"]));
+    assert_eq!(none.0, 2, "{}", none.2);
+    engine.stop();
+    assert_eq!(waiting(), [&*ids[1]]);
+    let late = said(&workspace.ask(&["dlq", "drop", "--reason", "a test", &ids[1]]));
+    assert!(late.0 == 1 && late.2.contains("no engine listens on"), "{}", late.2);
+    assert!(workspace.run("rebuild").status.success());
+    assert_eq!(waiting(), [&*ids[1]]);
+}

@@ -24,6 +24,7 @@ use weft_domain::view::{Read, View};
 use crate::config::{Scope, Token};
 use crate::door::{Doors, knock, problem};
 use crate::letters::{self, Asked};
+use crate::limits;
 use crate::status::Status;
 use crate::telemetry::Metrics;
 use crate::writer::Ledger;
@@ -49,6 +50,7 @@ pub fn router(pages: Arc<Pages>, doors: Arc<Doors>) -> Router {
         .route("/api/v1/claims/{id}/retract", post(retract))
         .route("/api/v1/claims/{id}/restore", post(restore))
         .route("/api/v1/dead-letters", get(dead_letters))
+        .route("/api/v1/dead-letters/drop", post(drop_letters))
         .route("/api/v1/dead-letters/{id}", get(dead_letter))
         .route("/api/v1/status", get(status))
         .route("/metrics", get(metrics))
@@ -205,6 +207,38 @@ async fn dead_letter(State(pages): State<Arc<Pages>>, Path(id): Path<String>) ->
         Ok(Some(letter)) => ok(&letter),
         Ok(None) => problem(StatusCode::NOT_FOUND, "there is no such dead letter"),
         Err(unread) => unread,
+    }
+}
+
+/// Dead letters that nobody needs any more, and why.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Dropped {
+    letters: Vec<letters::Id>,
+    reason: String,
+}
+
+async fn drop_letters(State(pages): State<Arc<Pages>>, Json(body): Json<Dropped>) -> Response<Body> {
+    if body.letters.len() > limits::LETTERS_DROPPED_MAX {
+        let most = limits::LETTERS_DROPPED_MAX;
+        return problem(
+            StatusCode::BAD_REQUEST,
+            &format!("{} dead letters at once, and {most} may be dropped", body.letters.len()),
+        );
+    }
+    let letters: Vec<(u64, u32)> = body.letters.iter().map(|letters::Id(position, ordinal)| (*position, *ordinal)).collect();
+    let there = {
+        let state = pages.ledger.state();
+        letters.iter().map(|id| Ok(state.letter(*id)?.is_some())).collect::<Read<Vec<bool>>>()
+    };
+    let dropped = match there {
+        Ok(there) => there.into_iter().filter(|there| *there).count(),
+        Err(error) => return problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    };
+    let order = Input::Command(Command::DropLetters { letters, reason: body.reason });
+    match pages.ledger.log(order).await {
+        Some(position) => ok(&serde_json::json!({ "position": position, "dropped": dropped })),
+        None => problem(StatusCode::SERVICE_UNAVAILABLE, "the engine stops"),
     }
 }
 

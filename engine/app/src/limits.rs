@@ -61,6 +61,9 @@ pub const DELIVERY_WAIT: Duration = Duration::from_millis(500);
 /// See [`DELIVERY_WAIT`].
 pub const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(300);
 
+/// Dead letters dropped by one command: some 20 KB of history.
+pub const LETTERS_DROPPED_MAX: usize = 1_000;
+
 /// Keys in the small store of a stage: what a plugin maps there are lists, campaigns and products, of which there are thousands, not
 /// customers or events. With values of a hundred bytes it is 10 MB; with the largest there are, 6 GB.
 pub const KV_KEYS_MAX: u64 = 100_000;

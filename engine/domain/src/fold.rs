@@ -276,10 +276,20 @@ fn keep_value(step: &mut Step<'_, impl View>, Kv { stage, key, value }: &Kv) -> 
     Ok(())
 }
 
+fn drop_letters(step: &mut Step<'_, impl View>, letters: &[(u64, u32)]) -> Read<()> {
+    for id in letters {
+        if step.before().letter(*id)?.is_some() && step.changes.letters.insert(*id, None).is_none() {
+            step.count(|totals| totals.letters -= 1);
+        }
+    }
+    Ok(())
+}
+
 fn obey(plan: &Plan, step: &mut Step<'_, impl View>, command: &Command) -> Read<()> {
     let moves = match command {
         Command::Retract { claim, reason } => retract(&plan.identity, step, *claim, Some(reason))?,
         Command::Restore { claim } => retract(&plan.identity, step, *claim, None)?,
+        Command::DropLetters { letters, .. } => return drop_letters(step, letters),
     };
     let now = step.before().clock();
     carry_out(plan, step, &moves, now)

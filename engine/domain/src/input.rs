@@ -229,6 +229,13 @@ pub enum Command {
         /// The claim.
         claim: ClaimId,
     },
+    /// Dead letters that nobody needs any more: they wait no longer, and no longer hold history.
+    DropLetters {
+        /// The letters, by place in history and ordinal. One that is not there changes nothing.
+        letters: Vec<(u64, u32)>,
+        /// Why, for the next person who asks.
+        reason: String,
+    },
 }
 
 /// A value of a stage's own small store.
@@ -431,6 +438,7 @@ mod tests {
         check(Input::Receipts(Receipts { lane: "lake".into(), stream: Stream::Events, through: 9, rejected: vec![rejected] }));
         check(Input::Plan(Plan::default()));
         check(Input::Command(Command::Retract { claim: ClaimId([7; 16]), reason: "two people".into() }));
+        check(Input::Command(Command::DropLetters { letters: vec![(7, 0), (u64::MAX, 3)], reason: "seen to".into() }));
         check(Input::Kv(Kv { stage: "crm".into(), key: "k".into(), value: Some(vec![1]) }));
         assert!(Input::decode(99, b"").is_err());
     }

@@ -122,6 +122,8 @@ pub trait View {
     fn has_key(&self, stage: &str, key: &str) -> Read<bool>;
     /// How many keys a stage's small store has.
     fn keys(&self, stage: &str) -> Read<u64>;
+    /// A dead letter.
+    fn letter(&self, id: (u64, u32)) -> Read<Option<Arc<Letter>>>;
     /// Whether the duplicate window holds this fingerprint.
     fn repeated(&self, fingerprint: u64) -> bool;
     /// The last tick.
@@ -353,6 +355,9 @@ impl View for Memory {
     }
     fn keys(&self, stage: &str) -> Read<u64> {
         Ok(self.keys.get(stage).copied().unwrap_or(0))
+    }
+    fn letter(&self, id: (u64, u32)) -> Read<Option<Arc<Letter>>> {
+        Ok(self.letters.get(&id).cloned())
     }
     fn repeated(&self, fingerprint: u64) -> bool {
         self.window.holds(fingerprint)

@@ -459,6 +459,9 @@ impl View for Overlay {
         let row = self.keys.get(&*self.base, self.epoch, &stage.to_owned()).map_err(unreadable)?;
         Ok(row.map_or(0, |keys| keys.0))
     }
+    fn letter(&self, id: (u64, u32)) -> Read<Option<Arc<Letter>>> {
+        self.letters.get(&*self.base, self.epoch, &id).map_err(unreadable)
+    }
     fn repeated(&self, fingerprint: u64) -> bool {
         self.window.holds(fingerprint)
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
+use hyper::http::request::Builder;
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -26,20 +27,30 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Gets a page of the engine that listens there. The token of `WEFT_TOKEN` goes with it, where there is one.
 pub(super) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
+    exchange(address, Request::get(path), Bytes::new()).await
+}
+
+/// Posts JSON to a page of the engine that listens there, as [`get`] gets one.
+pub(super) async fn post(address: SocketAddr, path: &str, json: &serde_json::Value) -> anyhow::Result<Answer> {
+    let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+    exchange(address, request, json.to_string().into()).await
+}
+
+async fn exchange(address: SocketAddr, request: Builder, body: Bytes) -> anyhow::Result<Answer> {
     let reachable = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
     let Ok(stream) = TcpStream::connect((reachable, address.port())).await else { return Ok(Answer::Nobody) };
-    let asked = tokio::time::timeout(ANSWER_TIME_MAX, ask(stream, address, path)).await;
+    let asked = tokio::time::timeout(ANSWER_TIME_MAX, ask(stream, address, request, body)).await;
     asked.context("the engine does not answer")?
 }
 
-async fn ask(stream: TcpStream, address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
+async fn ask(stream: TcpStream, address: SocketAddr, request: Builder, body: Bytes) -> anyhow::Result<Answer> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let mut request = Request::get(path).header(header::HOST, address.to_string());
+    let mut request = request.header(header::HOST, address.to_string());
     if let Ok(token) = std::env::var("WEFT_TOKEN") {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
-    let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
+    let response = sender.send_request(request.body(Full::new(body))?).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     match status {

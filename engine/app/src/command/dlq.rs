@@ -14,6 +14,7 @@ use weft_domain::view::Read;
 use super::{Failed, Output, client, load, print, report_progress};
 use crate::config::Config;
 use crate::letters::{self, Asked, Id, List, Shown};
+use crate::limits;
 use crate::vault::{DataFolder, Vault};
 
 /// What to do with dead letters.
@@ -33,6 +34,28 @@ pub(super) enum Dlq {
         /// So many at most, and never more than 500.
         #[arg(long, default_value_t = crate::limits::LETTERS_SHOWN)]
         limit: usize,
+        /// The workspace: a folder, or its weft.yaml.
+        #[arg(long, default_value = ".")]
+        workspace: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Drop dead letters that nobody needs any more. The engine must run.
+    #[command(group = clap::ArgGroup::new("which").args(["ids", "stage", "code"]).multiple(true).required(true))]
+    Drop {
+        /// Their ids, as a list has them.
+        #[arg(value_name = "ID", conflicts_with_all = ["stage", "code"])]
+        ids: Vec<Id>,
+        /// All of this stage.
+        #[arg(long)]
+        stage: Option<String>,
+        /// All with this code.
+        #[arg(long)]
+        code: Option<String>,
+        /// Why, for the next person who asks: history keeps it.
+        #[arg(long)]
+        reason: String,
         /// The workspace: a folder, or its weft.yaml.
         #[arg(long, default_value = ".")]
         workspace: PathBuf,
@@ -75,6 +98,30 @@ pub(super) async fn run(command: Dlq) -> Result<(), Failed> {
                 Output::People => print(&table(&list)),
             }
         }
+        Dlq::Drop { ids, stage, code, reason, workspace, json } => {
+            let output = Output::of(json);
+            let (config, _) = load(&workspace, output).await?;
+            let mut dropped = 0;
+            if ids.is_empty() {
+                let mut asked = Asked { stage, code, after: None, limit: Some(limits::LETTERS_SHOWN_MAX) };
+                loop {
+                    let list: List =
+                        serde_json::from_slice(&reach(&config, client::get(config.listen, &path_of_list(&asked)).await?)?)?;
+                    let ids: Vec<Id> = list.letters.iter().map(|letter| letter.id).collect();
+                    dropped += drop_some(&config, &ids, &reason).await?;
+                    if list.next.is_none() {
+                        break;
+                    }
+                    asked.after = list.next;
+                }
+            } else {
+                dropped += drop_some(&config, &ids, &reason).await?;
+            }
+            match output {
+                Output::Json => print(&serde_json::json!({ "dropped": dropped }).to_string()),
+                Output::People => print(&format!("dropped {dropped} dead letters")),
+            }
+        }
         Dlq::Show { id, workspace, json, raw } => {
             let output = Output::of(json);
             let (config, _) = load(&workspace, output).await?;
@@ -89,6 +136,27 @@ pub(super) async fn run(command: Dlq) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// Has dead letters dropped; how many of them were there.
+async fn drop_some(config: &Config, ids: &[Id], reason: &str) -> anyhow::Result<u64> {
+    let mut dropped = 0;
+    for ids in ids.chunks(limits::LETTERS_DROPPED_MAX) {
+        let body = serde_json::json!({ "letters": ids, "reason": reason });
+        let answer = reach(config, client::post(config.listen, "/api/v1/dead-letters/drop", &body).await?)?;
+        let answer: serde_json::Value = serde_json::from_slice(&answer).context("the engine's answer cannot be read")?;
+        dropped += answer["dropped"].as_u64().unwrap_or_default();
+    }
+    Ok(dropped)
+}
+
+/// The body of an answer that only a running engine can give.
+fn reach(config: &Config, answer: client::Answer) -> anyhow::Result<bytes::Bytes> {
+    match answer {
+        client::Answer::Body(bytes) => Ok(bytes),
+        client::Answer::Nobody => Err(anyhow!("no engine listens on {}: `weft run` starts it", config.listen)),
+        client::Answer::NotFound => Err(anyhow!("the engine that runs is of a version without this page")),
+    }
 }
 
 /// Asks the engine that listens, or else reads what is asked from the data folder. None where there is no such thing.
