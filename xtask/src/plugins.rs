@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 3] = ["segment", "normalize", "file"];
+const PLUGINS: [&str; 4] = ["segment", "webhook", "normalize", "file"];
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
