@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 4] = ["segment", "webhook", "normalize", "file"];
+const PLUGINS: [&str; 5] = ["segment", "webhook", "normalize", "file", "webhook-out"];
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -42,7 +42,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     let dist = folder.join("dist");
     std::fs::create_dir_all(&dist).with_context(|| format!("{} cannot be made", dist.display()))?;
     for plugin in PLUGINS {
-        let built = folder.join("target").join(TARGET).join("release").join(format!("{plugin}.wasm"));
+        let built = folder.join("target").join(TARGET).join("release").join(format!("{}.wasm", plugin.replace('-', "_")));
         put(&built, &dist.join(format!("{plugin}.wasm")))?;
     }
     Ok(dist)
