@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 5] = ["segment", "webhook", "normalize", "file", "webhook-out"];
+const PLUGINS: [&str; 6] = ["segment", "webhook", "normalize", "file", "webhook-out", "slack"];
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
