@@ -1,0 +1,129 @@
+//! The HTTP side: who may send, what is read, and what senders are told.
+//!
+//! Nothing is looked into before its sender is known, and nothing of an unknown one is kept. What a payload means is in
+//! `mapping.rs`.
+
+use serde_json::json;
+use weft_plugin::{Body, Failure, RawValue, Received, Refused, Rejection, Request, Response, fields, string};
+
+use crate::mapping::Mapping;
+use crate::path::Scope;
+use crate::signature::{Sender, Signature};
+use crate::{Challenge, Webhook};
+
+/// Events in one answer: the contract's bound.
+const EVENTS_MAX: usize = 10_000;
+
+/// Takes a request.
+///
+/// # Errors
+/// The engine does not know a secret of the configuration.
+pub(crate) fn receive(plugin: &Webhook, request: &Request) -> Result<Received, Failure> {
+    if !matches!(&*request.method, "POST" | "PUT") {
+        let answer = problem(405, "Method not allowed", "this address takes POST");
+        return Ok(Received::answer(answer.header("allow", "POST, PUT")));
+    }
+    let body = match &request.body {
+        Body::Bytes(body) => body,
+        Body::Unreadable(why) => return unreadable(&plugin.signature, request, why),
+    };
+    if let Sender::Unknown(why) = plugin.signature.sender(request, body)? {
+        return Ok(Received::answer(unauthorized(why)));
+    }
+    let payload = match std::str::from_utf8(body).map_err(|error| error.to_string()).and_then(|text| {
+        // A byte order mark is no JSON, and senders write it.
+        serde_json::from_str::<&RawValue>(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())
+    }) {
+        Ok(payload) => payload,
+        Err(error) => return Ok(refused_whole(400, "Not JSON", "invalid_json", format!("the body is no JSON: {error}"))),
+    };
+    if plugin.challenge == Challenge::UrlVerification
+        && let Some(challenge) = challenge(payload)
+    {
+        return Ok(Received::answer(Response::json(200, json!({ "challenge": challenge }).to_string())));
+    }
+    Ok(take(&plugin.mapping, request, payload))
+}
+
+/// Makes events of a payload.
+fn take(mapping: &Mapping, request: &Request, payload: &RawValue) -> Received {
+    let items = match &mapping.each {
+        None => vec![payload],
+        Some(each) => match each.list(payload) {
+            Some(items) => items,
+            None => {
+                // What is not meant need not have a list.
+                if !mapping.is_wanted(&Scope { request, payload, item: payload }) {
+                    return Received::answer(taken());
+                }
+                return refused_whole(422, "No events", "no_list", "there is no list where `each` says".into());
+            }
+        },
+    };
+    if items.len() > EVENTS_MAX {
+        let words = format!("there are {} events, and {EVENTS_MAX} are allowed", items.len());
+        return refused_whole(422, "Too many events", "too_many_events", words);
+    }
+    let mut received = Received::answer(taken());
+    for (number, item) in items.into_iter().enumerate() {
+        let scope = Scope { request, payload, item };
+        if !mapping.is_wanted(&scope) {
+            continue;
+        }
+        match mapping.event(&scope, number) {
+            Ok(event) => received.events.push(event),
+            Err(rejection) => {
+                let bytes = mapping.each.as_ref().map(|_| item.get().as_bytes().to_vec());
+                received.refused.push(Refused { rejection, bytes });
+            }
+        }
+    }
+    // Where some became events, the sender must not send it all again.
+    if received.events.is_empty()
+        && let Some(first) = received.refused.first()
+    {
+        received.response = problem(422, "No event", &first.rejection.message);
+    }
+    received
+}
+
+/// The text that is to be repeated, where this is Slack's question whether we are there.
+fn challenge(payload: &RawValue) -> Option<String> {
+    let fields = fields(payload)?;
+    let text = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).and_then(|(_, value)| string(value));
+    (text("type")? == "url_verification").then(|| text("challenge"))?.map(|text| text.into_owned())
+}
+
+/// What could not be read is kept where its sender is known all the same.
+fn unreadable(signature: &Signature, request: &Request, why: &str) -> Result<Received, Failure> {
+    let words = format!("the body cannot be read: {why}");
+    if !signature.is_without_body() {
+        return Ok(Received::answer(problem(400, "Unreadable", &words)));
+    }
+    Ok(match signature.sender(request, &[])? {
+        Sender::Known => refused_whole(400, "Unreadable", "unreadable", words),
+        Sender::Unknown(why) => Received::answer(unauthorized(why)),
+    })
+}
+
+fn taken() -> Response {
+    Response::json(200, "{}")
+}
+
+fn unauthorized(why: &str) -> Response {
+    problem(401, "Unauthorized", why)
+}
+
+/// Keeps the whole body as a dead letter, and says why it was not taken.
+fn refused_whole(status: u16, title: &str, code: &str, words: String) -> Received {
+    let mut received = Received::answer(problem(status, title, &words));
+    received.refused.push(Refused { rejection: Rejection::new(code, words), bytes: None });
+    received
+}
+
+/// A problem in the form of RFC 9457.
+fn problem(status: u16, title: &str, detail: &str) -> Response {
+    let body = json!({ "title": title, "status": status, "detail": detail }).to_string();
+    let headers = vec![("content-type".to_owned(), "application/problem+json".to_owned())];
+    Response { status, headers, body: body.into_bytes() }
+}
