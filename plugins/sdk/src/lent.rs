@@ -136,7 +136,7 @@ pub mod crypto {
     }
 }
 
-/// A small durable namespace of the stage's own: keys to 512 bytes, values to 64 KiB, 10,000 keys.
+/// A small durable namespace of the stage's own: keys to 512 bytes, values to 64 KiB, 100,000 keys.
 pub mod kv {
     use crate::contract::Failure;
 
