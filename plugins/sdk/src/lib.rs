@@ -20,6 +20,7 @@ mod lent;
 pub mod limits;
 mod path;
 mod record;
+pub mod template;
 mod time;
 mod traits;
 

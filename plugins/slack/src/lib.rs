@@ -1,12 +1,11 @@
 //! A destination that posts a message to Slack for each record.
 //!
-//! It reads nothing from Slack but its answers. `message.rs` makes messages, `answer.rs` reads answers, `template.rs` finds values.
+//! It reads nothing from Slack but its answers. `message.rs` makes messages, `answer.rs` reads answers, the SDK's `template` finds values.
 //! Order is kept: a message that has to wait holds up those behind it.
 #![deny(clippy::unwrap_used)]
 
 mod answer;
 mod message;
-mod template;
 
 use schemars::JsonSchema;
 use serde::Deserialize;

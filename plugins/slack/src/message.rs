@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use weft_plugin::{ConfigProblem, Fields};
 
 use crate::Config;
-use crate::template::{Part, Template, plain};
+use weft_plugin::template::{Part, Template, plain};
 
 /// The parts of a message.
 #[derive(Debug)]

@@ -1,12 +1,11 @@
 //! A destination that is any HTTP API: one request for each record, or for each batch.
 //!
 //! It knows nobody's format: what is sent is the record, or what a template takes of it. `request.rs` makes requests, `answer.rs` reads
-//! answers, `template.rs` finds values. Order is kept: a record that has to wait holds up those behind it.
+//! answers, the SDK's `template` finds values. Order is kept: a record that has to wait holds up those behind it.
 #![deny(clippy::unwrap_used)]
 
 mod answer;
 mod request;
-mod template;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +17,7 @@ use weft_plugin::{
 
 use crate::answer::{Fate, fate};
 use crate::request::{Maker, Shape, key, time_ms};
-use crate::template::{Part, Template};
+use weft_plugin::template::{Part, Template};
 
 /// What is sent, and where to. A path of a record is dotted (`properties.total`) or a JSON pointer (`/properties/total`);
 /// `claims.email` is the claim of that type.

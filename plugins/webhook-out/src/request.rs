@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use weft_plugin::crypto::{self, Algorithm};
 use weft_plugin::{Failure, Fields, Json, RawValue, Rejection, Timestamp, http};
 
-use crate::template::{Part, Path, Template, field, plain};
 use crate::{Body, Config};
+use weft_plugin::template::{Part, Place, Template, field, plain};
 
 /// Bytes of a value in an address: it is a word and not a text.
 const PATH_VALUE_BYTES_MAX: usize = 512;
@@ -25,7 +25,7 @@ pub(crate) enum Shape {
     /// As it is.
     Record,
     /// What is at a path.
-    Value(Path),
+    Value(Place),
     /// These names, and what they hold.
     Object(Vec<(String, Shape)>),
 }
@@ -35,7 +35,7 @@ impl Shape {
     pub(crate) fn read(body: &Body, at: &str, wrong: &mut impl FnMut(String, &str)) -> Shape {
         match body {
             Body::Path(text) if text == "record" && at == "/body" => Shape::Record,
-            Body::Path(text) => Path::parse(text).map_or_else(
+            Body::Path(text) => Place::parse(text).map_or_else(
                 || {
                     wrong(at.to_owned(), text);
                     Shape::Record

@@ -1,17 +1,21 @@
-//! Paths into a record, and texts with places for what they find: `Order {{ event.properties.order_id }}`.
+//! Texts with places for what a record has: `Order {{ event.properties.order_id }}`. For destinations, whose records are events or
+//! profiles; what changes events reads [`crate::Path`]s.
 
 use std::borrow::Cow;
 
-use weft_plugin::{Fields, RawValue, fields, string};
+use serde_json::value::RawValue;
+
+use crate::json::{Fields, fields, string};
 
 /// The names, and the places in lists, on the way to a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Path(Vec<String>);
+pub struct Place(Vec<String>);
 
-impl Path {
+impl Place {
     /// Reads `properties.total`, which may have `event.` or `profile.` in front, or `/properties/total` (RFC 6901). A name
     /// with a dot needs the pointer.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let steps: Vec<String> = match text.strip_prefix('/') {
             Some(pointer) => pointer.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect(),
             None => {
@@ -20,11 +24,12 @@ impl Path {
             }
         };
         let good = text.starts_with('/') || steps.iter().all(|step| !step.is_empty() && !step.contains(char::is_whitespace));
-        (good && !text.is_empty()).then_some(Path(steps))
+        (good && !text.is_empty()).then_some(Place(steps))
     }
 
     /// The value in a record whose outermost fields these are; none where there is nothing, or null.
-    pub(crate) fn find<'a>(&self, record: &Fields<'a>) -> Option<&'a RawValue> {
+    #[must_use]
+    pub fn find<'a>(&self, record: &Fields<'a>) -> Option<&'a RawValue> {
         let (first, rest) = self.0.split_first()?;
         let mut value = field(record, first)?;
         for step in rest {
@@ -51,20 +56,22 @@ fn item<'a>(list: &'a RawValue, step: &str) -> Option<&'a RawValue> {
 }
 
 /// A field of an object.
-pub(crate) fn field<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
+#[must_use]
+pub fn field<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
     fields.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
 }
 
 /// A text with places for values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Template(Vec<Part>);
+pub struct Template(Vec<Part>);
 
+/// A part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
     /// As it was written.
     Text(String),
     /// What is at a path.
-    Value(Path),
+    Value(Place),
 }
 
 impl Template {
@@ -72,7 +79,7 @@ impl Template {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let (mut parts, mut rest) = (Vec::new(), text);
         while let Some((before, after)) = rest.split_once("{{") {
             if !before.is_empty() {
@@ -80,7 +87,7 @@ impl Template {
             }
             let Some((path, behind)) = after.split_once("}}") else { return Err("a `{{` has no `}}`".into()) };
             let path = path.trim();
-            parts.push(Part::Value(Path::parse(path).ok_or_else(|| format!("`{path}` is no path"))?));
+            parts.push(Part::Value(Place::parse(path).ok_or_else(|| format!("`{path}` is no path"))?));
             rest = behind;
         }
         if !rest.is_empty() {
@@ -90,13 +97,15 @@ impl Template {
     }
 
     /// Its parts, in order.
-    pub(crate) fn parts(&self) -> &[Part] {
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
         &self.0
     }
 }
 
 /// A value as text: a string as it is, all else as its JSON.
-pub(crate) fn plain(value: &RawValue) -> Cow<'_, str> {
+#[must_use]
+pub fn plain(value: &RawValue) -> Cow<'_, str> {
     string(value).unwrap_or(Cow::Borrowed(value.get()))
 }
 
@@ -109,7 +118,7 @@ mod tests {
         let record = r#"{"a":{"b.c":1,"d":[10,{"e":"x"}],"n":null},"f~/":2,"claims":[{"type":"email","value":"a@b"},{"type":"id","value":"7"}]}"#;
         let check = |path: &str, want: Option<&str>| {
             let fields = fields(serde_json::from_str(record).expect("JSON")).expect("an object");
-            assert_eq!(Path::parse(path).and_then(|path| path.find(&fields)).map(RawValue::get), want, "{path}");
+            assert_eq!(Place::parse(path).and_then(|path| path.find(&fields)).map(RawValue::get), want, "{path}");
         };
         check("a.d.0", Some("10"));
         check("event.a.d.1.e", Some("\"x\""));
@@ -123,7 +132,7 @@ mod tests {
         check("a.d.2", None);
         check("a.d.0.e", None);
         for wrong in ["", "a..b", ".", "event.", "a b"] {
-            assert_eq!(Path::parse(wrong), None, "{wrong}");
+            assert_eq!(Place::parse(wrong), None, "{wrong}");
         }
     }
 
@@ -132,7 +141,7 @@ mod tests {
         let check = |text: &str, want: &[Result<&str, &str>]| {
             let part = |part: &Result<&str, &str>| match part {
                 Ok(text) => Part::Text((*text).to_owned()),
-                Err(path) => Part::Value(Path::parse(path).expect("a path")),
+                Err(path) => Part::Value(Place::parse(path).expect("a path")),
             };
             assert_eq!(Template::parse(text).expect("a template").parts(), want.iter().map(part).collect::<Vec<_>>(), "{text}");
         };
