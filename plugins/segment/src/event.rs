@@ -46,9 +46,14 @@ pub(crate) fn event(call: &Call<'_>, kind: Kind, around: &Calls<'_, '_>) -> Resu
     let envelope = around.envelope;
     let mut event = EventBuilder::new(kind);
     event.message_id = identifier("messageId", call.message_id).map_err(|bad| Rejection::new("bad_message_id", bad.message))?;
-    event.occurred = instant(call.original_timestamp.or(call.timestamp))?;
-    // Only a correction hangs on it: what cannot be read corrects nothing.
-    event.sent = call.sent_at.or(envelope.and_then(|envelope| envelope.sent_at)).and_then(Timestamp::from_json);
+    let (named, own) = (instant(call.timestamp)?, instant(call.original_timestamp)?);
+    event.occurred = named.or(own);
+    // Where both are there, the SDK's clock said the second, and the first is somebody's who knew better: who called the SDK
+    // (RudderStack's), or a server that has corrected it. Else it is the SDK's clock's, and is corrected.
+    if named.is_none() || own.is_none() {
+        // Only a correction hangs on it: what cannot be read corrects nothing.
+        event.sent = call.sent_at.or(envelope.and_then(|envelope| envelope.sent_at)).and_then(Timestamp::from_json);
+    }
     event.name = match kind {
         Kind::Track => call.event.and_then(string),
         Kind::Page | Kind::Screen => call.name.and_then(string).or_else(|| call.category.and_then(string)),
