@@ -181,16 +181,16 @@ fn bulk(raw: &RawValue, around: &Around<'_>) -> Result<Received, Rejection> {
     Ok(received)
 }
 
-/// What the SDK for the web wants before it begins: no kits of others, no pixels. Events are sent a few at a time, and those that could
-/// not be sent are kept in the browser until they can.
+/// What the SDK for the web wants before it begins: no kits of others, no pixels. Events are sent a few at a time. What could not be sent
+/// waits in the page, which sends it when it is left: in the browser's storage (`offlineStorage`) the SDK would write one batch over another
+/// where it sends several at once.
 fn settings(sender: Sender<'_>) -> Received {
     let settings = json!({
-        "appName": sender.name,
         "workspaceToken": sender.name,
         "minWebviewBridgeVersion": 1,
         "kitConfigs": [],
         "pixelConfigs": [],
-        "flags": { "eventBatchingIntervalMillis": "1000", "offlineStorage": "100", "directURLRouting": "False" },
+        "flags": { "eventBatchingIntervalMillis": "1000", "offlineStorage": "0", "directURLRouting": "False" },
     });
     Received::answer(Response::json(200, settings.to_string()).header("cache-control", "public, max-age=120"))
 }

@@ -64,9 +64,10 @@ pub(crate) fn meaning<'a>(event_type: &str, data: &Object<'a>, platform: Platfor
         "network_performance" => named("Network Request Measured"),
         "profile" => of_profile(data),
         "attribution" | "pre_attribution" => named("Install Attributed"),
+        "" => Err(Rejection::new("bad_event_type", "an event needs an event_type, such as custom_event")),
         other => {
-            let known = "custom_event, commerce_event, screen_view, session_start and the like";
-            Err(Rejection::new("bad_event_type", format!("`{}` is no event_type: there are {known}", shortened(other))))
+            let words = format!("`{}` is no event_type, as custom_event and commerce_event are", shortened(other));
+            Err(Rejection::new("bad_event_type", words))
         }
     }
 }
