@@ -1,8 +1,8 @@
 //! SDKs that nobody here wrote, against a running engine, over a line that fails: what they mean arrives, and once.
 //!
 //! Clients of Segment, RudderStack and mParticle for Python, Node and web pages are installed from their package indexes
-//! (`peers/install.rs`). Each tells a story: `peers/story.*` in Segment's calls, `peers/batches.*` in mParticle's batches, `peers/shop.html` as
-//! a page of mParticle's. The line (`peers/proxy.rs`) answers 503, then 429 with `Retry-After`, and loses answers: it hands events to the
+//! (`peers/install.rs`). Each tells a story: `peers/story.*` and `peers/rudder.html` in Segment's calls, `peers/batches.*` in mParticle's batches,
+//! `peers/shop.html` as a page of mParticle's. The line (`peers/proxy.rs`) answers 503, then 429 with `Retry-After`, and loses answers: it hands events to the
 //! engine and tells the client 503, so that the client sends events again that are there. Who there must be then, `peers/people.rs` says.
 
 #[path = "peers/install.rs"]
@@ -266,4 +266,10 @@ fn segments_sdk_for_pages_is_understood_and_heard_once() {
 #[test]
 fn mparticles_sdk_for_pages_is_understood_and_heard_once() {
     check_page(&IN_A_PAGE, "mweb", "shop.html", "@mparticle/web-sdk/dist/mparticle.js");
+}
+
+#[test]
+fn rudderstacks_sdk_for_pages_is_understood_and_heard_once() {
+    let story = Story { people: people::of_calls_without_screens, ..IN_CALLS };
+    check_page(&story, "rweb", "rudder.html", "@rudderstack/analytics-js/dist/npm/modern/bundled/umd/index.js");
 }

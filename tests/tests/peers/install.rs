@@ -14,10 +14,11 @@ use weft_tests::root;
 const PYTHON: [&str; 3] = ["segment-analytics-python==2.4.0", "mparticle==0.16.1", "rudder-sdk-python==2.1.9"];
 
 /// What is installed for Node and for pages.
-const NODE: [&str; 5] = [
+const NODE: [&str; 6] = [
     "@segment/analytics-node@3.1.0",
     "@segment/analytics-next@1.84.3",
     "@rudderstack/rudder-sdk-node@3.0.13",
+    "@rudderstack/analytics-js@3.34.1",
     "@mparticle/web-sdk@2.68.0",
     "mparticle@1.0.8",
 ];
