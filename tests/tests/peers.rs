@@ -1,9 +1,10 @@
 //! SDKs that nobody here wrote, against a running engine, over a line that fails: what they mean arrives, and once.
 //!
 //! Clients of Segment, RudderStack and mParticle for Python, Node and web pages are installed from their package indexes
-//! (`peers/install.rs`). Each tells a story: `peers/story.*` and `peers/rudder.html` in Segment's calls, `peers/batches.*` in mParticle's batches,
-//! `peers/shop.html` as a page of mParticle's. The line (`peers/proxy.rs`) answers 503, then 429 with `Retry-After`, and loses answers: it hands events to the
-//! engine and tells the client 503, so that the client sends events again that are there. Who there must be then, `peers/people.rs` says.
+//! (`peers/install.rs`). Each tells a story: `peers/story.*` and `peers/rudder.html` in Segment's calls, `peers/batches.*` in mParticle's
+//! batches, `peers/shop.html` as a page of mParticle's. The line (`peers/proxy.rs`) answers 503, then 429 with `Retry-After`, and loses
+//! answers: it hands events to the engine and tells the client 503, so that the client sends events again that are there. Who there must
+//! be then, `peers/people.rs` says.
 
 #[path = "peers/install.rs"]
 mod install;

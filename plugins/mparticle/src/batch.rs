@@ -221,9 +221,9 @@ pub(crate) fn trait_name(name: Cow<'_, str>) -> Cow<'_, str> {
     if let Some((_, known)) = RESERVED.iter().find(|(reserved, _)| *reserved == name) {
         return Cow::Borrowed(known);
     }
-    match name {
-        Cow::Borrowed(name) => Cow::Borrowed(name.strip_prefix('$').unwrap_or(name)),
-        Cow::Owned(name) => Cow::Owned(name.strip_prefix('$').map_or(name.clone(), str::to_owned)),
+    match name.strip_prefix('$') {
+        Some(rest) => Cow::Owned(rest.to_owned()),
+        None => name,
     }
 }
 

@@ -73,7 +73,7 @@ pub(crate) fn take(raw: &RawValue, around: &Around<'_>, received: &mut Received)
     let (events, refused) = events(&batch, received.events.iter().map(Vec::len).sum());
     received.events.extend(events);
     received.refused.extend(refused.into_iter().map(|(code, (message, events))| {
-        let message = if events.len() == 1 { message } else { format!("{message} (the first of {} events)", events.len()) };
+        let message = if events.len() > 1 { format!("{message} (the first of {} events)", events.len()) } else { message };
         Refused { rejection: Rejection::new(code, message), bytes: Some(batch.with_only(&events)) }
     }));
     Ok(())
