@@ -178,6 +178,11 @@ fn check_page(story: &Story, prefix: &str, page: &str, sdk: &str) {
         let browser = Browser::open(&program, &format!("http://{}/?line={line}&key={KEY}&prefix={prefix}", site.address));
         let failed = site.done(STORY_TIME_MAX).unwrap_or_else(|why| panic!("{why}"));
         assert_eq!(failed, "", "the page failed");
+        // What a page sends when it is left comes after that.
+        let began = Instant::now();
+        while count().is_none_or(|count| count < story.events) && began.elapsed() < STORY_TIME_MAX {
+            thread::sleep(Duration::from_millis(50));
+        }
         thread::sleep(SILENCE);
         drop(browser);
     });
