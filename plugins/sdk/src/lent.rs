@@ -175,7 +175,12 @@ pub mod files {
 
 /// Where [`crate::Source::poll`] and [`crate::Source::decode`] put what they read.
 pub mod output {
-    use crate::contract::Failure;
+    use crate::contract::{Failure, Rejection};
+
+    /// Records that [`emit`] and [`refuse`] take in one call.
+    pub const RECORDS_MAX: usize = 10_000;
+    /// Bytes that [`refuse`] takes of one record.
+    pub const REFUSED_BYTES_MAX: usize = 1024 * 1024;
 
     /// Canonical events, one JSON document each. Returns when the engine has taken them: this is the back-pressure.
     ///
@@ -185,7 +190,15 @@ pub mod output {
         super::engine::emit(events)
     }
 
-    /// Everything emitted so far is covered by this state, a JSON text. The engine commits it together with those events.
+    /// What could not become an event: why, and its bytes. Each becomes a dead letter.
+    ///
+    /// # Errors
+    /// As [`emit`].
+    pub fn refuse(refused: Vec<(Rejection, Vec<u8>)>) -> Result<(), Failure> {
+        super::engine::refuse(refused)
+    }
+
+    /// Everything emitted and refused so far is covered by this state, a JSON text. The engine commits it together with those.
     ///
     /// # Errors
     /// It could not be kept.
