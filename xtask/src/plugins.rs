@@ -11,9 +11,10 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 11] = [
+const PLUGINS: [&str; 12] = [
     "segment",
     "webhook",
+    "csv",
     "normalize",
     "map",
     "redact",

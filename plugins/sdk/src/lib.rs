@@ -19,6 +19,7 @@ mod json;
 mod lent;
 pub mod limits;
 pub mod mapping;
+mod outbox;
 mod path;
 pub mod place;
 mod record;
@@ -42,6 +43,7 @@ pub use event::{Action, ContextBuilder, EventBuilder, GroupBuilder, Kind, Learnt
 pub use json::{Fields, Json, Text, document, fields, string};
 pub use lent::config::{Folder, Secret};
 pub use lent::{crypto, files, http, kv, log, output};
+pub use outbox::{Leftover, Outbox};
 pub use path::{For, Path, PathError};
 pub use record::{Change, Record};
 pub use schemars::JsonSchema;

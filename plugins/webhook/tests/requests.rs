@@ -353,8 +353,7 @@ fn the_examples_become_events() {
 
 #[test]
 fn the_schema_refuses_options_that_there_are_not() {
-    let manifest: serde_json::Value =
-        serde_json::from_str(&weft_plugin::manifest_of_source::<webhook::Webhook>()).expect("JSON");
+    let manifest: serde_json::Value = serde_json::from_str(&weft_plugin::manifest_of_source::<webhook::Webhook>()).expect("JSON");
     assert_eq!(manifest["config"]["additionalProperties"], false, "{}", manifest["config"]);
     assert!(manifest["config"]["properties"]["claims"].is_object());
 }
