@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 12] = [
+const PLUGINS: [&str; 13] = [
     "segment",
     "webhook",
     "csv",
+    "ndjson",
     "normalize",
     "map",
     "redact",

@@ -375,6 +375,11 @@ mod tests {
     }
 
     #[test]
+    fn a_mapping_that_says_nothing_is_the_default() {
+        assert_eq!(serde_json::from_str::<Spec>("{}").expect("a mapping"), Spec::default());
+    }
+
+    #[test]
     fn headers_are_a_mistake_where_there_are_none() {
         let spec: Spec = serde_json::from_str(r#"{"event":"E","claims":{"id":"$header.x","a/b":".."}}"#).expect("a mapping");
         let paths = |headers| -> Vec<String> {

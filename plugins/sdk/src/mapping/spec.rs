@@ -13,7 +13,7 @@ use crate::event::Kind;
 ///
 /// A configuration has it among its own options, by `#[serde(flatten)]`. Unknown options are then the schema's to refuse: say
 /// `#[schemars(deny_unknown_fields)]`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 pub struct Spec {
     /// Paths and what they must be, one value or any of a list; what is otherwise makes no event.
     #[serde(default)]
@@ -41,8 +41,23 @@ pub struct Spec {
     pub properties: Pairs,
 }
 
+impl Default for Spec {
+    fn default() -> Self {
+        Spec {
+            only: BTreeMap::new(),
+            kind: Type::default(),
+            event: None,
+            message_id: None,
+            occurred: None,
+            claims: BTreeMap::new(),
+            traits: Pairs::none(),
+            properties: Pairs::all(),
+        }
+    }
+}
+
 /// The kind of event: the same for all, or where it stands.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Type {
     /// The same for all.
@@ -88,7 +103,7 @@ impl FixedType {
 }
 
 /// The event's name: the same for all, or where it stands.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Name {
     /// The same for all.
@@ -98,7 +113,7 @@ pub enum Name {
 }
 
 /// A path, or a path with what is put before what it finds.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Pick {
     /// A path.
@@ -108,7 +123,7 @@ pub enum Pick {
 }
 
 /// Where a text stands.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Found {
     /// Its path.
@@ -119,7 +134,7 @@ pub struct Found {
 }
 
 /// Names and paths, or all, or none.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Pairs {
     /// All, or none.
@@ -149,7 +164,7 @@ pub enum Choice {
 }
 
 /// What a value must be.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Values {
     /// This.
@@ -168,7 +183,7 @@ impl Values {
 }
 
 /// A simple value.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Scalar {
     /// Yes or no.
