@@ -11,11 +11,12 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 13] = [
+const PLUGINS: [&str; 14] = [
     "segment",
     "webhook",
     "csv",
     "ndjson",
+    "rest",
     "normalize",
     "map",
     "redact",

@@ -163,7 +163,7 @@ fn all<'b>(input: &[u8], at: &mut usize) -> Frame<'b> {
 fn record(bytes: &[u8]) -> Frame<'_> {
     if bytes.len() > RECORD_BYTES_MAX {
         let words = format!("it has more than {RECORD_BYTES_MAX} bytes, of which these are the first; the rest is passed over");
-        return Frame::Broken(&bytes[..RECORD_BYTES_MAX], Rejection::new("record_too_long", words));
+        return Frame::Broken(&bytes[..RECORD_BYTES_MAX], Rejection::new("record_too_large", words));
     }
     Frame::Record(bytes.trim_ascii())
 }
@@ -196,7 +196,7 @@ mod tests {
         check("[{},{\"a\":", &["{}", "unclosed_list 5"]);
         check("{}[1]", &["{}[1]"]);
         let long = "x".repeat(RECORD_BYTES_MAX);
-        check(&format!("{long}\n{long}x\n1"), &[&long, "record_too_long 524288", "1"]);
-        check(&format!("[{long}, {long}x, 1]"), &[&long, "record_too_long 524288", "1"]);
+        check(&format!("{long}\n{long}x\n1"), &[&long, "record_too_large 524288", "1"]);
+        check(&format!("[{long}, {long}x, 1]"), &[&long, "record_too_large 524288", "1"]);
     }
 }

@@ -56,7 +56,7 @@ pub struct Ndjson {
 enum Reading {
     Weft,
     Segment,
-    Json(Mapping),
+    Json(Box<Mapping>),
 }
 
 impl Source for Ndjson {
@@ -76,7 +76,7 @@ impl Source for Ndjson {
         let reading = match config.format {
             Format::Weft => Reading::Weft,
             Format::Segment => Reading::Segment,
-            Format::Json => Reading::Json(Mapping::open(&config.mapping, Headers::None)?),
+            Format::Json => Reading::Json(Box::new(Mapping::open(&config.mapping, Headers::None)?)),
         };
         Ok(Ndjson { reading })
     }

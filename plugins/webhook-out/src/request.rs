@@ -97,7 +97,7 @@ impl Maker {
                     if value.len() > PATH_VALUE_BYTES_MAX || value.contains('%') {
                         return Err(Rejection::new("bad_path", "a value of the path is too long, or has a percent sign"));
                     }
-                    push_encoded(&mut target, &value);
+                    http::push_encoded(&mut target, &value);
                     bare.push_str(&value);
                 }
             }
@@ -143,17 +143,6 @@ pub(crate) fn time_ms(record: &Fields<'_>) -> i64 {
 pub(crate) fn key(name: &str, contents: &[u8]) -> String {
     const HASH_BYTES: usize = 8;
     format!("{name}-{}", hex(&crypto::hash(Algorithm::Sha256, contents)[..HASH_BYTES]))
-}
-
-/// Percent-encodes all but the unreserved letters of RFC 3986.
-fn push_encoded(target: &mut String, value: &str) {
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            target.push(char::from(byte));
-        } else {
-            target.push_str(&format!("%{byte:02X}"));
-        }
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {
