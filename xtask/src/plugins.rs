@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 14] = [
+const PLUGINS: [&str; 15] = [
     "segment",
     "webhook",
     "csv",
@@ -26,6 +26,7 @@ const PLUGINS: [&str; 14] = [
     "file",
     "webhook-out",
     "slack",
+    "segment-out",
 ];
 
 const TARGET: &str = "wasm32-unknown-unknown";
