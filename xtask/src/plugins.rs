@@ -15,6 +15,9 @@ const PLUGINS: &[&str] = &[
     "segment",
     "mparticle",
     "webhook",
+    "csv",
+    "ndjson",
+    "rest",
     "normalize",
     "map",
     "redact",
@@ -24,6 +27,7 @@ const PLUGINS: &[&str] = &[
     "file",
     "webhook-out",
     "slack",
+    "segment-out",
 ];
 
 const TARGET: &str = "wasm32-unknown-unknown";
