@@ -12,10 +12,10 @@ use weft_domain::problem::{Code, Problems};
 use weft_host::{Host, HostError, Manifest, Plugin, Stage, WantedLimits};
 
 use crate::clock::Clock;
-use crate::config::{self, Auth, Block, Config, Environment, EventsSpec, Refusal};
+use crate::config::{self, Block, Config, Environment, EventsSpec, Refusal};
 use crate::delivery::{Filter, Lane};
 use crate::door::Door;
-use crate::egress::{self, Connection, ConnectionOptions};
+use crate::egress::{Connection, ConnectionOptions};
 use crate::engine::{EngineError, Settings, Stages};
 use crate::lending::Desk;
 use crate::pipeline::{Chains, Step};
@@ -114,7 +114,7 @@ pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger) -> Result<Sta
         }
         let desk = Desk {
             stage: name.to_owned(),
-            secrets: block.secrets.iter().map(|(handle, secret)| (handle.clone(), secret.expose().into())).collect(),
+            secrets: block.secrets.clone(),
             folders: block.folders.clone(),
             connection: connection.and_then(|name| connections.get(name).cloned()),
             ledger: ledger.clone(),
@@ -168,29 +168,11 @@ pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger) -> Result<Sta
 
 fn connections(config: &Config) -> Result<BTreeMap<String, Arc<Connection>>, EngineError> {
     let connect = |(name, spec): (&String, &config::Connection)| {
-        let made = Connection::new(way_out(name, spec));
+        let made = Connection::new(ConnectionOptions::of(name, spec));
         let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
         Ok((name.clone(), Arc::new(made)))
     };
     config.connections.iter().map(connect).collect()
-}
-
-/// What a connection of the configuration is to egress.
-fn way_out(name: &str, spec: &config::Connection) -> ConnectionOptions {
-    let secret = |secret: &config::Secret| egress::Secret::from(secret.expose());
-    let auth = match &spec.auth {
-        None => egress::Auth::None,
-        Some(Auth::Bearer(token)) => egress::Auth::Bearer(secret(token)),
-        Some(Auth::Basic { user, password }) => egress::Auth::Basic { user: user.clone(), password: secret(password) },
-        Some(Auth::Header { name, value }) => egress::Auth::Header { name: name.clone(), value: secret(value) },
-    };
-    let rate_limit = spec.rate_limit.and_then(|rate| {
-        let per = std::time::Duration::from_millis(rate.period_ms());
-        Some(egress::RateLimit { count: std::num::NonZeroU32::new(rate.count())?, per })
-    });
-    let allow_private = if spec.allow_private { egress::Network::all().to_vec() } else { Vec::new() };
-    let timeout = spec.timeout.into();
-    ConnectionOptions { auth, rate_limit, timeout, allow_private, ..ConnectionOptions::new(name, spec.base_url.clone()) }
 }
 
 #[cfg(test)]
@@ -202,6 +184,7 @@ mod tests {
     use weft_host::{FailureKind, HttpRequest};
 
     use super::*;
+    use crate::egress;
 
     /// Every name leads to this machine.
     struct Home;
@@ -231,7 +214,7 @@ mod tests {
         let config = config::load(&path, &Environment::default(), &none).expect("a configuration");
 
         let ask = async |name: &str| {
-            let options = way_out(name, &config.connections[name]);
+            let options = ConnectionOptions::of(name, &config.connections[name]);
             let connection = Connection::with_resolver(options, Arc::new(Home)).expect("a connection");
             let request =
                 HttpRequest { method: "GET".into(), target: "x".into(), headers: Vec::new(), body: Vec::new(), timeout_ms: None };
