@@ -10,6 +10,7 @@
 //! without the outside is left to others. A bad configuration never becomes a `Config` (invariant 8), and a secret never
 //! stands in one as a text (invariant 7).
 
+pub mod alone;
 mod build;
 pub mod limits;
 mod placeholder;

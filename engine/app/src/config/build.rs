@@ -198,7 +198,7 @@ fn compile(name: &str, manifest: &Manifest, at: super::source::At, report: &mut 
 }
 
 /// One block: checked against the plugin's schema, its secrets and folders taken out.
-fn block(
+pub(super) fn block(
     node: &mut Node,
     base: &str,
     schema: &Schema,

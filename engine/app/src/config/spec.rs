@@ -236,10 +236,15 @@ pub(super) fn named<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 /// That a key may be absent is said by `required` alone: a key that is there has a value, and `null` is none.
 #[must_use]
 pub fn schema() -> serde_json::Value {
+    schema_of::<WorkspaceSpec>()
+}
+
+/// The JSON Schema of a document in the same style.
+pub(super) fn schema_of<T: JsonSchema>() -> serde_json::Value {
     let generator = schemars::generate::SchemaSettings::draft2020_12()
         .with_transform(schemars::transform::RecursiveTransform(plain))
         .into_generator();
-    serde_json::Value::from(generator.into_root_schema_for::<WorkspaceSpec>())
+    serde_json::Value::from(generator.into_root_schema_for::<T>())
 }
 
 /// Takes `null` out of what a value may be, and formats of Rust's own.
