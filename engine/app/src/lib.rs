@@ -6,6 +6,7 @@
 pub mod limits;
 pub mod clock;
 pub mod telemetry;
+pub mod signature;
 pub mod config;
 pub mod render;
 pub mod graph;
@@ -25,4 +26,6 @@ pub mod listener;
 pub mod engine;
 pub mod assembly;
 pub mod scenario;
+pub mod rehearsal;
+pub mod conformance;
 pub mod command;

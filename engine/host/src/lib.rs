@@ -28,4 +28,4 @@ pub use contract::{
     WantedLimits,
 };
 pub use sandbox::{Crash, CrashKind, Destination, Fault, Health, HealthState, Mender, Place, Retry, Source, Stage, Transform, Used};
-pub use shelf::{Digest, Host, HostError, HostOptions, Origin, Plugin};
+pub use shelf::{Digest, Host, HostError, HostOptions, Origin, Plugin, read};
