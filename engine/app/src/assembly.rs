@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use weft_domain::input::Stream;
 use weft_domain::problem::{Code, Problems};
-use weft_host::{Host, HostError, Manifest, Plugin, Stage, WantedLimits};
+use weft_host::{Host, Manifest, Plugin, Stage, WantedLimits};
 
 use crate::clock::Clock;
 use crate::config::{self, Auth, Block, Config, Environment, EventsSpec, Refusal};
@@ -18,6 +18,7 @@ use crate::door::Door;
 use crate::egress::{self, Connection, ConnectionOptions};
 use crate::engine::{EngineError, Settings, Stages};
 use crate::lending::Desk;
+use crate::lock::{Terms, refusal};
 use crate::pipeline::{Chains, Step};
 use crate::vault::DataFolder;
 use crate::writer::Ledger;
@@ -29,11 +30,15 @@ impl Plugins {
     /// Loads the plugins that a workspace names.
     ///
     /// # Errors
-    /// What is wrong with the files of the workspace, where they cannot be read at all.
+    /// What is wrong with the files of the workspace, where they cannot be read at all, and with its lock.
     pub async fn load(host: &Host, workspace: &Path, environment: &Environment) -> Result<Plugins, Problems> {
         let mut loaded = BTreeMap::new();
+        let terms = Terms::read(&config::folder(workspace), environment)?;
         for file in config::plugins(workspace, environment)? {
-            let plugin = host.load(&file.path).await.map_err(|error| refusal(&error));
+            let plugin = match terms.admit(&file) {
+                Ok((path, bytes)) => host.load_bytes(&path, bytes).await.map_err(|error| refusal(&error)),
+                Err(refusal) => Err(refusal),
+            };
             loaded.insert(file.name, plugin);
         }
         Ok(Plugins(loaded))
@@ -52,16 +57,6 @@ impl config::Manifests for Plugins {
             None => Err(Refusal { code: Code::PLUGIN_NOT_FOUND, message: "it was not loaded".into(), hint: None }),
         }
     }
-}
-
-fn refusal(error: &HostError) -> Refusal {
-    let (code, hint) = match error {
-        HostError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            (Code::PLUGIN_NOT_FOUND, Some("build the plugins first: `cargo xtask plugins`".to_owned()))
-        }
-        _ => (Code::PLUGIN_UNUSABLE, None),
-    };
-    Refusal { code, message: error.to_string(), hint }
 }
 
 /// Reads a workspace and checks all of it, each plugin's word about its own block included.

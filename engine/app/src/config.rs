@@ -12,7 +12,9 @@
 
 pub mod alone;
 mod build;
+pub mod edit;
 pub mod limits;
+pub mod origin;
 mod placeholder;
 mod reference;
 mod schema;
@@ -37,6 +39,7 @@ use weft_domain::plan::Plan;
 use weft_domain::problem::{Code, Place, Problem, Problems, Severity};
 use weft_host::{ConfigProblem, Manifest};
 
+pub use origin::Origin;
 pub use secret::{Environment, Secret};
 pub use spec::scenario::Scenario;
 pub use spec::stage::{EventsSpec, OnError};
@@ -44,6 +47,7 @@ pub use spec::{LimitsSpec, Scope};
 pub use units::{Duration, Rate, Size};
 pub use workspace::MAIN_FILE;
 
+use crate::signature::PublicKey;
 use source::{At, Sources, join};
 use tree::Node;
 
@@ -101,8 +105,10 @@ pub struct Token {
 pub struct PluginFile {
     /// The name that stages use.
     pub name: String,
-    /// The file.
-    pub path: PathBuf,
+    /// Where its file is from.
+    pub origin: Origin,
+    /// The keys of which one must have signed it; empty where it need not be signed.
+    pub keys: Vec<PublicKey>,
 }
 
 /// An address of the outside, and how to be let in.
@@ -244,6 +250,15 @@ pub fn load(path: &Path, environment: &Environment, manifests: &dyn Manifests) -
 /// What is wrong, where the files cannot be read at all.
 pub fn plugins(path: &Path, environment: &Environment) -> Result<Vec<PluginFile>, Problems> {
     build::plugins(path, environment)
+}
+
+/// The folder of the workspace at a path: what relative paths begin from.
+#[must_use]
+pub fn folder(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        return path.to_owned();
+    }
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
 /// The JSON Schema of a workspace, as text: what `schemas/workspace.schema.json` holds.

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod telemetry;
 pub mod signature;
 pub mod config;
+pub mod lock;
 pub mod render;
 pub mod graph;
 pub mod egress;

@@ -15,6 +15,7 @@ use weft_host::Plugin;
 
 use super::{Failed, host};
 use crate::config::{self, Environment};
+use crate::lock::Terms;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -61,7 +62,11 @@ impl Named {
         let known = config::plugins(&self.workspace, &Environment::of_process()).unwrap_or_default();
         let named = known.iter().find(|file| file.name == self.plugin);
         match named {
-            Some(file) => Ok(file.path.clone()),
+            Some(file) => {
+                let terms = Terms::read(&config::folder(&self.workspace), &Environment::of_process());
+                let terms = terms.map_err(|_| anyhow!("weft.lock cannot be read: `weft check` says why"))?;
+                terms.locate(file).map_err(|refusal| anyhow!("{}", refusal.message))
+            }
             None if looks_like_a_file || known.is_empty() => Err(anyhow!("there is no file `{}`", self.plugin)),
             None => {
                 let names: Vec<&str> = known.iter().map(|file| &*file.name).collect();

@@ -38,10 +38,10 @@ use serde::{Deserialize, Serialize};
 use super::units::Size;
 use identity::IdentitySpec;
 use scenario::Scenario;
-use stage::{ConnectionSpec, DestinationSpec, PluginSpec, SourceSpec, TransformSpec};
+use stage::{ConnectionSpec, DestinationSpec, KeyText, PluginSpec, SourceSpec, TransformSpec};
 
 /// Every section and setting at the top of a file.
-pub const SECTIONS: [&str; 14] = [
+pub const SECTIONS: [&str; 15] = [
     "version",
     "name",
     "zone",
@@ -49,6 +49,7 @@ pub const SECTIONS: [&str; 14] = [
     "data",
     "limits",
     "tokens",
+    "trusted_keys",
     "plugins",
     "connections",
     "sources",
@@ -93,6 +94,9 @@ pub struct WorkspaceSpec {
     #[serde(default)]
     #[schemars(schema_with = "named::<TokenSpec>")]
     pub tokens: BTreeMap<String, TokenSpec>,
+    /// Public keys, `ed25519:…`. Where there are some, only plugins that one of them signed are used.
+    #[serde(default)]
+    pub trusted_keys: Vec<KeyText>,
     /// Plugins by the name that stages use for them.
     #[serde(default)]
     #[schemars(schema_with = "named::<PluginSpec>")]
