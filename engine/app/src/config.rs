@@ -252,6 +252,12 @@ pub fn plugins(path: &Path, environment: &Environment) -> Result<Vec<PluginFile>
     build::plugins(path, environment)
 }
 
+/// The public keys by which all plugins of a workspace must be signed; none where the files cannot be read.
+#[must_use]
+pub fn trusted_keys(path: &Path, environment: &Environment) -> Vec<PublicKey> {
+    build::trusted_keys(path, environment)
+}
+
 /// The folder of the workspace at a path: what relative paths begin from.
 #[must_use]
 pub fn folder(path: &Path) -> PathBuf {

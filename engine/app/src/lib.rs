@@ -9,6 +9,7 @@ pub mod telemetry;
 pub mod signature;
 pub mod config;
 pub mod lock;
+pub mod supply;
 pub mod render;
 pub mod graph;
 pub mod egress;

@@ -1,8 +1,9 @@
 //! `weft plugin`: what authors of plugins and those who install them need.
 //!
-//! Looking at a plugin: `inspect.rs`, `check.rs`. Who made it: `sign.rs`. Each command does its work in the modules that it is
+//! Looking at a plugin: `inspect.rs`, `check.rs`. Into a workspace: `add.rs`. Who made it: `sign.rs`. Each command does its work in the modules that it is
 //! about; here it is typed, and what came of it is shown.
 
+mod add;
 mod check;
 mod inspect;
 mod sign;
@@ -23,6 +24,12 @@ pub(super) enum Command {
     Inspect(inspect::Inspect),
     /// Check whether a plugin keeps the contract, in the real sandbox. `docs/plugin-checks.md` lists the checks.
     Check(check::Check),
+    /// Add a plugin to the workspace, and pin it.
+    Add(add::Add),
+    /// Fetch the plugins that are pinned and not here.
+    Fetch(add::Of),
+    /// Pin the plugins that the workspace names, as they are now.
+    Lock(add::Of),
     /// Make a pair of keys to sign plugins with.
     Key(sign::Key),
     /// Sign a plugin's file, in place.
@@ -35,6 +42,9 @@ pub(super) async fn run(command: Command) -> Result<(), Failed> {
     match command {
         Command::Inspect(inspect) => inspect::run(inspect).await,
         Command::Check(check) => check::run(check).await,
+        Command::Add(add) => add::add(add).await,
+        Command::Fetch(of) => add::fetch(of).await,
+        Command::Lock(of) => add::pin(of).await,
         Command::Key(key) => sign::key(&key),
         Command::Sign(sign) => sign::sign(&sign),
         Command::Verify(verify) => sign::verify(&verify),

@@ -33,8 +33,7 @@ pub(super) fn plugins(path: &Path, environment: &Environment) -> Result<Vec<Plug
     let Workspace { folder, sources, tree } = workspace::read(path, &mut report);
     let Some(mut tree) = tree else { return Err(report.finish(&sources)) };
     placeholder::fill(&mut tree, &vault(&folder, environment), &mut report);
-    let trusted = tree.get("trusted_keys").map_or(&[][..], Node::items);
-    let trusted: Vec<PublicKey> = trusted.iter().filter_map(|key| key.text()?.parse().ok()).collect();
+    let trusted = keys(&tree);
     let entries = tree.get("plugins").map_or(&[][..], Node::entries);
     let file = |entry: &Entry| {
         let text = |key: &str| entry.node.get(key).and_then(Node::text).map(str::to_owned);
@@ -42,6 +41,19 @@ pub(super) fn plugins(path: &Path, environment: &Environment) -> Result<Vec<Plug
         plugin_file(&folder, &entry.key, [text("path"), text("url"), text("oci")], key.as_ref(), &trusted)
     };
     Ok(entries.iter().filter(|entry| !report.has_errors_under(&join("/plugins", &entry.key))).filter_map(file).collect())
+}
+
+pub(super) fn trusted_keys(path: &Path, environment: &Environment) -> Vec<PublicKey> {
+    let mut report = Report::default();
+    let Workspace { folder, tree, .. } = workspace::read(path, &mut report);
+    let Some(mut tree) = tree else { return Vec::new() };
+    placeholder::fill(&mut tree, &vault(&folder, environment), &mut report);
+    keys(&tree)
+}
+
+fn keys(tree: &Node) -> Vec<PublicKey> {
+    let keys = tree.get("trusted_keys").map_or(&[][..], Node::items);
+    keys.iter().filter_map(|key| key.text()?.parse().ok()).collect()
 }
 
 /// Where a plugin's file is from, and who must have signed it; none where that is not said, or said wrongly.
