@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use weft_tests::engine::{binary, plugins};
 
+/// What no recording may hold.
+const TOKEN: &str = "xoxb-hush-hush";
+
 struct Said {
     code: i32,
     out: String,
@@ -22,7 +25,7 @@ fn weft(folder: &Path, arguments: &[&str]) -> Said {
     let mut command = Command::new(binary());
     command.current_dir(folder).args(arguments);
     command.env_remove("WEFT_PLUGINS").env("DOCKER_CONFIG", folder.join("no-docker"));
-    command.env("WEFT_REGISTRY_USER", "ann").env("WEFT_REGISTRY_PASSWORD", "hunter2");
+    command.env("TOKEN", TOKEN).env("WEFT_REGISTRY_USER", "ann").env("WEFT_REGISTRY_PASSWORD", "hunter2");
     let output = command.output().expect("the engine starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), error: text(&output.stderr) }
@@ -148,6 +151,67 @@ fn a_file_is_added_and_pinned_and_another_in_its_place_is_refused() {
     refused(at, &["check"], "error[plugin/unpinned]");
 }
 
+#[test]
+fn the_own_tests_of_our_plugins_pass() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut played = 0;
+    for name in ["file", "normalize", "segment", "slack"] {
+        let tests = weft_tests::root().join("plugins").join(name).join("tests");
+        let file = dist(name).display().to_string();
+        done(folder.path(), &["plugin", "test", &file, "--tests", &tests.display().to_string()], " 0 failed");
+        played += 1;
+    }
+    assert_eq!(played, 4);
+}
+
+#[test]
+fn a_case_that_does_not_hold_says_what_came_instead() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let file = dist("slack").display().to_string();
+    let check = |case: &str, want: &[&str]| {
+        let text = format!("config: {{ channel: \"#a\", text: hello }}\ncases:\n  - {{ name: it, {case} }}\n");
+        std::fs::write(at.join("it.yaml"), text).expect("writes");
+        for want in want {
+            refused(at, &["plugin", "test", &file, "--tests", "."], want);
+        }
+    };
+    let ask = "ask: { method: POST, target: chat.postMessage }";
+    check("deliver: { records: [{ type: page }] }, expect: {}", &["request 1 is not expected: POST chat.postMessage", "unavailable"]);
+    check(&format!("deliver: {{ records: [] }}, http: [{{ {ask} }}], expect: {{}}"), &["request 1 is not made: POST chat.postMessage"]);
+    check(
+        "deliver: { records: [{ type: page }] }, http: [{ ask: { method: POST, target: chat.postMessage, body: { text: bye } }, answer: { body: { ok: true } } }], expect: { receipts: [{ reject: no }] }",
+        &["request 1: the body: `text`: expected \"bye\", and it is \"hello\"", "receipt 1: it is ok"],
+    );
+    check("poll: {}, expect: {}", &["a destination is not called so"]);
+    check("deliver: { recrods: [] }, expect: {}", &["did you mean `records`?"]);
+    check("expect: {}", &["has not exactly one of `apply`"]);
+}
+
+#[test]
+fn what_a_real_peer_says_is_recorded_without_what_is_secret() {
+    let peer = Registry::start();
+    let echo = format!(r#"{{"ok":true,"token":"{TOKEN}"}}"#);
+    peer.put("/api/chat.postMessage", echo.as_bytes());
+    let folder = workspace(&format!(
+        "connections: {{ slack: {{ base_url: \"http://{}/api/\", auth: {{ bearer: \"${{secret:TOKEN}}\" }} }} }}\n",
+        peer.address
+    ));
+    let at = folder.path();
+    std::fs::create_dir(at.join("tests")).expect("makes");
+    let case = "cases:\n  - name: it is posted\n    config: { channel: \"#a\", text: hello }\n    deliver: { records: [{ type: page }] }\n    http: recorded/it.yaml\n    expect: { receipts: [ok] }\n";
+    std::fs::write(at.join("tests/posts.yaml"), case).expect("writes");
+    let file = dist("slack").display().to_string();
+    let test = ["plugin", "test", &file, "--tests", "tests"];
+    refused(at, &test, "cannot be read");
+    done(at, &[&test[..], &["--record", "--connection", "slack"]].concat(), "1 passed, 0 failed");
+    assert_eq!(peer.asked(), [format!("/api/chat.postMessage Bearer {TOKEN}")]);
+    let recorded = std::fs::read_to_string(at.join("tests/recorded/it.yaml")).expect("it was written");
+    assert!(!recorded.contains(TOKEN) && recorded.contains(r#""token":"[secret]""#), "{recorded}");
+    done(at, &test, "1 passed, 0 failed");
+    assert_eq!(peer.asked(), Vec::<String>::new());
+}
+
 /// What a registry and a web server at one address have, and who asked for what.
 struct Registry {
     address: String,
@@ -193,7 +257,7 @@ impl Registry {
 
 fn answer(stream: TcpStream, address: &str, asked: &Mutex<Vec<String>>, files: &Mutex<BTreeMap<String, (String, Vec<u8>)>>) {
     let mut reader = BufReader::new(stream.try_clone().expect("clones"));
-    let (mut first, mut authorization) = (String::new(), String::new());
+    let (mut first, mut authorization, mut length) = (String::new(), String::new(), 0);
     reader.read_line(&mut first).expect("reads");
     for line in reader.by_ref().lines() {
         let line = line.expect("reads");
@@ -203,7 +267,11 @@ fn answer(stream: TcpStream, address: &str, asked: &Mutex<Vec<String>>, files: &
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("authorization: ") {
             authorization = line[line.len() - value.len()..].to_owned();
         }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+            length = value.parse().expect("a length");
+        }
     }
+    reader.read_exact(&mut vec![0; length]).expect("the body comes");
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
     asked.lock().expect("nobody panicked").push(format!("{path} {authorization}").trim().to_owned());
     let ok = |kind: &str, body: &[u8]| (format!("200 OK\r\ncontent-type: {kind}"), body.to_vec());

@@ -161,6 +161,21 @@ pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger) -> Result<Sta
     Ok(stages)
 }
 
+/// The way out of one connection, with what is secret of it.
+///
+/// # Errors
+/// Where there is no connection of this name, or it cannot be made.
+pub fn connection(config: &Config, name: &str) -> Result<(Arc<Connection>, Vec<String>), EngineError> {
+    let spec = config.connections.get(name);
+    let spec = spec.ok_or_else(|| EngineError::Broken(format!("the workspace has no connection `{name}`")))?;
+    let secret = spec.auth.as_ref().map(|auth| match auth {
+        Auth::Bearer(secret) | Auth::Basic { password: secret, .. } | Auth::Header { value: secret, .. } => secret.expose_text(),
+    });
+    let mut made = connections(config)?;
+    let made = made.remove(name).expect("it is one of those that were made");
+    Ok((made, secret.into_iter().map(str::to_owned).collect()))
+}
+
 fn connections(config: &Config) -> Result<BTreeMap<String, Arc<Connection>>, EngineError> {
     let connect = |(name, spec): (&String, &config::Connection)| {
         let made = Connection::new(way_out(name, spec));

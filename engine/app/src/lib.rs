@@ -30,4 +30,5 @@ pub mod assembly;
 pub mod scenario;
 pub mod rehearsal;
 pub mod conformance;
+pub mod cases;
 pub mod command;

@@ -1,12 +1,13 @@
 //! `weft plugin`: what authors of plugins and those who install them need.
 //!
-//! Looking at a plugin: `inspect.rs`, `check.rs`. Into a workspace: `add.rs`. Who made it: `sign.rs`. Each command does its work in the modules that it is
+//! Looking at a plugin: `inspect.rs`, `check.rs`, `test.rs`. Into a workspace: `add.rs`. Who made it: `sign.rs`. Each command does its work in the modules that it is
 //! about; here it is typed, and what came of it is shown.
 
 mod add;
 mod check;
 mod inspect;
 mod sign;
+mod test;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,8 @@ pub(super) enum Command {
     Fetch(add::Of),
     /// Pin the plugins that the workspace names, as they are now.
     Lock(add::Of),
+    /// Play a plugin's own tests, in the real sandbox and without a network. `docs/plugin-tests.md` has the format.
+    Test(test::Test),
     /// Make a pair of keys to sign plugins with.
     Key(sign::Key),
     /// Sign a plugin's file, in place.
@@ -45,6 +48,7 @@ pub(super) async fn run(command: Command) -> Result<(), Failed> {
         Command::Add(add) => add::add(add).await,
         Command::Fetch(of) => add::fetch(of).await,
         Command::Lock(of) => add::pin(of).await,
+        Command::Test(test) => test::run(test).await,
         Command::Key(key) => sign::key(&key),
         Command::Sign(sign) => sign::sign(&sign),
         Command::Verify(verify) => sign::verify(&verify),
@@ -82,6 +86,32 @@ impl Named {
                 let names: Vec<&str> = known.iter().map(|file| &*file.name).collect();
                 Err(anyhow!("there is neither a file nor a plugin `{}`; the workspace has {}", self.plugin, names.join(", ")))
             }
+        }
+    }
+}
+
+/// A plugin's folder: what was built, and its tests.
+struct Home {
+    wasm: PathBuf,
+    tests: PathBuf,
+}
+
+impl Home {
+    /// By the folder, or by the file that was built. A folder has one `.wasm` file in `dist`, where `weft plugin build` puts it.
+    fn of(path: &Path) -> anyhow::Result<Home> {
+        if path.is_file() {
+            let folder = path.parent().unwrap_or(Path::new("."));
+            let above = folder.parent().filter(|_| folder.file_name().is_some_and(|name| name == "dist"));
+            return Ok(Home { wasm: path.to_owned(), tests: above.unwrap_or(folder).join("tests") });
+        }
+        let dist = path.join("dist");
+        let entries = std::fs::read_dir(&dist).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut built: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|one| one == "wasm")).collect();
+        built.sort();
+        match &built[..] {
+            [wasm] => Ok(Home { wasm: wasm.clone(), tests: path.join("tests") }),
+            [] => Err(anyhow!("{} has no plugin in it: `weft plugin build` makes it", dist.display())),
+            _ => Err(anyhow!("{} has more than one plugin in it: name the file", dist.display())),
         }
     }
 }
