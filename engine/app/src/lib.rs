@@ -31,4 +31,5 @@ pub mod scenario;
 pub mod rehearsal;
 pub mod conformance;
 pub mod cases;
+pub mod workshop;
 pub mod command;

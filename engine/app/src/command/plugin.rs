@@ -1,11 +1,12 @@
 //! `weft plugin`: what authors of plugins and those who install them need.
 //!
-//! Looking at a plugin: `inspect.rs`, `check.rs`, `test.rs`. Into a workspace: `add.rs`. Who made it: `sign.rs`. Each command does its work in the modules that it is
+//! Making a plugin: `new.rs`. Looking at one: `inspect.rs`, `check.rs`, `test.rs`. Into a workspace: `add.rs`. Who made it: `sign.rs`. Each command does its work in the modules that it is
 //! about; here it is typed, and what came of it is shown.
 
 mod add;
 mod check;
 mod inspect;
+mod new;
 mod sign;
 mod test;
 
@@ -21,6 +22,10 @@ use crate::lock::Terms;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
+    /// Begin a plugin: a folder that builds, with a README and a test.
+    New(new::New),
+    /// Build the plugin in a folder by its language's own tools.
+    Build(new::Build),
     /// Show what a plugin is: its manifest, digest, signatures, imports, limits, and its configuration in words.
     Inspect(inspect::Inspect),
     /// Check whether a plugin keeps the contract, in the real sandbox. `docs/plugin-checks.md` lists the checks.
@@ -43,6 +48,8 @@ pub(super) enum Command {
 
 pub(super) async fn run(command: Command) -> Result<(), Failed> {
     match command {
+        Command::New(new) => new::new(new),
+        Command::Build(build) => new::build(build).await,
         Command::Inspect(inspect) => inspect::run(inspect).await,
         Command::Check(check) => check::run(check).await,
         Command::Add(add) => add::add(add).await,
