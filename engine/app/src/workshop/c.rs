@@ -47,7 +47,6 @@ pub(super) fn build(folder: &Path, kind: Kind) -> Result<PathBuf, BuildError> {
         "-Wall",
         "-ffreestanding",
         "-nostdlib",
-        "-mexec-model=reactor",
         "-Wl,--no-entry",
         "-Wl,--strip-debug",
         "-Wl,--export-if-defined=cabi_realloc",
