@@ -9,17 +9,18 @@ use std::sync::Arc;
 
 use weft_domain::input::Stream;
 use weft_domain::problem::{Code, Problems};
-use weft_host::{Digest, Host, HostError, Manifest, Plugin, Stage, WantedLimits};
+use weft_host::{Digest, Host, Manifest, Plugin, Stage, WantedLimits};
 
 use crate::bounds::Bounds;
 use crate::clock::Clock;
-use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, Ingredients, Reads, Making, Refusal};
+use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, Ingredients, Making, Reads, Refusal};
 use crate::delivery::{Filter, Lane};
 use crate::door::Door;
 use crate::driver::{self, Bucket, Driver, Files, Schedule};
 use crate::egress::{Connection, ConnectionOptions};
 use crate::engine::{EngineError, Settings, Stages, Terms};
 use crate::lending::Desk;
+use crate::lock::{self, refusal};
 use crate::pipeline::{Chains, Step};
 use crate::vault::DataFolder;
 use crate::writer::Ledger;
@@ -31,11 +32,15 @@ impl Plugins {
     /// Loads the plugins that a workspace names.
     ///
     /// # Errors
-    /// What is wrong with the files of the workspace, where they cannot be read at all.
+    /// What is wrong with the files of the workspace, where they cannot be read at all, and with its lock.
     pub async fn load(host: &Host, workspace: &Path, environment: &Environment) -> Result<Plugins, Problems> {
         let mut loaded = BTreeMap::new();
+        let terms = lock::Terms::read(&config::folder(workspace), environment)?;
         for file in config::plugins(workspace, environment)? {
-            let plugin = host.load(&file.path).await.map_err(|error| refusal(&error));
+            let plugin = match terms.admit(&file) {
+                Ok((path, bytes)) => host.load_bytes(&path, bytes).await.map_err(|error| refusal(&error)),
+                Err(refusal) => Err(refusal),
+            };
             loaded.insert(file.name, plugin);
         }
         Ok(Plugins(loaded))
@@ -54,16 +59,6 @@ impl config::Manifests for Plugins {
             None => Err(Refusal { code: Code::PLUGIN_NOT_FOUND, message: "it was not loaded".into(), hint: None }),
         }
     }
-}
-
-fn refusal(error: &HostError) -> Refusal {
-    let (code, hint) = match error {
-        HostError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            (Code::PLUGIN_NOT_FOUND, Some("build the plugins first: `cargo xtask plugins`".to_owned()))
-        }
-        _ => (Code::PLUGIN_UNUSABLE, None),
-    };
-    Refusal { code, message: error.to_string(), hint }
 }
 
 /// Reads a workspace and checks all of it, each plugin's word about its own block included.
@@ -275,6 +270,18 @@ impl Bench<'_> {
         }
         Ok(lanes)
     }
+}
+
+/// The way out of one connection, with what is secret of it.
+///
+/// # Errors
+/// Where there is no connection of this name, or it cannot be made.
+pub fn connection(config: &Config, name: &str) -> Result<(Arc<Connection>, Vec<String>), EngineError> {
+    let spec = config.connections.get(name);
+    let spec = spec.ok_or_else(|| EngineError::Broken(format!("the workspace has no connection `{name}`")))?;
+    let made = Connection::new(ConnectionOptions::of(name, spec));
+    let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
+    Ok((Arc::new(made), spec.secrets().into_iter().map(config::Secret::expose_text).collect()))
 }
 
 #[cfg(test)]

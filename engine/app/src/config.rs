@@ -10,9 +10,12 @@
 //! without the outside is left to others. A bad configuration never becomes a `Config` (invariant 8), and a secret never
 //! stands in one as a text (invariant 7).
 
+pub mod alone;
 mod build;
 pub mod connection;
+pub mod edit;
 pub mod limits;
+pub mod origin;
 mod placeholder;
 mod reference;
 mod schema;
@@ -37,6 +40,7 @@ use weft_domain::problem::{Code, Place, Problem, Problems, Severity};
 use weft_host::{ConfigProblem, Digest, Manifest};
 
 pub use connection::{Auth, Connection};
+pub use origin::Origin;
 pub use secret::{Environment, Secret};
 pub use spec::scenario::Scenario;
 pub use spec::stage::{BucketSpec, EventsSpec, OnError};
@@ -44,6 +48,7 @@ pub use spec::{LimitsSpec, Scope};
 pub use units::{Duration, Rate, Size};
 pub use workspace::MAIN_FILE;
 
+use crate::signature::PublicKey;
 use placeholder::Recipe;
 use source::{At, Sources, join};
 use tree::Node;
@@ -103,8 +108,10 @@ pub struct Token {
 pub struct PluginFile {
     /// The name that stages use.
     pub name: String,
-    /// The file.
-    pub path: PathBuf,
+    /// Where its file is from.
+    pub origin: Origin,
+    /// The keys of which one must have signed it; empty where it need not be signed.
+    pub keys: Vec<PublicKey>,
 }
 
 /// A plugin's own block, and what its handles stand for. They mean nothing to another stage.
@@ -262,6 +269,21 @@ pub fn load(path: &Path, environment: &Environment, manifests: &dyn Manifests) -
 /// What is wrong, where the files cannot be read at all.
 pub fn plugins(path: &Path, environment: &Environment) -> Result<Vec<PluginFile>, Problems> {
     build::plugins(path, environment)
+}
+
+/// The public keys by which all plugins of a workspace must be signed; none where the files cannot be read.
+#[must_use]
+pub fn trusted_keys(path: &Path, environment: &Environment) -> Vec<PublicKey> {
+    build::trusted_keys(path, environment)
+}
+
+/// The folder of the workspace at a path: what relative paths begin from.
+#[must_use]
+pub fn folder(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        return path.to_owned();
+    }
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
 /// The JSON Schema of a workspace, as text: what `schemas/workspace.schema.json` holds.

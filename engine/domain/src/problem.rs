@@ -330,6 +330,10 @@ codes! {
     REFERENCE_UNUSED = "reference/unused", "Something that nothing uses";
 
     PLUGIN_NOT_FOUND = "plugin/not-found", "The plugin's file is not there";
+    PLUGIN_NOT_FETCHED = "plugin/not-fetched", "A pinned plugin was not fetched yet";
+    PLUGIN_UNPINNED = "plugin/unpinned", "A plugin is not pinned as it is used";
+    PLUGIN_DIGEST = "plugin/digest", "The plugin's file is not the one that is pinned";
+    PLUGIN_SIGNATURE = "plugin/signature", "The plugin is not signed by a trusted key";
     PLUGIN_UNUSABLE = "plugin/unusable", "The plugin cannot be loaded";
     PLUGIN_SCHEMA = "plugin/schema", "The plugin's own schema is broken";
     PLUGIN_CONFIG = "plugin/config", "The plugin refuses its configuration";

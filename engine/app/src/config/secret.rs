@@ -137,6 +137,12 @@ impl Environment {
         std::env::vars_os().collect()
     }
 
+    /// The value of a variable, where it has one that is a text.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.get(name).ok().flatten()
+    }
+
     /// The value of a variable; `Err` where it is not UTF-8.
     pub(super) fn get(&self, name: &str) -> Result<Option<&str>, NotUtf8> {
         self.variables.get(&OsString::from(name)).map(|value| value.to_str().ok_or(NotUtf8)).transpose()
