@@ -4,7 +4,7 @@
 //! stages of a configuration that is right.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weft_domain::input::Stream;
@@ -35,15 +35,29 @@ impl Plugins {
     /// What is wrong with the files of the workspace, where they cannot be read at all, and with its lock.
     pub async fn load(host: &Host, workspace: &Path, environment: &Environment) -> Result<Plugins, Problems> {
         let mut loaded = BTreeMap::new();
+        let kept = config::Kept::read(workspace);
         let terms = lock::Terms::read(&config::folder(workspace), environment)?;
         for file in config::plugins(workspace, environment)? {
-            let plugin = match terms.admit(&file) {
+            // What is kept was admitted when it was taken on.
+            let copy = kept.as_ref().and_then(|kept| kept.plugin(workspace, &file.name));
+            let found = match copy {
+                Some(copy) => std::fs::read(&copy).map(|bytes| (copy, bytes)).map_err(|error| lost(&error)),
+                None => terms.admit(&file),
+            };
+            let plugin = match found {
                 Ok((path, bytes)) => host.load_bytes(&path, bytes).await.map_err(|error| refusal(&error)),
                 Err(refusal) => Err(refusal),
             };
             loaded.insert(file.name, plugin);
         }
         Ok(Plugins(loaded))
+    }
+
+    /// The digest and the file of each, by name.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<String, (String, PathBuf)> {
+        let loaded = self.0.iter().filter_map(|(name, plugin)| Some((name, plugin.as_ref().ok()?)));
+        loaded.map(|(name, plugin)| (name.clone(), (plugin.digest().to_string(), plugin.path().to_owned()))).collect()
     }
 
     fn get(&self, name: &str) -> Option<&Plugin> {
@@ -59,6 +73,10 @@ impl config::Manifests for Plugins {
             None => Err(Refusal { code: Code::PLUGIN_NOT_FOUND, message: "it was not loaded".into(), hint: None }),
         }
     }
+}
+
+fn lost(error: &std::io::Error) -> Refusal {
+    Refusal { code: Code::PLUGIN_NOT_FOUND, message: format!("its copy cannot be read: {error}"), hint: None }
 }
 
 /// Reads a workspace and checks all of it, each plugin's word about its own block included.
@@ -101,7 +119,7 @@ pub fn terms(config: &Config) -> Terms {
 }
 
 /// Connections that are in use, from one configuration to the next: one that is the same goes on, with its pace and its open sockets.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Connections(BTreeMap<String, (config::Connection, Arc<Connection>)>);
 
 impl Connections {

@@ -32,6 +32,7 @@ pub mod listener;
 pub mod engine;
 pub mod assembly;
 pub mod scenario;
+pub mod reload;
 pub mod rehearsal;
 pub mod conformance;
 pub mod cases;

@@ -304,6 +304,10 @@ codes! {
     CONFIG_REFUSED = "config/refused", "A value that breaks a rule of its schema";
     CONFIG_LISTEN = "config/listen", "An address that others reach, without tokens";
     CONFIG_FOLDER = "config/folder", "A folder that may not be used";
+    CONFIG_FILE = "config/file", "A file that a plugin's block names and that cannot be used";
+
+    RELOAD_RESTART = "reload/restart", "A change that needs a restart";
+    RELOAD_STAGE = "reload/stage", "A stage does not begin with its new configuration";
 
     PLACEHOLDER_SYNTAX = "placeholder/syntax", "A placeholder that cannot be understood";
     PLACEHOLDER_IN_KEY = "placeholder/in-key", "A placeholder stands in a key";

@@ -10,6 +10,7 @@ use weft_domain::problem::{Code, Problem, Problems};
 use weft_host::Manifest;
 
 use super::connection;
+use super::inline::{self, Inlined};
 use super::origin::Origin;
 use super::placeholder::{self, Recipe};
 use super::reference::References;
@@ -29,7 +30,7 @@ const STAGES: [&str; 3] = ["sources", "transforms", "destinations"];
 
 pub(super) fn plugins(path: &Path, environment: &Environment) -> Result<Vec<PluginFile>, Problems> {
     let mut report = Report::default();
-    let Workspace { folder, sources, tree } = workspace::read(path, &mut report);
+    let Workspace { folder, sources, tree, .. } = workspace::read(path, &mut report);
     let Some(mut tree) = tree else { return Err(report.finish(&sources)) };
     placeholder::fill(&mut tree, &vault(&folder, environment), &mut report);
     let trusted = keys(&tree);
@@ -40,6 +41,17 @@ pub(super) fn plugins(path: &Path, environment: &Environment) -> Result<Vec<Plug
         plugin_file(&folder, &entry.key, [text("path"), text("url"), text("oci")], key.as_ref(), &trusted)
     };
     Ok(entries.iter().filter(|entry| !report.has_errors_under(&join("/plugins", &entry.key))).filter_map(file).collect())
+}
+
+/// The folder of a workspace, and the text of one of its settings, as far as its files can be read.
+pub(super) fn setting(path: &Path, environment: &Environment, name: &str) -> (PathBuf, Option<String>) {
+    let mut report = Report::default();
+    let Workspace { folder, tree, .. } = workspace::read(path, &mut report);
+    let named = tree.and_then(|mut tree| {
+        placeholder::fill(&mut tree, &vault(&folder, environment), &mut report);
+        tree.get(name).and_then(Node::text).map(str::to_owned)
+    });
+    (folder, named)
 }
 
 pub(super) fn trusted_keys(path: &Path, environment: &Environment) -> Vec<PublicKey> {
@@ -102,7 +114,7 @@ fn places(tree: &Node, report: &mut Report) {
 
 pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manifests) -> Result<Config, Problems> {
     let mut report = Report::default();
-    let Workspace { folder, mut sources, tree } = workspace::read(path, &mut report);
+    let Workspace { folder, mut sources, kept, tree } = workspace::read(path, &mut report);
     let Some(mut tree) = tree else { return Err(report.finish(&sources)) };
 
     let vault = vault(&folder, environment);
@@ -113,6 +125,11 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
     places(&tree, &mut report);
 
     let data = tree.get("data").and_then(Node::text).map_or_else(|| folder.join("data"), |data| folder.join(data));
+    let ours =
+        DATA_PARTS.iter().map(|part| (data.join(part), "the logs and the state")).chain([(vault.folder.clone(), "secrets")]);
+    let ground = Ground { workspace: &folder, closed: ours.collect() };
+    let kept = kept.map(|kept| kept.inlined(path));
+    let inlined = inline(&mut tree, &ground, kept.as_ref(), &mut sources, &mut report);
     let manifests = ask(&tree, manifests, &mut report);
     let closed = vec![(data.clone(), "the logs and the state"), (vault.folder.clone(), "secrets")];
     let ground = Ground { workspace: &folder, closed };
@@ -124,8 +141,26 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
     if report.has_errors() {
         return Err(report.finish(&sources));
     }
-    let parts = Parts { folder, data, secrets, recipes, blocks, identity };
+    let parts = Parts { folder, data, secrets, recipes, inlined, blocks, identity };
     Ok(parts.config(spec, report.finish(&sources), sources, tree))
+}
+
+/// What the engine keeps in its data folder.
+const DATA_PARTS: [&str; 4] = ["intake", "history", "state", "generations"];
+
+/// Puts what is in the files that plugins' blocks name in their places.
+fn inline(tree: &mut Node, ground: &Ground<'_>, kept: Option<&Inlined>, sources: &mut Sources, report: &mut Report) -> Inlined {
+    let mut inlined = Inlined::new();
+    for section in STAGES {
+        let names: Vec<String> = tree.get(section).map_or(&[][..], Node::entries).iter().map(|entry| entry.key.clone()).collect();
+        for name in names {
+            let base = join(&join(&join("", section), &name), "config");
+            if let Some(block) = tree.find_mut(&base) {
+                inlined.extend(inline::fill(block, &base, ground, kept, sources, report));
+            }
+        }
+    }
+    inlined
 }
 
 pub(super) fn vault<'a>(folder: &Path, environment: &'a Environment) -> Vault<'a> {
@@ -358,6 +393,7 @@ struct Parts {
     data: PathBuf,
     secrets: BTreeMap<String, Secret>,
     recipes: Vec<Recipe>,
+    inlined: Inlined,
     blocks: BTreeMap<(String, String), Block>,
     identity: Rules,
 }
@@ -421,6 +457,7 @@ impl Parts {
             tests: spec.tests,
             warnings,
             files,
+            inlined: self.inlined,
             tree,
             recipes: self.recipes,
         }
