@@ -20,8 +20,8 @@ use super::fault::{Crash, CrashKind, Trouble};
 use super::guest::{Guest, Progress, cut, document, documents, rejection_fits, state_fits};
 use crate::contract::wit::exports;
 use crate::contract::{
-    Batch, Body, Capability, ConfigProblem, Failure, Kind, Lent, Limits, Outcome, Output, Receipt, Received, Refused, Rejection,
-    Request, Response,
+    Batch, Body, Capability, ConfigProblem, Failure, Kind, Lent, Limits, Outcome, Output, Receipt, Received, Refused, Request,
+    Response,
 };
 use crate::limits;
 
