@@ -11,8 +11,9 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 15] = [
+const PLUGINS: &[&str] = &[
     "segment",
+    "mparticle",
     "webhook",
     "csv",
     "ndjson",

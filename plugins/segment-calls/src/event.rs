@@ -7,7 +7,9 @@ use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use weft_plugin::{EventBuilder, Fields, GroupBuilder, Json, Kind, RawValue, Rejection, Timestamp, fields, string};
+use weft_plugin::{
+    EventBuilder, Fields, GroupBuilder, Json, Kind, RawValue, Rejection, Timestamp, fields, is_visible, string, string_or_number,
+};
 
 use crate::call::{Call, Context, Sent};
 use crate::product;
@@ -93,13 +95,13 @@ pub fn event<'a>(call: &Call<'a>, kind: Kind, around: &Calls<'_, 'a>) -> Result<
     let envelope = around.envelope;
     let mut event = EventBuilder::new(kind);
     event.message_id = identifier("messageId", call.message_id).map_err(|bad| Rejection::new("bad_message_id", bad.message))?;
-    match around.arrival {
-        Arrival::Kept => event.occurred = instant(call.timestamp.or(call.original_timestamp))?,
-        Arrival::Sent { .. } => {
-            event.occurred = instant(call.original_timestamp.or(call.timestamp))?;
-            // Only a correction hangs on it: what cannot be read corrects nothing.
-            event.sent = call.sent_at.or(envelope.and_then(|envelope| envelope.sent_at)).and_then(Timestamp::from_json);
-        }
+    let (named, own) = (instant(call.timestamp)?, instant(call.original_timestamp)?);
+    event.occurred = named.or(own);
+    // Where both are there, the SDK's clock said the second, and the first is somebody's who knew better: who called the SDK
+    // (RudderStack's), or a server that has corrected it. Else it is the SDK's clock's, and is corrected.
+    if matches!(around.arrival, Arrival::Sent { .. }) && (named.is_none() || own.is_none()) {
+        // Only a correction hangs on it: what cannot be read corrects nothing.
+        event.sent = call.sent_at.or(envelope.and_then(|envelope| envelope.sent_at)).and_then(Timestamp::from_json);
     }
     event.name = match kind {
         Kind::Track => call.event.and_then(string),
@@ -186,8 +188,8 @@ fn contact_claims<'a>(event: &mut EventBuilder<'a>, traits: &[(Cow<'a, str>, &'a
                 event.claim("email", address.unwrap_or_default());
             }
             "phone" => {
-                let number =
-                    text_of(value).filter(|number| number.len() <= 40 && number.bytes().filter(u8::is_ascii_digit).count() >= 5);
+                let number = string_or_number(value)
+                    .filter(|number| number.len() <= 40 && number.bytes().filter(u8::is_ascii_digit).count() >= 5);
                 event.claim("phone", number.unwrap_or_default());
             }
             _ => {}
@@ -199,7 +201,7 @@ fn contact_claims<'a>(event: &mut EventBuilder<'a>, traits: &[(Cow<'a, str>, &'a
 fn external_claims<'a>(event: &mut EventBuilder<'a>, ids: Option<&'a RawValue>) {
     let Some(ids) = ids.and_then(|ids| serde_json::from_str::<Vec<&RawValue>>(ids.get()).ok()) else { return };
     for id in ids.into_iter().filter_map(fields) {
-        let field = |name: &str| id.iter().find(|(known, _)| known == name).and_then(|(_, value)| text_of(value));
+        let field = |name: &str| id.iter().find(|(known, _)| known == name).and_then(|(_, value)| string_or_number(value));
         let people = field("collection").is_none_or(|collection| collection == "users");
         let plain = field("encoding").is_none_or(|encoding| encoding == "none");
         if let (Some(value), Some(kind), true, true) = (field("id"), field("type"), people, plain) {
@@ -309,22 +311,10 @@ fn extra<'a>(call: &Call<'a>, kind: Kind, context: &Context<'a>, envelope: Optio
 /// and `normalize` would leave the event to nobody without a word.
 fn identifier<'a>(name: &str, raw: Option<&'a RawValue>) -> Result<Option<Cow<'a, str>>, Rejection> {
     let Some(raw) = raw else { return Ok(None) };
-    match text_of(raw) {
-        Some(text) => Ok(Some(text).filter(|text| text.chars().any(is_visible))),
+    match string_or_number(raw) {
+        Some(text) => Ok(Some(text).filter(|text| is_visible(text))),
         None => Err(Rejection::new("bad_identifier", format!("`{name}` must be a string or a number"))),
     }
-}
-
-/// A string, or a number's own text; none for anything else.
-pub(crate) fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let number = raw.get().starts_with(|first: char| first.is_ascii_digit() || first == '-');
-    if number { Some(Cow::Borrowed(raw.get())) } else { string(raw) }
-}
-
-/// Whether a letter is more than white space, a control character, or of no width.
-fn is_visible(letter: char) -> bool {
-    let is_of_no_width = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
-    !letter.is_whitespace() && !letter.is_control() && !is_of_no_width
 }
 
 fn instant(raw: Option<&RawValue>) -> Result<Option<Timestamp>, Rejection> {

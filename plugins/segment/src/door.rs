@@ -5,10 +5,9 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use segment_calls::{Arrival, Batch, Call, Calls, event, typed};
 use serde_json::json;
+use weft_plugin::web::{Credentials, base64_decoded, cross_origin, percent_decoded, query};
 use weft_plugin::{Body, Kind, RawValue, Received, Refused, Rejection, Request, Response, Secret, string};
 
 use crate::Config;
@@ -19,15 +18,8 @@ pub(crate) const CALL_BYTES_MAX: usize = 32 * 1024;
 pub(crate) const BATCH_BYTES_MAX: usize = 500 * 1024;
 /// Calls in a batch: Segment's limit.
 pub(crate) const BATCH_CALLS_MAX: usize = 2_500;
-/// Bytes of a preflight's list of headers that is repeated to it: SDKs ask for three.
-const ASKED_HEADERS_BYTES_MAX: usize = 1024;
-
-/// Base64 as senders write it: with padding or without, in the standard alphabet or in the one for URLs.
-const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-    .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent)
-    .with_decode_allow_trailing_bits(true);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
+/// Headers that the SDKs send besides those that every page may.
+const HEADERS: &str = "authorization, content-type, anonymousid";
 
 /// A transparent GIF of one pixel, for the pixel API.
 const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
@@ -53,7 +45,7 @@ enum Route<'a> {
 /// Takes a request.
 pub(crate) fn receive(config: &Config, request: &Request) -> Received {
     let mut received = route(config, request);
-    cross_origin(&mut received.response, request);
+    cross_origin(&mut received.response, request, HEADERS);
     received
 }
 
@@ -219,7 +211,7 @@ fn pixel(config: &Config, request: &Request, kind: Kind) -> Received {
     let image = Response { status: 200, headers: vec![("content-type".into(), "image/gif".into())], body: PIXEL.to_vec() };
     let mut received = Received::answer(image.header("cache-control", "no-store"));
     let Some(data) = query(&request.query, "data") else { return received };
-    let Ok(bytes) = STANDARD.decode(data.as_bytes()).or_else(|_| URL_SAFE.decode(data.as_bytes())) else { return received };
+    let Some(bytes) = base64_decoded(&data) else { return received };
     let Ok(call) = serde_json::from_slice::<Call>(&bytes) else { return received };
     let key = call.write_key.and_then(string).or_else(|| query(&request.query, "writeKey"));
     if !key.is_some_and(|key| known(config, &key)) {
@@ -242,15 +234,11 @@ enum Key<'a> {
 impl<'a> Key<'a> {
     /// The user of `Authorization: Basic`, else `writeKey` in the query. A header of another scheme is a wrong key.
     fn of_request(request: &'a Request) -> Self {
-        if let Some(header) = request.header("authorization") {
-            let user =
-                header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic")).and_then(|(_, credentials)| {
-                    let credentials = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
-                    Some(credentials.split_once(':').map_or(credentials.clone(), |(user, _)| user.to_owned()))
-                });
-            return Key::Sent(Cow::Owned(user.unwrap_or_default()));
+        match Credentials::of(request) {
+            Credentials::Basic { user, .. } => Key::Sent(Cow::Owned(user)),
+            Credentials::Unreadable => Key::Sent(Cow::Borrowed("")),
+            Credentials::None => query(&request.query, "writeKey").map_or(Key::None, Key::Sent),
         }
-        query(&request.query, "writeKey").map_or(Key::None, Key::Sent)
     }
 }
 
@@ -326,25 +314,6 @@ impl<'a> Public<'a> {
     }
 }
 
-/// What a browser needs to hear. The write key is no cookie: any site may send that has it, so every origin is let in.
-fn cross_origin(response: &mut Response, request: &Request) {
-    let Some(origin) = request.header("origin") else { return };
-    let mut add = |name: &str, value: &str| response.headers.push((name.to_owned(), value.to_owned()));
-    add("access-control-allow-origin", origin);
-    // A beacon is sent in credentials mode, which asks for this and for a named origin.
-    add("access-control-allow-credentials", "true");
-    add("vary", "Origin");
-    if request.method != "OPTIONS" {
-        return;
-    }
-    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b',' | b' ');
-    let asked = request.header("access-control-request-headers");
-    let asked = asked.filter(|asked| asked.len() <= ASKED_HEADERS_BYTES_MAX && asked.bytes().all(harmless));
-    add("access-control-allow-methods", "GET, POST, OPTIONS");
-    add("access-control-allow-headers", asked.unwrap_or("authorization, content-type, anonymousid"));
-    add("access-control-max-age", "86400");
-}
-
 fn success() -> Response {
     Response::json(200, "{\"success\":true}")
 }
@@ -363,34 +332,4 @@ fn refuse_whole(code: &str, message: String) -> Received {
     let mut received = refuse(400, &message);
     received.refused.push(Refused { rejection: Rejection::new(code, message), bytes: None });
     received
-}
-
-/// The first value of a name in a query, decoded.
-fn query<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
-    query
-        .split('&')
-        .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
-        .map(|(_, value)| percent_decoded(value))
-}
-
-/// Decodes `%41`; a `+` stays one, since base64 has it. What is not UTF-8 afterwards, or no escape, stays as it was.
-fn percent_decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let (bytes, mut decoded, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
-    while at < bytes.len() {
-        let escape = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
-        match escape.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                decoded.push(byte);
-                at += 3;
-            }
-            None => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).map_or(Cow::Borrowed(text), Cow::Owned)
 }
