@@ -1,4 +1,4 @@
-//! Plugins, the connections that they use, and the stages that they run in, as they are written.
+//! Plugins, and the stages that they run in, as they are written.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use weft_domain::event::Environment;
 use weft_domain::value::Json;
 
-use super::super::units::{Duration, Rate, Size};
-use super::SecretText;
+use super::super::units::{Duration, Size};
 
 /// A plugin's file, and what it is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -29,71 +28,6 @@ pub struct AllowSpec {
     /// The connections that stages of this plugin may name.
     #[serde(default)]
     pub http: Vec<String>,
-}
-
-/// An address of the outside, and how to be let in.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ConnectionSpec {
-    /// What every request begins with, such as `https://slack.com/api/`.
-    pub base_url: BaseUrl,
-    /// The credentials, which the host adds to each request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth: Option<AuthSpec>,
-    /// How many requests are sent at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_limit: Option<Rate>,
-    /// How long an answer may take.
-    #[serde(default = "default_timeout")]
-    pub timeout: Duration,
-    /// Whether its address may lie in a private network. That opens the way into it: whoever decides where the name of `base_url` leads
-    /// decides which machine at this port the plugin's requests reach. A cloud's metadata address stays closed.
-    #[serde(default)]
-    pub allow_private: bool,
-}
-
-fn default_timeout() -> Duration {
-    Duration::from_ms(30_000)
-}
-
-/// An `http` or `https` address.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct BaseUrl(pub String);
-
-text_schema!(BaseUrl, { "type": "string", "format": "weft-url" });
-
-/// How to be let in.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum AuthSpec {
-    /// `Authorization: Bearer …` (RFC 6750).
-    Bearer(SecretText),
-    /// `Authorization: Basic …` (RFC 7617).
-    Basic(BasicSpec),
-    /// A header of any name.
-    Header(HeaderSpec),
-}
-
-/// A user and a password.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BasicSpec {
-    /// The user; may be empty, and has no colon.
-    #[schemars(regex(pattern = "^[^:]*$"))]
-    pub user: String,
-    /// The password.
-    pub password: SecretText,
-}
-
-/// A header that holds a secret.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HeaderSpec {
-    /// The header's name, such as `X-Api-Key`.
-    #[schemars(regex(pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"))]
-    pub name: String,
-    /// Its value.
-    pub value: SecretText,
 }
 
 /// Where events come from.
