@@ -11,10 +11,13 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 12] = [
+const PLUGINS: &[&str] = &[
     "segment",
     "mparticle",
     "webhook",
+    "csv",
+    "ndjson",
+    "rest",
     "normalize",
     "map",
     "redact",
@@ -24,6 +27,7 @@ const PLUGINS: [&str; 12] = [
     "file",
     "webhook-out",
     "slack",
+    "segment-out",
 ];
 
 const TARGET: &str = "wasm32-unknown-unknown";

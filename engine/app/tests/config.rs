@@ -55,6 +55,7 @@ fn manifest(name: &str) -> Result<Manifest, Refusal> {
             let config = json!({ "type": "object", "properties": { "auth": { "oneOf": [hmac, open] } } });
             ("source", config, json!({ "reads": ["receive"] }))
         }
+        "csv" => ("source", json!({ "type": "object" }), json!({ "reads": ["decode"] })),
         "crm" => ("source", json!({ "type": "object" }), json!({ "reads": ["poll"], "capabilities": ["http"] })),
         "normalize" => {
             let config = json!({
@@ -174,10 +175,7 @@ fn summary(config: &Config) -> String {
     };
     for (name, source) in &config.sources {
         let chain = config.chain(name).join(" > ");
-        line(
-            &mut out,
-            format!("source {name}: {:?} {:?} [{chain}] {}", source.http_path, source.environment, block(&source.block)),
-        );
+        line(&mut out, format!("source {name}: {:?} {:?} [{chain}] {}", source.reads, source.environment, block(&source.block)));
     }
     for (name, transform) in &config.transforms {
         line(&mut out, format!("transform {name}: {:?} {}", transform.on_error, block(&transform.block)));

@@ -18,7 +18,10 @@ pub mod hash;
 mod json;
 mod lent;
 pub mod limits;
+pub mod mapping;
+mod outbox;
 mod path;
+pub mod place;
 mod record;
 pub mod template;
 mod time;
@@ -41,6 +44,7 @@ pub use event::{Action, ContextBuilder, Environment, EventBuilder, GroupBuilder,
 pub use json::{Fields, Json, Text, document, fields, is_visible, string, string_or_number};
 pub use lent::config::{Folder, Secret};
 pub use lent::{crypto, files, http, kv, log, output};
+pub use outbox::{Leftover, Outbox};
 pub use path::{For, Path, PathError};
 pub use record::{Change, Record};
 pub use schemars::JsonSchema;

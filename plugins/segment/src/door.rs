@@ -1,17 +1,16 @@
 //! The HTTP side: paths, write keys, sizes, and what senders are told.
 //!
 //! Nothing is looked into before its sender is known. Answers are those that Segment documents; where it answers 200 and
-//! throws away, this answers 200 and keeps a dead letter. What a call means is in `event.rs`.
+//! throws away, this answers 200 and keeps a dead letter. What a call means is in `segment-calls`.
 
 use std::borrow::Cow;
 
+use segment_calls::{Arrival, Batch, Call, Calls, event, typed};
 use serde_json::json;
 use weft_plugin::web::{Credentials, base64_decoded, cross_origin, percent_decoded, query};
 use weft_plugin::{Body, Kind, RawValue, Received, Refused, Rejection, Request, Response, Secret, string};
 
 use crate::Config;
-use crate::call::{Batch, Call};
-use crate::event::{Calls, event};
 
 /// Bytes of one call, on its own or in a batch: Segment's limit.
 pub(crate) const CALL_BYTES_MAX: usize = 32 * 1024;
@@ -175,7 +174,7 @@ fn post(config: &Config, request: &Request, what: Post) -> Received {
 
 fn one(config: &Config, request: &Request, call: &Call<'_>, kind: Kind) -> Received {
     let mut received = Received::answer(success());
-    match event(call, kind, &Calls { request, ip: config.ip, envelope: None }) {
+    match event(call, kind, &Calls { arrival: sent(request), ip: config.ip, envelope: None }).and_then(|event| event.finish()) {
         Ok(event) => received.events.push(event),
         Err(rejection) => received.refused.push(Refused { rejection, bytes: None }),
     }
@@ -185,7 +184,7 @@ fn one(config: &Config, request: &Request, call: &Call<'_>, kind: Kind) -> Recei
 fn many(config: &Config, request: &Request, envelope: &Call<'_>, calls: &[&RawValue]) -> Received {
     let mut received = Received::answer(success());
     received.events.reserve(calls.len());
-    let around = Calls { request, ip: config.ip, envelope: Some(envelope) };
+    let around = Calls { arrival: sent(request), ip: config.ip, envelope: Some(envelope) };
     for raw in calls {
         match of_batch(raw.get(), &around) {
             Ok(event) => received.events.push(event),
@@ -195,23 +194,16 @@ fn many(config: &Config, request: &Request, envelope: &Call<'_>, calls: &[&RawVa
     received
 }
 
-fn of_batch(text: &str, around: &Calls<'_, '_>) -> Result<Vec<u8>, Rejection> {
+fn of_batch<'a>(text: &'a str, around: &Calls<'_, 'a>) -> Result<Vec<u8>, Rejection> {
     if text.len() > CALL_BYTES_MAX {
         return Err(Rejection::new("too_large", format!("the call has {} bytes, and {CALL_BYTES_MAX} are allowed", text.len())));
     }
-    if !text.starts_with('{') {
-        return Err(Rejection::new("not_an_object", "a call in a batch must be an object"));
-    }
-    // The batch was read as JSON, down to names that are no Unicode: half a surrogate pair.
-    let call: Call = serde_json::from_str(text)
-        .map_err(|error| Rejection::new("invalid_json", format!("the call cannot be read: {error}")))?;
-    let name = call.kind.and_then(string);
-    // Segment has no call of that name, and nothing without a person comes by this door.
-    let kind = name.as_deref().and_then(Kind::of).filter(|kind| *kind != Kind::Record);
-    let Some(kind) = kind else {
-        return Err(Rejection::new("bad_type", "the type of a call must be track, page, screen, identify, group or alias"));
-    };
-    event(&call, kind, around)
+    let (call, kind) = typed(text)?;
+    event(&call, kind, around)?.finish()
+}
+
+fn sent(request: &Request) -> Arrival<'_> {
+    Arrival::Sent { remote: &request.remote }
 }
 
 /// The pixel API: `?data=` holds a call as JSON in base64. The answer is an image whatever happens, since a mail client shows it.
@@ -225,7 +217,7 @@ fn pixel(config: &Config, request: &Request, kind: Kind) -> Received {
     if !key.is_some_and(|key| known(config, &key)) {
         return received;
     }
-    match event(&call, kind, &Calls { request, ip: config.ip, envelope: None }) {
+    match event(&call, kind, &Calls { arrival: sent(request), ip: config.ip, envelope: None }).and_then(|event| event.finish()) {
         Ok(event) => received.events.push(event),
         Err(rejection) => received.refused.push(Refused { rejection, bytes: Some(bytes.clone()) }),
     }

@@ -12,7 +12,7 @@ use weft_host::{Capability, Kind, Manifest, Reads};
 use super::limits;
 use super::schema::nearest;
 use super::source::{At, Report, Span, join};
-use super::spec::stage::{AuthSpec, ConnectionSpec, DestinationSpec, SourceSpec, TransformSpec};
+use super::spec::stage::{AuthSpec, ConnectionSpec, DestinationSpec, PollSpec, SourceSpec, TransformSpec};
 use super::spec::{NAMED_SECTIONS, RESERVED_NAMES, WorkspaceSpec};
 use super::tree::{Entry, Node};
 
@@ -176,18 +176,75 @@ impl References<'_> {
     fn source(&self, name: &str, source: &SourceSpec, report: &mut Report) {
         let path = format!("/sources/{name}");
         let manifest = self.plugin(&path, &source.plugin, Kind::Source, report);
-        self.lent(&path, &source.plugin, source.connection.as_deref(), report);
-        let Some(manifest) = manifest else { return };
-        let receives = manifest.reads.contains(&Reads::Receive);
-        if source.http.is_some() && !receives {
-            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the plugin `{}` takes no requests", source.plugin))
-                .hint("take `http` away");
-            report.add(self.at(&format!("{path}/http")), problem);
+        if source.bucket.is_some() {
+            if let Some(connection) = &source.connection {
+                self.must_exist("connections", "connection", connection, &format!("{path}/connection"), report);
+            }
+        } else {
+            self.lent(&path, &source.plugin, source.connection.as_deref(), report);
         }
-        if source.http.is_none() && receives {
-            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("nothing can reach the source `{name}`: it has no path"))
-                .expected(format!("`http: {{ path: /{name} }}`"));
-            report.add(self.at(&path), problem);
+        let Some(manifest) = manifest else { return };
+        self.ways(&path, name, source, manifest, report);
+        self.schedule(&path, source, report);
+    }
+
+    /// That a source has one way by which it comes by what it reads, and that its plugin knows it.
+    fn ways(&self, path: &str, name: &str, source: &SourceSpec, manifest: &Manifest, report: &mut Report) {
+        let ways = [
+            ("http", source.http.is_some(), Reads::Receive, "takes no requests"),
+            ("poll", source.poll.is_some(), Reads::Poll, "asks no API"),
+            ("file", source.file.is_some(), Reads::Decode, "reads no files"),
+            ("bucket", source.bucket.is_some(), Reads::Decode, "reads no files"),
+        ];
+        let given: Vec<_> = ways.iter().filter(|(_, is_given, ..)| *is_given).collect();
+        if let [(first, ..), (second, ..), ..] = given[..] {
+            let message = format!("the source `{name}` has both `{first}` and `{second}`, and a source has one way in");
+            let problem = Problem::error(Code::REFERENCE_CONFLICT, message).hint("make two sources of it");
+            report.add(self.at(&format!("{path}/{second}")), problem);
+        }
+        if let Some((key, _, reads, message)) = given.first()
+            && !manifest.reads.contains(reads)
+        {
+            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the plugin `{}` {message}", source.plugin));
+            let problem = match example(name, manifest) {
+                Some(expected) => problem.expected(expected),
+                None => problem.hint(format!("take `{key}` away")),
+            };
+            report.add(self.at(&format!("{path}/{key}")), problem);
+        }
+        if given.is_empty() {
+            let message = format!("nothing can reach the source `{name}`: it does not say where its events come from");
+            let problem = Problem::error(Code::REFERENCE_UNFIT, message);
+            let problem = example(name, manifest).into_iter().fold(problem, Problem::expected);
+            report.add(self.at(path), problem);
+        }
+        if source.bucket.is_some() && source.connection.is_none() {
+            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the source `{name}` does not say where its bucket is"))
+                .hint("declare its address (`https://host/bucket/`) under `connections`, and name it here as `connection`");
+            report.add(self.at(path), problem);
+        }
+    }
+
+    /// That what is looked for now and then is not looked for all the time.
+    fn schedule(&self, path: &str, source: &SourceSpec, report: &mut Report) {
+        let poll = if let Some(PollSpec::Every(every)) = &source.poll { Some(every) } else { None };
+        let looks = [
+            ("poll", poll),
+            ("file", source.file.as_ref().map(|file| &file.every)),
+            ("bucket", source.bucket.as_ref().map(|bucket| &bucket.every)),
+        ];
+        for (key, every) in looks.into_iter().filter_map(|(key, every)| Some((key, every?))) {
+            if every.as_ms() < limits::LOOK_EVERY_MS_MIN {
+                let problem = Problem::error(Code::CONFIG_OUT_OF_RANGE, format!("it cannot be looked every `{every}`"))
+                    .expected("`1s` or more");
+                report.add(self.at(&format!("{path}/{key}/every")), problem);
+            }
+        }
+        if let Some(file) = &source.file
+            && let Err(error) = glob::Pattern::new(&file.path)
+        {
+            let message = format!("`{}` is no pattern of files: {}", Excerpt(&file.path), error.msg);
+            report.add(self.at(&format!("{path}/file/path")), Problem::error(Code::CONFIG_BAD_VALUE, message));
         }
     }
 
@@ -396,6 +453,15 @@ impl References<'_> {
 /// The entries of a section that could be read, in the order in which they were written.
 fn in_order<'a, T>(written: &'a [Entry], read: &'a BTreeMap<String, T>) -> impl Iterator<Item = (&'a str, &'a T)> {
     written.iter().filter_map(|entry| Some((&*entry.key, read.get(&entry.key)?)))
+}
+
+/// How a source of this plugin says where its events come from.
+fn example(name: &str, manifest: &Manifest) -> Option<String> {
+    Some(match manifest.reads.first()? {
+        Reads::Receive => format!("`http: {{ path: /{name} }}`"),
+        Reads::Poll => "`poll: { every: 15m }`".to_owned(),
+        Reads::Decode => format!("`file: {{ path: {name}/* }}`"),
+    })
 }
 
 fn is_loopback(url: &url::Url) -> bool {

@@ -1,25 +1,53 @@
 //! What a call means: from Segment's spec to the canonical event.
 //!
-//! README.md has the mapping as a table. Nothing is looked up and nothing guessed: what the spec has no place for goes to
+//! The README of `segment` has the mapping as a table. Nothing is looked up and nothing guessed: what the spec has no place for goes to
 //! `context.extra`, and what breaks a rule is refused with a stable code.
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use weft_plugin::{
-    EventBuilder, Fields, GroupBuilder, Json, Kind, RawValue, Rejection, Request, Timestamp, fields, is_visible, string,
-    string_or_number,
+    EventBuilder, Fields, GroupBuilder, Json, Kind, RawValue, Rejection, Timestamp, fields, is_visible, string, string_or_number,
 };
 
-use crate::Ip;
 use crate::call::{Call, Context, Sent};
 use crate::product;
 
+/// Which address of the sender an event keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ip {
+    /// The one in `context.ip`; else, from libraries that run at the person's, the one that the request came from.
+    #[default]
+    Client,
+    /// The one in `context.ip` only.
+    Sent,
+    /// None.
+    Never,
+}
+
+/// How calls came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival<'r> {
+    /// From their sender, just now: the clock of the sender is to be corrected.
+    Sent {
+        /// The sender's address.
+        remote: &'r str,
+    },
+    /// Out of an archive: `timestamp` is Segment's own correction, and there is nothing left to correct.
+    Kept,
+}
+
 /// What calls share that came together.
-pub(crate) struct Calls<'r, 'a> {
-    pub(crate) request: &'r Request,
-    pub(crate) ip: Ip,
+#[derive(Debug)]
+pub struct Calls<'r, 'a> {
+    /// How they came.
+    pub arrival: Arrival<'r>,
+    /// Which address is kept.
+    pub ip: Ip,
     /// The batch's own fields, which hold for each call that does not say otherwise.
-    pub(crate) envelope: Option<&'r Call<'a>>,
+    pub envelope: Option<&'r Call<'a>>,
 }
 
 /// Names that libraries at the person's give themselves: their request comes from the person's own address. A server's does not.
@@ -41,8 +69,29 @@ const CLIENT_LIBRARIES: [&str; 12] = [
 /// Fields of a call that are never kept: the key is a credential, the others describe the transport.
 const DROPPED: [&str; 3] = ["writeKey", "_metadata", "receivedAt"];
 
-/// The canonical event that a call is, as JSON bytes.
-pub(crate) fn event(call: &Call<'_>, kind: Kind, around: &Calls<'_, '_>) -> Result<Vec<u8>, Rejection> {
+/// Reads a call that says itself of which type it is.
+///
+/// # Errors
+/// It is no call, or of no type that there is.
+pub fn typed(text: &str) -> Result<(Call<'_>, Kind), Rejection> {
+    if !text.starts_with('{') {
+        return Err(Rejection::new("not_an_object", "a call must be an object"));
+    }
+    // What was read as JSON before need not be: a name can be half a surrogate pair.
+    let call: Call = serde_json::from_str(text)
+        .map_err(|error| Rejection::new("invalid_json", format!("the call cannot be read: {error}")))?;
+    let name = call.kind.and_then(string);
+    // Segment has no call of that name.
+    let kind = name.as_deref().and_then(Kind::of).filter(|kind| *kind != Kind::Record);
+    let bad = || Rejection::new("bad_type", "the type of a call must be track, page, screen, identify, group or alias");
+    Ok((call, kind.ok_or_else(bad)?))
+}
+
+/// The canonical event that a call is, but for what its source adds.
+///
+/// # Errors
+/// The rule of the spec, or of an event, that it breaks.
+pub fn event<'a>(call: &Call<'a>, kind: Kind, around: &Calls<'_, 'a>) -> Result<EventBuilder<'a>, Rejection> {
     let envelope = around.envelope;
     let mut event = EventBuilder::new(kind);
     event.message_id = identifier("messageId", call.message_id).map_err(|bad| Rejection::new("bad_message_id", bad.message))?;
@@ -50,7 +99,7 @@ pub(crate) fn event(call: &Call<'_>, kind: Kind, around: &Calls<'_, '_>) -> Resu
     event.occurred = named.or(own);
     // Where both are there, the SDK's clock said the second, and the first is somebody's who knew better: who called the SDK
     // (RudderStack's), or a server that has corrected it. Else it is the SDK's clock's, and is corrected.
-    if named.is_none() || own.is_none() {
+    if matches!(around.arrival, Arrival::Sent { .. }) && (named.is_none() || own.is_none()) {
         // Only a correction hangs on it: what cannot be read corrects nothing.
         event.sent = call.sent_at.or(envelope.and_then(|envelope| envelope.sent_at)).and_then(Timestamp::from_json);
     }
@@ -99,7 +148,7 @@ pub(crate) fn event(call: &Call<'_>, kind: Kind, around: &Calls<'_, '_>) -> Resu
     consent(&mut event, context.consent);
     place(&mut event, context, around);
     event.context.extra = extra(call, kind, context, envelope);
-    event.finish()
+    Ok(event)
 }
 
 /// Who the call names outright.
@@ -193,8 +242,8 @@ fn place<'a>(event: &mut EventBuilder<'a>, context: &Context<'a>, around: &Calls
         Ip::Never => None,
         Ip::Sent => context.ip.and_then(string),
         Ip::Client => context.ip.and_then(string).or_else(|| {
-            let sender = &around.request.remote;
-            (!sender.is_empty() && is_client(context.library)).then(|| Cow::Owned(sender.clone()))
+            let Arrival::Sent { remote } = around.arrival else { return None };
+            (!remote.is_empty() && is_client(context.library)).then(|| Cow::Owned(remote.to_owned()))
         }),
     };
 }
