@@ -9,17 +9,18 @@ use std::sync::Arc;
 
 use weft_domain::input::Stream;
 use weft_domain::problem::{Code, Problems};
-use weft_host::{Digest, Host, HostError, Manifest, Plugin, Stage, WantedLimits};
+use weft_host::{Digest, Host, Manifest, Plugin, Stage, WantedLimits};
 
 use crate::bounds::Bounds;
 use crate::clock::Clock;
-use crate::config::{self, Auth, Block, BucketSpec, Config, Environment, EventsSpec, Ingredients, Reads, Recipe, Refusal};
+use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, Ingredients, Making, Reads, Refusal};
 use crate::delivery::{Filter, Lane};
 use crate::door::Door;
 use crate::driver::{self, Bucket, Driver, Files, Schedule};
-use crate::egress::{self, Connection, ConnectionOptions};
+use crate::egress::{Connection, ConnectionOptions};
 use crate::engine::{EngineError, Settings, Stages, Terms};
 use crate::lending::Desk;
+use crate::lock::{self, refusal};
 use crate::pipeline::{Chains, Step};
 use crate::vault::DataFolder;
 use crate::writer::Ledger;
@@ -31,11 +32,15 @@ impl Plugins {
     /// Loads the plugins that a workspace names.
     ///
     /// # Errors
-    /// What is wrong with the files of the workspace, where they cannot be read at all.
+    /// What is wrong with the files of the workspace, where they cannot be read at all, and with its lock.
     pub async fn load(host: &Host, workspace: &Path, environment: &Environment) -> Result<Plugins, Problems> {
         let mut loaded = BTreeMap::new();
+        let terms = lock::Terms::read(&config::folder(workspace), environment)?;
         for file in config::plugins(workspace, environment)? {
-            let plugin = host.load(&file.path).await.map_err(|error| refusal(&error));
+            let plugin = match terms.admit(&file) {
+                Ok((path, bytes)) => host.load_bytes(&path, bytes).await.map_err(|error| refusal(&error)),
+                Err(refusal) => Err(refusal),
+            };
             loaded.insert(file.name, plugin);
         }
         Ok(Plugins(loaded))
@@ -54,16 +59,6 @@ impl config::Manifests for Plugins {
             None => Err(Refusal { code: Code::PLUGIN_NOT_FOUND, message: "it was not loaded".into(), hint: None }),
         }
     }
-}
-
-fn refusal(error: &HostError) -> Refusal {
-    let (code, hint) = match error {
-        HostError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            (Code::PLUGIN_NOT_FOUND, Some("build the plugins first: `cargo xtask plugins`".to_owned()))
-        }
-        _ => (Code::PLUGIN_UNUSABLE, None),
-    };
-    Refusal { code, message: error.to_string(), hint }
 }
 
 /// Reads a workspace and checks all of it, each plugin's word about its own block included.
@@ -117,7 +112,7 @@ impl Connections {
             let made = match before.remove(name) {
                 Some((same, connection)) if same == *spec => connection,
                 _ => {
-                    let made = Connection::new(way_out(name, spec));
+                    let made = Connection::new(ConnectionOptions::of(name, spec));
                     Arc::new(made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?)
                 }
             };
@@ -172,7 +167,7 @@ impl Bench<'_> {
         }
         let desk = Desk {
             stage: name.to_owned(),
-            secrets: block.secrets.iter().map(|(handle, secret)| (handle.clone(), secret.expose().into())).collect(),
+            secrets: block.secrets.clone(),
             folders: block.folders.clone(),
             connection: connection.and_then(|name| self.connections.get(name)),
             ledger: self.ledger.clone(),
@@ -181,9 +176,9 @@ impl Bench<'_> {
         Ok(Stage { name: name.to_owned(), config: block.json.clone(), lent: Arc::new(desk), limits })
     }
 
-    fn recipe(&self, plugin: &Plugin, connection: Option<&String>, stage: Ingredients) -> Option<Arc<Recipe>> {
+    fn making(&self, plugin: &Plugin, connection: Option<&String>, stage: Ingredients) -> Option<Arc<Making>> {
         let connection = connection.and_then(|name| self.config.connections.get(name)).cloned();
-        Some(Arc::new(Recipe { plugin: plugin.digest(), connection, stage }))
+        Some(Arc::new(Making { plugin: plugin.digest(), connection, stage }))
     }
 
     fn door(&self, name: &str, source: &config::Source, path: &str) -> Result<Door, EngineError> {
@@ -215,7 +210,7 @@ impl Bench<'_> {
             name: name.to_owned(),
             environment: source.environment,
             fingerprint: format!("{} {}", plugin.digest(), Digest::of(source.block.json.as_bytes())),
-            recipe: self.recipe(plugin, source.connection.as_ref(), Ingredients::Source(source.clone())),
+            making: self.making(plugin, source.connection.as_ref(), Ingredients::Source(source.clone())),
             source: Arc::new(plugin.source(stage)?),
             reads,
             standing: Arc::default(),
@@ -253,7 +248,7 @@ impl Bench<'_> {
         let at_work = Arc::new(plugin.destination(stage)?);
         let limits = *at_work.limits();
         let ingredients = Ingredients::Destination(destination.clone());
-        let recipe = self.recipe(plugin, destination.connection.as_ref(), ingredients);
+        let making = self.making(plugin, destination.connection.as_ref(), ingredients);
         let lane = |stream: Stream, filter: Filter| Lane {
             name: name.to_owned(),
             stream,
@@ -263,7 +258,7 @@ impl Bench<'_> {
             attempts_max: destination.attempts_max,
             destination: at_work.clone(),
             standing: Arc::default(),
-            recipe: recipe.clone(),
+            making: making.clone(),
         };
         let mut lanes = Vec::new();
         if let Some(events) = &destination.events {
@@ -277,22 +272,16 @@ impl Bench<'_> {
     }
 }
 
-/// What a connection of the configuration is to egress.
-fn way_out(name: &str, spec: &config::Connection) -> ConnectionOptions {
-    let secret = |secret: &config::Secret| egress::Secret::from(secret.expose());
-    let auth = match &spec.auth {
-        None => egress::Auth::None,
-        Some(Auth::Bearer(token)) => egress::Auth::Bearer(secret(token)),
-        Some(Auth::Basic { user, password }) => egress::Auth::Basic { user: user.clone(), password: secret(password) },
-        Some(Auth::Header { name, value }) => egress::Auth::Header { name: name.clone(), value: secret(value) },
-    };
-    let rate_limit = spec.rate_limit.and_then(|rate| {
-        let per = std::time::Duration::from_millis(rate.period_ms());
-        Some(egress::RateLimit { count: std::num::NonZeroU32::new(rate.count())?, per })
-    });
-    let allow_private = if spec.allow_private { egress::Network::all().to_vec() } else { Vec::new() };
-    let timeout = spec.timeout.into();
-    ConnectionOptions { auth, rate_limit, timeout, allow_private, ..ConnectionOptions::new(name, spec.base_url.clone()) }
+/// The way out of one connection, with what is secret of it.
+///
+/// # Errors
+/// Where there is no connection of this name, or it cannot be made.
+pub fn connection(config: &Config, name: &str) -> Result<(Arc<Connection>, Vec<String>), EngineError> {
+    let spec = config.connections.get(name);
+    let spec = spec.ok_or_else(|| EngineError::Broken(format!("the workspace has no connection `{name}`")))?;
+    let made = Connection::new(ConnectionOptions::of(name, spec));
+    let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
+    Ok((Arc::new(made), spec.secrets().into_iter().map(config::Secret::expose_text).collect()))
 }
 
 #[cfg(test)]
@@ -304,6 +293,7 @@ mod tests {
     use weft_host::{FailureKind, HttpRequest};
 
     use super::*;
+    use crate::egress;
 
     /// Every name leads to this machine.
     struct Home;
@@ -333,7 +323,7 @@ mod tests {
         let config = config::load(&path, &Environment::default(), &none).expect("a configuration");
 
         let ask = async |name: &str| {
-            let options = way_out(name, &config.connections[name]);
+            let options = ConnectionOptions::of(name, &config.connections[name]);
             let connection = Connection::with_resolver(options, Arc::new(Home)).expect("a connection");
             let request =
                 HttpRequest { method: "GET".into(), target: "x".into(), headers: Vec::new(), body: Vec::new(), timeout_ms: None };

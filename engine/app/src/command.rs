@@ -6,6 +6,7 @@
 mod client;
 mod dlq;
 mod init;
+mod plugin;
 mod show;
 
 use std::io::{IsTerminal, Write};
@@ -87,6 +88,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make, look at, check, sign and add plugins.
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::Command,
+    },
     /// Print the JSON Schema of a workspace.
     Schema,
     /// Print what makes a shell complete the command line: `source <(weft completions bash)`.
@@ -154,6 +160,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Rebuild(workspace) => rebuild(&workspace).await,
         Command::Status(workspace) => status(&workspace).await,
         Command::Graph { workspace, svg, json } => graph(&workspace, svg, Output::of(json)).await,
+        Command::Plugin { command } => plugin::run(command).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "weft", &mut std::io::stdout());
             Ok(())

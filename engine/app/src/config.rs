@@ -10,8 +10,12 @@
 //! without the outside is left to others. A bad configuration never becomes a `Config` (invariant 8), and a secret never
 //! stands in one as a text (invariant 7).
 
+pub mod alone;
 mod build;
+pub mod connection;
+pub mod edit;
 pub mod limits;
+pub mod origin;
 mod placeholder;
 mod reference;
 mod schema;
@@ -29,13 +33,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use url::Url;
 use weft_domain::event::Environment as EventEnvironment;
 use weft_domain::identity::Rules;
 use weft_domain::plan::Plan;
 use weft_domain::problem::{Code, Place, Problem, Problems, Severity};
 use weft_host::{ConfigProblem, Digest, Manifest};
 
+pub use connection::{Auth, Connection};
+pub use origin::Origin;
 pub use secret::{Environment, Secret};
 pub use spec::scenario::Scenario;
 pub use spec::stage::{BucketSpec, EventsSpec, OnError};
@@ -43,6 +48,8 @@ pub use spec::{LimitsSpec, Scope};
 pub use units::{Duration, Rate, Size};
 pub use workspace::MAIN_FILE;
 
+use crate::signature::PublicKey;
+use placeholder::Recipe;
 use source::{At, Sources, join};
 use tree::Node;
 
@@ -84,6 +91,7 @@ pub struct Config {
     pub warnings: Problems,
     files: Sources,
     tree: Node,
+    recipes: Vec<Recipe>,
 }
 
 /// A token of the API.
@@ -100,44 +108,10 @@ pub struct Token {
 pub struct PluginFile {
     /// The name that stages use.
     pub name: String,
-    /// The file.
-    pub path: PathBuf,
-}
-
-/// An address of the outside, and how to be let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connection {
-    /// What requests begin with; its path ends with a slash.
-    pub base_url: Url,
-    /// The credentials.
-    pub auth: Option<Auth>,
-    /// How many requests are sent at most.
-    pub rate_limit: Option<Rate>,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// Whether addresses that are not public may be reached.
-    pub allow_private: bool,
-}
-
-/// Credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Auth {
-    /// `Authorization: Bearer …`.
-    Bearer(Secret),
-    /// `Authorization: Basic …`.
-    Basic {
-        /// Without a colon.
-        user: String,
-        /// The password.
-        password: Secret,
-    },
-    /// A header of any name.
-    Header {
-        /// Its name.
-        name: String,
-        /// Its value.
-        value: Secret,
-    },
+    /// Where its file is from.
+    pub origin: Origin,
+    /// The keys of which one must have signed it; empty where it need not be signed.
+    pub keys: Vec<PublicKey>,
 }
 
 /// A plugin's own block, and what its handles stand for. They mean nothing to another stage.
@@ -236,7 +210,7 @@ pub struct Destination {
 
 /// All that a stage at work was made of: another that would be made of the same would be the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recipe {
+pub struct Making {
     /// The plugin.
     pub plugin: Digest,
     /// Its connection.
@@ -297,6 +271,21 @@ pub fn plugins(path: &Path, environment: &Environment) -> Result<Vec<PluginFile>
     build::plugins(path, environment)
 }
 
+/// The public keys by which all plugins of a workspace must be signed; none where the files cannot be read.
+#[must_use]
+pub fn trusted_keys(path: &Path, environment: &Environment) -> Vec<PublicKey> {
+    build::trusted_keys(path, environment)
+}
+
+/// The folder of the workspace at a path: what relative paths begin from.
+#[must_use]
+pub fn folder(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        return path.to_owned();
+    }
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
 /// The JSON Schema of a workspace, as text: what `schemas/workspace.schema.json` holds.
 #[must_use]
 pub fn schema_text() -> String {
@@ -336,9 +325,33 @@ impl Config {
         }
     }
 
-    /// The files that it was read from.
+    /// Reads secrets again, and gives what has changed to all who hold them: connections, and the stages that they are lent
+    /// to. To be called when something in the folder of secrets ([`Config::secrets_folder`]) changed, as often as one likes.
+    /// Nothing else of the configuration changes, and nothing is opened anew.
+    ///
+    /// How many changed, and a problem for each that could not be read: it stays as it was.
+    pub fn renew_secrets(&self, environment: &Environment) -> (usize, Problems) {
+        let (vault, mut renewed, mut problems) = (build::vault(&self.folder, environment), 0, Problems::new());
+        for recipe in &self.recipes {
+            match recipe.renew(&vault) {
+                Ok(is_other) => renewed += usize::from(is_other),
+                Err(problem) => problems.push(problem.at(self.files.place(&recipe.at))),
+            }
+        }
+        problems.sort();
+        (renewed, problems)
+    }
+
+    /// The folder with a file for each secret; it need not exist.
+    #[must_use]
+    pub fn secrets_folder(&self, environment: &Environment) -> PathBuf {
+        build::vault(&self.folder, environment).folder
+    }
+
+    /// The files that it was read from: YAML, and certificates.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.files.paths()
+        let certificates = self.connections.values().flat_map(|connection| &connection.tls.files);
+        self.files.paths().chain(certificates.map(PathBuf::as_path))
     }
 
     /// Where something stands: what a JSON pointer names in the merged configuration, or the nearest thing around it.

@@ -17,7 +17,7 @@ use weft_host::{Batch, Destination, Receipt, Retry};
 use weft_store::StoreError;
 use weft_store::log::{Block, Cursor};
 
-use crate::config::Recipe;
+use crate::config::Making;
 use crate::limits;
 use crate::patience::backoff;
 use crate::telemetry::{Ending, Metrics, Stage};
@@ -42,7 +42,7 @@ pub struct Lane {
     /// For `status`.
     pub standing: Arc<Mutex<Standing>>,
     /// What it was made of.
-    pub recipe: Option<Arc<Recipe>>,
+    pub making: Option<Arc<Making>>,
 }
 
 /// The events that a lane wants.

@@ -34,7 +34,7 @@ use weft_host::{Fault, Retry, Source};
 
 use crate::bounds::InForce;
 use crate::clock::Clock;
-use crate::config::Recipe;
+use crate::config::Making;
 use crate::intake::Intake;
 use crate::limits;
 use crate::patience::backoff;
@@ -57,7 +57,7 @@ pub struct Driver {
     /// The plugin and its configuration in one word, without secrets: what could not be read is tried again when it changes.
     pub fingerprint: String,
     /// What it was made of.
-    pub recipe: Option<Arc<Recipe>>,
+    pub making: Option<Arc<Making>>,
     /// What is read.
     pub reads: Reads,
     /// For `status`.

@@ -26,7 +26,7 @@ use weft_store::StoreError;
 use crate::api::{Pages, router};
 use crate::bounds::Bounds;
 use crate::clock::Clock;
-use crate::config::{Recipe, Token};
+use crate::config::{Making, Token};
 use crate::delivery::Lane;
 use crate::door::{Door, Doors, Open, in_order};
 use crate::driver::{Driver, Shore};
@@ -150,15 +150,15 @@ struct Crew {
 
 /// A stage at work, on a task of its own.
 struct Hand {
-    recipe: Option<Arc<Recipe>>,
+    making: Option<Arc<Making>>,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Hand {
     /// Whether it would be the same if it were made of this.
-    fn is_of(&self, recipe: Option<&Arc<Recipe>>) -> bool {
-        recipe.is_some() && self.recipe.as_ref() == recipe
+    fn is_of(&self, making: Option<&Arc<Making>>) -> bool {
+        making.is_some() && self.making.as_ref() == making
     }
 
     /// Lets it finish what it has in hand, within the bound; then it is ended.
@@ -270,8 +270,8 @@ impl Engine {
         let key = |lane: &Lane| (lane.name.clone(), lane.stream);
         let lanes: BTreeMap<_, _> = stages.lanes.into_iter().map(|lane| (key(&lane), lane)).collect();
         let drivers: BTreeMap<_, _> = stages.drivers.into_iter().map(|driver| (driver.name.clone(), driver)).collect();
-        let gone = take_other(&mut crew.lanes, |key| lanes.get(key).map(|lane| lane.recipe.as_ref()));
-        let gone = gone.chain(take_other(&mut crew.drivers, |key| drivers.get(key).map(|driver| driver.recipe.as_ref())));
+        let gone = take_other(&mut crew.lanes, |key| lanes.get(key).map(|lane| lane.making.as_ref()));
+        let gone = gone.chain(take_other(&mut crew.drivers, |key| drivers.get(key).map(|driver| driver.making.as_ref())));
         let mut leaving: JoinSet<()> = gone.map(Hand::dismiss).collect();
         if !leaving.is_empty() {
             while leaving.join_next().await.is_some() {}
@@ -317,7 +317,7 @@ impl Engine {
     }
 
     fn run_lane(&self, lane: Lane) -> Hand {
-        let (name, recipe, status) = (lane.name.clone(), lane.recipe.clone(), self.status.clone());
+        let (name, making, status) = (lane.name.clone(), lane.making.clone(), self.status.clone());
         let (stop, stopped) = watch::channel(false);
         let run = lane.run(self.ledger.clone(), self.metrics.clone(), stopped);
         let task = tokio::spawn(async move {
@@ -325,11 +325,11 @@ impl Engine {
                 status.trouble(format!("the lane of `{name}` cannot read history: {error}"));
             }
         });
-        Hand { recipe, stop, task }
+        Hand { making, stop, task }
     }
 
     fn run_driver(&self, driver: Driver) -> Hand {
-        let recipe = driver.recipe.clone();
+        let making = driver.making.clone();
         let (stop, stopped) = watch::channel(false);
         let shore = Shore {
             intake: self.intake.clone(),
@@ -338,7 +338,7 @@ impl Engine {
             metrics: self.metrics.clone(),
             bounds: self.bounds.subscribe(),
         };
-        Hand { recipe, stop, task: tokio::spawn(driver.run(shore, stopped)) }
+        Hand { making, stop, task: tokio::spawn(driver.run(shore, stopped)) }
     }
 
     fn serve(&mut self, listener: TcpListener) {
@@ -467,14 +467,14 @@ async fn open_all(stages: &Stages, crew: &Crew) -> Result<(), EngineError> {
     for step in stages.chains.values().flatten() {
         step.transform.open().await.map_err(|fault| failed(&step.name, fault))?;
     }
-    let is_new = |hand: Option<&Hand>, recipe: &Option<Arc<Recipe>>| hand.is_none_or(|hand| !hand.is_of(recipe.as_ref()));
+    let is_new = |hand: Option<&Hand>, making: &Option<Arc<Making>>| hand.is_none_or(|hand| !hand.is_of(making.as_ref()));
     for lane in &stages.lanes {
-        if is_new(crew.lanes.get(&(lane.name.clone(), lane.stream)), &lane.recipe) {
+        if is_new(crew.lanes.get(&(lane.name.clone(), lane.stream)), &lane.making) {
             lane.destination.open().await.map_err(|fault| failed(&lane.name, fault))?;
         }
     }
     for driver in &stages.drivers {
-        if is_new(crew.drivers.get(&driver.name), &driver.recipe) {
+        if is_new(crew.drivers.get(&driver.name), &driver.making) {
             driver.source.open().await.map_err(|fault| failed(&driver.name, fault))?;
         }
     }
@@ -484,9 +484,9 @@ async fn open_all(stages: &Stages, crew: &Crew) -> Result<(), EngineError> {
 /// Takes out those who are not wanted any more, or not as they are.
 fn take_other<'a, K: Ord + Clone + 'a>(
     hands: &'a mut BTreeMap<K, Hand>,
-    wanted: impl Fn(&K) -> Option<Option<&'a Arc<Recipe>>> + 'a,
+    wanted: impl Fn(&K) -> Option<Option<&'a Arc<Making>>> + 'a,
 ) -> impl Iterator<Item = Hand> + 'a {
-    hands.extract_if(.., move |key, hand| !wanted(key).is_some_and(|recipe| hand.is_of(recipe))).map(|(_, hand)| hand)
+    hands.extract_if(.., move |key, hand| !wanted(key).is_some_and(|making| hand.is_of(making))).map(|(_, hand)| hand)
 }
 
 async fn dismiss(hands: impl Iterator<Item = Hand>) {

@@ -42,7 +42,7 @@ impl World {
             environment: weft_domain::event::Environment::default(),
             source: Arc::new(self.plugin.source(stage).expect("a source")),
             fingerprint: "1".into(),
-            recipe: None,
+            making: None,
             reads,
             standing: Arc::default(),
         };

@@ -316,6 +316,10 @@ codes! {
     SECRET_LITERAL = "secret/literal", "A secret is written into the file";
     SECRET_CLEARTEXT = "secret/cleartext", "A secret would travel without encryption";
 
+    CONNECTION_UNFIT = "connection/unfit", "Parts of a connection do not fit together";
+    CONNECTION_FILE = "connection/file", "A certificate's file cannot be used";
+    CONNECTION_KEY = "connection/key", "A private key cannot be used";
+
     REFERENCE_UNKNOWN = "reference/unknown", "A name that nothing has";
     REFERENCE_CYCLE = "reference/cycle", "Transforms wait for each other";
     REFERENCE_FORK = "reference/fork", "Two transforms read the same stage";
@@ -326,6 +330,10 @@ codes! {
     REFERENCE_UNUSED = "reference/unused", "Something that nothing uses";
 
     PLUGIN_NOT_FOUND = "plugin/not-found", "The plugin's file is not there";
+    PLUGIN_NOT_FETCHED = "plugin/not-fetched", "A pinned plugin was not fetched yet";
+    PLUGIN_UNPINNED = "plugin/unpinned", "A plugin is not pinned as it is used";
+    PLUGIN_DIGEST = "plugin/digest", "The plugin's file is not the one that is pinned";
+    PLUGIN_SIGNATURE = "plugin/signature", "The plugin is not signed by a trusted key";
     PLUGIN_UNUSABLE = "plugin/unusable", "The plugin cannot be loaded";
     PLUGIN_SCHEMA = "plugin/schema", "The plugin's own schema is broken";
     PLUGIN_CONFIG = "plugin/config", "The plugin refuses its configuration";

@@ -9,20 +9,20 @@ use weft_domain::identity::Rules;
 use weft_domain::problem::{Code, Problem, Problems};
 use weft_host::Manifest;
 
-use super::placeholder;
+use super::connection;
+use super::origin::Origin;
+use super::placeholder::{self, Recipe};
 use super::reference::References;
 use super::schema::{self, Schema};
 use super::secret::{Environment, Secret, Vault};
 use super::settle::{self, Ground};
 use super::source::{Report, Sources, Span, join};
-use super::spec::stage::{AuthSpec, ConnectionSpec, FileSpec, HttpSpec, PluginSpec, PollSpec, SourceSpec};
-use super::spec::{self, SecretText, WorkspaceSpec};
+use super::spec::stage::{FileSpec, HttpSpec, KeyText, PluginSpec, PollSpec, SourceSpec};
+use super::spec::{self, WorkspaceSpec};
 use super::tree::{Entry, Node, Value};
 use super::workspace::{self, Workspace};
-use super::{
-    Auth, Block, Config, Connection, Destination, Manifests, PluginFile, Reads, Refusal, SECRETS_VARIABLE, Source, Token,
-    Transform,
-};
+use super::{Block, Config, Destination, Manifests, PluginFile, Reads, Refusal, SECRETS_VARIABLE, Source, Token, Transform};
+use crate::signature::PublicKey;
 
 /// The sections of stages, each with a plugin's block in it.
 const STAGES: [&str; 3] = ["sources", "transforms", "destinations"];
@@ -32,9 +32,72 @@ pub(super) fn plugins(path: &Path, environment: &Environment) -> Result<Vec<Plug
     let Workspace { folder, sources, tree } = workspace::read(path, &mut report);
     let Some(mut tree) = tree else { return Err(report.finish(&sources)) };
     placeholder::fill(&mut tree, &vault(&folder, environment), &mut report);
+    let trusted = keys(&tree);
     let entries = tree.get("plugins").map_or(&[][..], Node::entries);
-    let file = |entry: &Entry| Some(PluginFile { name: entry.key.clone(), path: folder.join(entry.node.get("path")?.text()?) });
+    let file = |entry: &Entry| {
+        let text = |key: &str| entry.node.get(key).and_then(Node::text).map(str::to_owned);
+        let key = text("key").map(KeyText);
+        plugin_file(&folder, &entry.key, [text("path"), text("url"), text("oci")], key.as_ref(), &trusted)
+    };
     Ok(entries.iter().filter(|entry| !report.has_errors_under(&join("/plugins", &entry.key))).filter_map(file).collect())
+}
+
+pub(super) fn trusted_keys(path: &Path, environment: &Environment) -> Vec<PublicKey> {
+    let mut report = Report::default();
+    let Workspace { folder, tree, .. } = workspace::read(path, &mut report);
+    let Some(mut tree) = tree else { return Vec::new() };
+    placeholder::fill(&mut tree, &vault(&folder, environment), &mut report);
+    keys(&tree)
+}
+
+fn keys(tree: &Node) -> Vec<PublicKey> {
+    let keys = tree.get("trusted_keys").map_or(&[][..], Node::items);
+    keys.iter().filter_map(|key| key.text()?.parse().ok()).collect()
+}
+
+/// Where a plugin's file is from, and who must have signed it; none where that is not said, or said wrongly.
+fn plugin_file(
+    folder: &Path,
+    name: &str,
+    places: [Option<String>; 3],
+    key: Option<&KeyText>,
+    trusted: &[PublicKey],
+) -> Option<PluginFile> {
+    let origin = match places {
+        [Some(path), None, None] => Origin::File { path: folder.join(&path), written: path },
+        [None, Some(url), None] => url.parse().ok()?,
+        [None, None, Some(artifact)] => artifact.parse().ok()?,
+        _ => return None,
+    };
+    let keys = match key {
+        Some(key) => vec![key.0.parse().ok()?],
+        None => trusted.to_vec(),
+    };
+    Some(PluginFile { name: name.to_owned(), origin, keys })
+}
+
+/// A plugin is in one place.
+fn places(tree: &Node, report: &mut Report) {
+    for entry in tree.get("plugins").map_or(&[][..], Node::entries) {
+        let path = join("/plugins", &entry.key);
+        if report.has_errors_under(&path) || !matches!(entry.node.value, Value::Map(_)) {
+            continue;
+        }
+        let places: Vec<&Entry> = ["path", "url", "oci"].into_iter().filter_map(|key| entry.node.entry(key)).collect();
+        let dotted = schema::dotted(&path);
+        match places[..] {
+            [_] => {}
+            [] => {
+                let problem = Problem::error(Code::CONFIG_MISSING_KEY, format!("the key `path` is missing in `{dotted}`"));
+                report.add(entry.span.at(path), problem.expected("path: a text, or `url`, or `oci`"));
+            }
+            [first, second, ..] => {
+                let message = format!("`{dotted}` has both `{}` and `{}`: a plugin is in one place", first.key, second.key);
+                let problem = Problem::error(Code::CONFIG_REFUSED, message).hint("leave one of them");
+                report.add_with(second.span.at(join(&path, &second.key)), problem, "it is said here first", first.span.at(path));
+            }
+        }
+    }
 }
 
 pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manifests) -> Result<Config, Problems> {
@@ -43,10 +106,11 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
     let Some(mut tree) = tree else { return Err(report.finish(&sources)) };
 
     let vault = vault(&folder, environment);
-    placeholder::fill(&mut tree, &vault, &mut report);
+    let recipes = placeholder::fill(&mut tree, &vault, &mut report);
     fill_empty_sections(&mut tree);
     hide_slips(&tree, &mut sources);
     let secrets = check_shape(&mut tree, &mut sources, &mut report);
+    places(&tree, &mut report);
 
     let data = tree.get("data").and_then(Node::text).map_or_else(|| folder.join("data"), |data| folder.join(data));
     let manifests = ask(&tree, manifests, &mut report);
@@ -55,16 +119,16 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
     let blocks = blocks(&mut tree, &manifests, &ground, &mut sources, &mut report);
 
     let spec = read_spec(&tree, &mut report);
-    References { tree: &tree, spec: &spec, manifests: &manifests }.check(&mut report);
+    References { tree: &tree, spec: &spec, folder: &folder, manifests: &manifests }.check(&mut report);
     let identity = spec.identity.rules().unwrap_or_else(|_| Rules::default());
     if report.has_errors() {
         return Err(report.finish(&sources));
     }
-    let parts = Parts { folder, data, secrets, blocks, identity };
+    let parts = Parts { folder, data, secrets, recipes, blocks, identity };
     Ok(parts.config(spec, report.finish(&sources), sources, tree))
 }
 
-fn vault<'a>(folder: &Path, environment: &'a Environment) -> Vault<'a> {
+pub(super) fn vault<'a>(folder: &Path, environment: &'a Environment) -> Vault<'a> {
     let named = environment.get(SECRETS_VARIABLE).ok().flatten().filter(|name| !name.is_empty());
     Vault { folder: named.map_or_else(|| folder.join("secrets"), PathBuf::from), environment }
 }
@@ -97,9 +161,15 @@ fn hide_slips(tree: &Node, sources: &mut Sources) {
     let entries = |section: &str| tree.get(section).map_or(&[][..], Node::entries);
     let hashes = entries("tokens").iter().filter_map(|token| token.node.get("hash"));
     let tokens = hashes.filter(|hash| hash.text().is_some_and(|text| !text.starts_with("sha256:")));
-    let addresses = entries("connections").iter().filter_map(|connection| connection.node.get("base_url"));
-    let passwords = addresses.filter(|address| address.text().is_some_and(|text| text.contains('@')));
-    tokens.chain(passwords).for_each(|node| sources.hide(node.span));
+    tokens.for_each(|node| sources.hide(node.span));
+    let has_user = |text: &str| text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+    for connection in entries("connections") {
+        connection.node.scalars("", &mut |_, node| {
+            if node.text().is_some_and(has_user) {
+                sources.hide(node.span);
+            }
+        });
+    }
 }
 
 /// Checks the workspace against its own schema. The secrets of its own sections, by handle.
@@ -109,7 +179,7 @@ fn check_shape(tree: &mut Node, sources: &mut Sources, report: &mut Report) -> B
         report.add_nowhere(Problem::error(Code::YAML_TOO_LARGE, message));
         Vec::new()
     });
-    let marked = settle::of_format(&leaves, "secret");
+    let (marked, open) = (settle::of_format(&leaves, "secret"), settle::of_format(&leaves, "weft-value"));
     // `/sources/<name>/config` and what is in it belongs to the plugin.
     let is_in_block = |pointer: &str| {
         let mut steps = pointer.split('/').skip(1);
@@ -117,9 +187,10 @@ fn check_shape(tree: &mut Node, sources: &mut Sources, report: &mut Report) -> B
         section && steps.nth(1) == Some("config")
     };
     // First of all, so that nothing that is said later quotes a secret.
-    let secrets = settle::secrets(tree, "", &marked, sources, report);
+    let mut secrets = settle::secrets(tree, "", &marked, sources, report);
+    secrets.extend(settle::values(tree, &open, sources, report));
     SCHEMA.check(tree, "", sources, report);
-    settle::misplaced(tree, "", &marked, is_in_block, report);
+    settle::misplaced(tree, "", &marked.union(&open).cloned().collect(), is_in_block, report);
     secrets
 }
 
@@ -134,8 +205,9 @@ fn ask(tree: &Node, manifests: &dyn Manifests, report: &mut Report) -> BTreeMap<
         match manifests.manifest(&entry.key) {
             Ok(manifest) => drop(known.insert(entry.key.clone(), manifest)),
             Err(Refusal { code, message, hint }) => {
-                let (span, path) = match entry.node.entry("path") {
-                    Some(file) => (file.node.span, join(&path, "path")),
+                let place = ["path", "url", "oci"].into_iter().find_map(|key| entry.node.entry(key));
+                let (span, path) = match place {
+                    Some(file) => (file.node.span, join(&path, &file.key)),
                     None => (entry.span, path),
                 };
                 report.add(span.at(path), Problem { hint, ..Problem::error(code, message) });
@@ -199,7 +271,7 @@ fn compile(name: &str, manifest: &Manifest, at: super::source::At, report: &mut 
 }
 
 /// One block: checked against the plugin's schema, its secrets and folders taken out.
-fn block(
+pub(super) fn block(
     node: &mut Node,
     base: &str,
     schema: &Schema,
@@ -238,6 +310,7 @@ fn read_spec(tree: &Node, report: &mut Report) -> WorkspaceSpec {
         data: read.setting("data").unwrap_or_else(spec::default_data),
         limits: read.setting("limits").unwrap_or_default(),
         tokens: read.named("tokens"),
+        trusted_keys: read.setting("trusted_keys").unwrap_or_default(),
         plugins: read.named("plugins"),
         connections: read.named("connections"),
         sources: read.named("sources"),
@@ -284,6 +357,7 @@ struct Parts {
     folder: PathBuf,
     data: PathBuf,
     secrets: BTreeMap<String, Secret>,
+    recipes: Vec<Recipe>,
     blocks: BTreeMap<(String, String), Block>,
     identity: Rules,
 }
@@ -291,10 +365,16 @@ struct Parts {
 impl Parts {
     /// Puts the configuration together. There are no errors: every reference and every text was checked.
     fn config(mut self, spec: WorkspaceSpec, warnings: Problems, files: Sources, tree: Node) -> Config {
-        let plugin =
-            |(name, plugin): (String, PluginSpec)| (name.clone(), PluginFile { name, path: self.folder.join(plugin.path) });
+        let trusted: Vec<PublicKey> =
+            spec.trusted_keys.iter().map(|key| key.0.parse().expect("the format was checked")).collect();
+        let plugin = |(name, plugin): (String, PluginSpec)| {
+            let places = [plugin.path, plugin.url.map(|url| url.0), plugin.oci.map(|artifact| artifact.0)];
+            let file = plugin_file(&self.folder, &name, places, plugin.key.as_ref(), &trusted);
+            (name, file.expect("places and formats were checked"))
+        };
         let plugins = spec.plugins.into_iter().map(plugin).collect();
-        let connections = spec.connections.into_iter().map(|(name, connection)| (name, self.connection(connection))).collect();
+        let build = connection::Builder { folder: &self.folder, secrets: &self.secrets };
+        let connections = spec.connections.into_iter().map(|(name, spec)| (name, build.connection(spec))).collect();
         let token = |token: spec::TokenSpec| Token { hash: hash_bytes(&token.hash.0), scopes: token.scopes };
         let sources = spec.sources.into_iter().map(|(name, source)| {
             let block = self.block("sources", &name);
@@ -342,6 +422,7 @@ impl Parts {
             warnings,
             files,
             tree,
+            recipes: self.recipes,
         }
     }
 
@@ -368,21 +449,6 @@ impl Parts {
             (Some(PollSpec::Every(every)), _) => Reads::PollEvery(*every),
             (None, bucket) => Reads::Bucket(bucket.clone().unwrap_or_default()),
         }
-    }
-
-    fn connection(&self, spec: ConnectionSpec) -> Connection {
-        let mut base_url = schema::url(&spec.base_url.0).expect("the format was checked");
-        if !base_url.path().ends_with('/') {
-            // Relative addresses would otherwise replace the last part of the path.
-            base_url.set_path(&format!("{}/", base_url.path()));
-        }
-        let secret = |SecretText(handle): SecretText| self.secrets.get(&handle).cloned().expect("the schema makes it a secret");
-        let auth = spec.auth.map(|auth| match auth {
-            AuthSpec::Bearer(token) => Auth::Bearer(secret(token)),
-            AuthSpec::Basic(basic) => Auth::Basic { user: basic.user, password: secret(basic.password) },
-            AuthSpec::Header(header) => Auth::Header { name: header.name, value: secret(header.value) },
-        });
-        Connection { base_url, auth, rate_limit: spec.rate_limit, timeout: spec.timeout, allow_private: spec.allow_private }
     }
 }
 

@@ -4,15 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 
 use weft_domain::problem::{Code, Problem};
 use weft_domain::value::Excerpt;
 use weft_host::{Capability, Kind, Manifest, Reads};
 
+use super::connection;
 use super::limits;
 use super::schema::nearest;
 use super::source::{At, Report, Span, join};
-use super::spec::stage::{AuthSpec, ConnectionSpec, DestinationSpec, PollSpec, SourceSpec, TransformSpec};
+use super::spec::stage::{DestinationSpec, PollSpec, SourceSpec, TransformSpec};
 use super::spec::{NAMED_SECTIONS, RESERVED_NAMES, WorkspaceSpec};
 use super::tree::{Entry, Node};
 
@@ -22,6 +24,8 @@ pub(super) struct References<'a> {
     pub tree: &'a Node,
     /// What of it could be read.
     pub spec: &'a WorkspaceSpec,
+    /// The workspace.
+    pub folder: &'a Path,
     /// The manifests of the plugins that could be loaded.
     pub manifests: &'a BTreeMap<String, Manifest>,
 }
@@ -33,7 +37,7 @@ impl References<'_> {
         self.listener(report);
         self.limits(report);
         for (name, connection) in &self.spec.connections {
-            self.connection(name, connection, report);
+            connection::check(self.tree, self.folder, name, connection, report);
         }
         for (name, plugin) in &self.spec.plugins {
             for (place, connection) in plugin.allow.iter().flat_map(|allow| &allow.http).enumerate() {
@@ -119,39 +123,6 @@ impl References<'_> {
             let problem = Problem::error(Code::CONFIG_OUT_OF_RANGE, format!("state cannot be cached in `{cache}`"))
                 .expected("between `16 MiB` and `256 GiB`");
             report.add(self.at("/limits/state_cache"), problem);
-        }
-    }
-
-    fn connection(&self, name: &str, connection: &ConnectionSpec, report: &mut Report) {
-        let path = format!("/connections/{name}");
-        let timeout_ms = connection.timeout.as_ms();
-        if !limits::TIMEOUT_MS.contains(&timeout_ms) {
-            let problem =
-                Problem::error(Code::CONFIG_OUT_OF_RANGE, format!("an answer cannot be waited for `{}`", connection.timeout))
-                    .expected("between `10ms` and `10m`");
-            report.add(self.at(&format!("{path}/timeout")), problem);
-        }
-        let Some(auth) = &connection.auth else { return };
-        let secret = match auth {
-            AuthSpec::Bearer(_) => format!("{path}/auth/bearer"),
-            AuthSpec::Basic(_) => format!("{path}/auth/basic/password"),
-            AuthSpec::Header(_) => format!("{path}/auth/header/value"),
-        };
-        let node = self.tree.find(&secret).map(|(node, _)| node);
-        let is_control = |byte: &u8| *byte < 0x20 && *byte != b'\t' || *byte == 0x7f;
-        if super::settle::secret_of(node).is_some_and(|secret| secret.expose().iter().any(is_control)) {
-            let problem = Problem::error(
-                Code::SECRET_UNREADABLE,
-                "the secret has a line break or another control character in it, which no header can carry",
-            );
-            report.add(self.at(&secret), problem);
-        }
-        let is_open = super::schema::url(&connection.base_url.0).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url));
-        if is_open {
-            let problem =
-                Problem::warning(Code::SECRET_CLEARTEXT, format!("the credentials of `{name}` would travel without encryption"))
-                    .hint("use `https://`");
-            report.add(self.at(&format!("{path}/base_url")), problem);
         }
     }
 
@@ -462,15 +433,6 @@ fn example(name: &str, manifest: &Manifest) -> Option<String> {
         Reads::Poll => "`poll: { every: 15m }`".to_owned(),
         Reads::Decode => format!("`file: {{ path: {name}/* }}`"),
     })
-}
-
-fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> Problem {

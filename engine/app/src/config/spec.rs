@@ -4,8 +4,8 @@
 //! their docs are what an editor shows. Nothing here resolves anything: a name is a text, a secret is a handle. What the
 //! engine works with is [`super::Config`].
 //!
-//! Sections in `spec/`: `stage.rs` (plugins, connections, sources, transforms, destinations), `identity.rs`, `scenario.rs`
-//! (tests).
+//! Sections in `spec/`: `connection.rs`, `stage.rs` (plugins, sources, transforms, destinations), `identity.rs`,
+//! `scenario.rs` (tests).
 
 /// The schema of a text, in place of what the type is made of.
 macro_rules! text_schema {
@@ -26,6 +26,7 @@ macro_rules! text_schema {
     };
 }
 
+pub mod connection;
 pub mod identity;
 pub mod scenario;
 pub mod stage;
@@ -36,12 +37,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::units::Size;
+use connection::ConnectionSpec;
 use identity::IdentitySpec;
 use scenario::Scenario;
-use stage::{ConnectionSpec, DestinationSpec, PluginSpec, SourceSpec, TransformSpec};
+use stage::{DestinationSpec, KeyText, PluginSpec, SourceSpec, TransformSpec};
 
 /// Every section and setting at the top of a file.
-pub const SECTIONS: [&str; 14] = [
+pub const SECTIONS: [&str; 15] = [
     "version",
     "name",
     "zone",
@@ -49,6 +51,7 @@ pub const SECTIONS: [&str; 14] = [
     "data",
     "limits",
     "tokens",
+    "trusted_keys",
     "plugins",
     "connections",
     "sources",
@@ -93,6 +96,9 @@ pub struct WorkspaceSpec {
     #[serde(default)]
     #[schemars(schema_with = "named::<TokenSpec>")]
     pub tokens: BTreeMap<String, TokenSpec>,
+    /// Public keys, `ed25519:…`. Where there are some, only plugins that one of them signed are used.
+    #[serde(default)]
+    pub trusted_keys: Vec<KeyText>,
     /// Plugins by the name that stages use for them.
     #[serde(default)]
     #[schemars(schema_with = "named::<PluginSpec>")]
@@ -141,11 +147,16 @@ pub struct Listen(pub String);
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SecretText(pub String);
 
+/// The handle of a text that may be a secret, and stays in the host like one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ValueText(pub String);
+
 text_schema!(Version, { "const": 1 });
 text_schema!(Name, { "type": "string", "pattern": NAME_PATTERN });
 text_schema!(Zone, { "type": "string", "format": "weft-zone" });
 text_schema!(Listen, { "type": "string", "format": "weft-listen" });
 text_schema!(SecretText, { "type": "string", "format": "secret" });
+text_schema!(ValueText, { "type": "string", "format": "weft-value" });
 
 pub(super) fn default_zone() -> Zone {
     Zone("UTC".into())
@@ -236,10 +247,15 @@ pub(super) fn named<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 /// That a key may be absent is said by `required` alone: a key that is there has a value, and `null` is none.
 #[must_use]
 pub fn schema() -> serde_json::Value {
+    schema_of::<WorkspaceSpec>()
+}
+
+/// The JSON Schema of a document in the same style.
+pub(super) fn schema_of<T: JsonSchema>() -> serde_json::Value {
     let generator = schemars::generate::SchemaSettings::draft2020_12()
         .with_transform(schemars::transform::RecursiveTransform(plain))
         .into_generator();
-    serde_json::Value::from(generator.into_root_schema_for::<WorkspaceSpec>())
+    serde_json::Value::from(generator.into_root_schema_for::<T>())
 }
 
 /// Takes `null` out of what a value may be, and formats of Rust's own.

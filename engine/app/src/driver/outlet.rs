@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use weft_domain::input::Arrival;
-use weft_host::{Failure, FailureKind, Lending, Output};
+use weft_host::{Failure, FailureKind, Lending, Output, Rejection};
 
 use super::{Driver, Shore};
 use crate::intake::{Arrived, Origin};
@@ -49,7 +50,7 @@ impl Outlet {
     }
 
     /// Keeps bytes that nothing could be made of as a dead letter, with whatever is committed next.
-    pub(super) async fn refuse(&self, code: &str, message: &str, bytes: &[u8]) {
+    pub(super) async fn dead_letter(&self, code: &str, message: &str, bytes: &[u8]) {
         let refused = Arrival::Refused { source: &self.driver.name, code, message, bytes };
         self.held.lock().await.arrived.push(&refused);
     }
@@ -91,12 +92,24 @@ impl Outlet {
         }
     }
 
-    async fn take(&self, events: Vec<bytes::Bytes>) -> Result<(), Failure> {
-        let mut held = self.held.lock().await;
+    async fn take(&self, events: Vec<Bytes>) -> Result<(), Failure> {
         let origin = Origin { source: &self.driver.name, environment: self.driver.environment, at: self.shore.clock.now() };
-        for json in &events {
-            origin.event(json, &mut held.arrived);
-        }
+        self.hold(|arrived| events.iter().for_each(|json| origin.event(json, arrived))).await
+    }
+
+    async fn take_refused(&self, refused: Vec<(Rejection, Bytes)>) -> Result<(), Failure> {
+        let source = &*self.driver.name;
+        let push = |arrived: &mut Arrived| {
+            for (Rejection { code, message }, bytes) in &refused {
+                arrived.push(&Arrival::Refused { source, code, message, bytes });
+            }
+        };
+        self.hold(push).await
+    }
+
+    async fn hold(&self, put: impl FnOnce(&mut Arrived)) -> Result<(), Failure> {
+        let mut held = self.held.lock().await;
+        put(&mut held.arrived);
         // Past the bound they go without a position: after a crash they may come a second time, and are known by their message ids.
         if held.arrived.len() > limits::OUTPUT_HELD_BYTES_MAX {
             self.commit_held(&mut held, &[]).await?;
@@ -120,8 +133,12 @@ pub(super) fn cancelled() -> Failure {
 }
 
 impl Output for Outlet {
-    fn emit(&self, events: Vec<bytes::Bytes>) -> Lending<'_, Result<(), Failure>> {
+    fn emit(&self, events: Vec<Bytes>) -> Lending<'_, Result<(), Failure>> {
         Box::pin(self.take(events))
+    }
+
+    fn refuse(&self, refused: Vec<(Rejection, Bytes)>) -> Lending<'_, Result<(), Failure>> {
+        Box::pin(self.take_refused(refused))
     }
 
     fn checkpoint(&self, state: String) -> Lending<'_, Result<(), Failure>> {

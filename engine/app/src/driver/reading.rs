@@ -220,7 +220,7 @@ impl<'a> Reading<'a> {
     async fn refuse(&mut self, key: &str, name: &str, fault: &Fault) -> bool {
         let mark = Mark { name: name.to_owned(), refused_by: Some(self.driver.fingerprint.clone()), ..self.mark(key) };
         let message = format!("{name} cannot be read from byte {} on: {fault}", mark.offset);
-        self.outlet.refuse(fault.code(), &message, name.as_bytes()).await;
+        self.outlet.dead_letter(fault.code(), &message, name.as_bytes()).await;
         self.keep(key, mark).await.is_ok()
     }
 

@@ -8,9 +8,12 @@ use url::Url;
 use weft_domain::identity::Pattern;
 use weft_domain::value::Excerpt;
 
+use super::super::connection::Template;
+use super::super::origin::Origin;
 use super::super::spec::scenario::Moment;
 use super::super::units::{Duration, Rate, Size};
 use super::super::zone;
+use crate::signature::PublicKey;
 
 /// A format.
 pub(super) struct Format {
@@ -42,8 +45,39 @@ pub(super) static ALL: &[Format] = &[
     Format { name: "weft-zone", noun: "an IANA time zone, such as `Europe/Berlin` or `UTC`", check: zone },
     Format { name: "weft-listen", noun: "an IP address and a port, such as `127.0.0.1:8080`", check: listen },
     Format { name: "weft-url", noun: "an address, such as `https://api.example.com/v1/`", check: |text| url(text).map(drop) },
+    Format { name: "weft-value", noun: "a text, which may hold \"${secret:NAME}\"", check: |_| Ok(()) },
+    Format {
+        name: "weft-token-url",
+        noun: "an address, such as `https://login.example.com/oauth2/token`",
+        check: |text| token_url(text).map(drop),
+    },
+    Format {
+        name: "weft-signed-text",
+        noun: "a text with `{body}` in it, such as `{timestamp}.{body}`",
+        check: |text| Template::signed(text).map(drop),
+    },
+    Format {
+        name: "weft-signature-prefix",
+        noun: "what stands before a signature, such as `sha256=`",
+        check: |text| Template::prefix(text).map(drop),
+    },
     Format { name: "weft-path", noun: "a path, such as `/segment`", check: path },
     Format { name: "weft-token-hash", noun: "`sha256:` and 64 hexadecimal digits", check: token_hash },
+    Format {
+        name: "weft-plugin-url",
+        noun: "the address of a file, such as `https://plugins.example.com/clearbit-1.2.0.wasm`",
+        check: |text| text.parse::<Origin>().and_then(|origin| origin.is_url()),
+    },
+    Format {
+        name: "weft-oci",
+        noun: "an artifact of a registry, such as `oci://ghcr.io/acme/clearbit:1.2.0`",
+        check: |text| text.parse::<Origin>().and_then(|origin| origin.is_artifact()),
+    },
+    Format {
+        name: "weft-public-key",
+        noun: "a public key, `ed25519:` and base64: `weft plugin key` makes one",
+        check: |text| text.parse::<PublicKey>().map(drop),
+    },
     Format {
         name: "weft-pattern",
         noun: "a text, or a regular expression between slashes",
@@ -95,21 +129,41 @@ fn listen(text: &str) -> Result<(), String> {
 
 /// The address of a connection.
 pub(in super::super) fn url(text: &str) -> Result<Url, String> {
+    let url = address(text)?;
+    // Not shown from here on: it may hold credentials.
+    match url.scheme() {
+        "http" | "https" => (),
+        "smtp" | "smtps" if !matches!(url.path(), "" | "/") => return Err("the address of a mail server has no path".into()),
+        "smtp" | "smtps" if url.host_str().is_none_or(str::is_empty) => return Err("the address names no host".into()),
+        "smtp" | "smtps" => (),
+        scheme => {
+            return Err(format!("`{scheme}://` is not supported, only `https://`, `http://`, `smtp://` and `smtps://` are"));
+        }
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("an address that others are relative to has no `?` and no `#`".into());
+    }
+    Ok(url)
+}
+
+/// The address of a token endpoint.
+pub(in super::super) fn token_url(text: &str) -> Result<Url, String> {
+    let url = address(text)?;
+    match url.scheme() {
+        "http" | "https" if url.fragment().is_none() => Ok(url),
+        "http" | "https" => Err("the address of a token endpoint has no `#`".into()),
+        scheme => Err(format!("`{scheme}://` is not supported, only `https://` and `http://` are")),
+    }
+}
+
+fn address(text: &str) -> Result<Url, String> {
     let shown = Excerpt(text);
     let url = Url::parse(text).map_err(|error| match error {
         url::ParseError::RelativeUrlWithoutBase => format!("`{shown}` does not begin with `https://`"),
         error => format!("`{shown}` is not an address: {error}"),
     })?;
-    // Not shown from here on: it may hold credentials.
-    match url.scheme() {
-        "http" | "https" => (),
-        scheme => return Err(format!("`{scheme}://` is not supported, only `https://` and `http://` are")),
-    }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("an address must not hold credentials: put them under `auth`".into());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("an address that others are relative to has no `?` and no `#`".into());
     }
     Ok(url)
 }
@@ -156,7 +210,13 @@ mod tests {
         check("weft-url", "https://slack.com/api/", "");
         check("weft-url", "http://127.0.0.1:9000", "");
         check("weft-url", "slack.com/api", "`slack.com/api` does not begin with `https://`");
-        check("weft-url", "ftp://x", "`ftp://` is not supported, only `https://` and `http://` are");
+        check("weft-url", "smtp://mail.example:587", "");
+        check("weft-url", "smtps://mail.example/", "");
+        check("weft-url", "smtp://mail.example/x", "the address of a mail server has no path");
+        check("weft-url", "smtp:///", "the address names no host");
+        check("weft-url", "ftp://x", "`ftp://` is not supported, only `https://`, `http://`, `smtp://` and `smtps://` are");
+        check("weft-token-url", "https://login.example/token?tenant=1", "");
+        check("weft-token-url", "smtp://x", "`smtp://` is not supported, only `https://` and `http://` are");
         check("weft-url", "https://me:pw@x/", "an address must not hold credentials: put them under `auth`");
         check("weft-url", "https://x/?a=1", "an address that others are relative to has no `?` and no `#`");
     }

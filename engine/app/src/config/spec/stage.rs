@@ -1,4 +1,4 @@
-//! Plugins, the connections that they use, and the stages that they run in, as they are written.
+//! Plugins, and the stages that they run in, as they are written.
 
 use std::borrow::Cow;
 
@@ -7,20 +7,45 @@ use serde::{Deserialize, Serialize};
 use weft_domain::event::Environment;
 use weft_domain::value::Json;
 
-use super::super::units::{Duration, Rate, Size};
-use super::SecretText;
+use super::super::units::{Duration, Size};
 
 /// A plugin's file, and what it is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PluginSpec {
-    /// The `.wasm` file, relative to the workspace.
+    /// The `.wasm` file, relative to the workspace. Instead of it: `url` or `oci`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
-    pub path: String,
+    pub path: Option<String>,
+    /// Where the `.wasm` file was downloaded from. `weft plugin add` pins it in `weft.lock`, and nothing else is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<PluginUrl>,
+    /// The artifact of a registry that the `.wasm` file is in, such as `oci://ghcr.io/acme/clearbit:1.2.0`; pinned like `url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oci: Option<Artifact>,
+    /// The public key by which the file must be signed: `ed25519:…`. It goes before the workspace's `trusted_keys`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyText>,
     /// Narrows what the plugin's stages may reach. Without it, each reaches the connection that it names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<AllowSpec>,
 }
+
+/// The address of a plugin's file: `https`, or `http` on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct PluginUrl(pub String);
+
+/// `oci://`, a registry, a repository, and `:` with a tag or `@` with a digest.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Artifact(pub String);
+
+/// A public key: `ed25519:` and base64.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct KeyText(pub String);
+
+text_schema!(PluginUrl, { "type": "string", "format": "weft-plugin-url" });
+text_schema!(Artifact, { "type": "string", "format": "weft-oci" });
+text_schema!(KeyText, { "type": "string", "format": "weft-public-key" });
 
 /// What a plugin may reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -29,71 +54,6 @@ pub struct AllowSpec {
     /// The connections that stages of this plugin may name.
     #[serde(default)]
     pub http: Vec<String>,
-}
-
-/// An address of the outside, and how to be let in.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ConnectionSpec {
-    /// What every request begins with, such as `https://slack.com/api/`.
-    pub base_url: BaseUrl,
-    /// The credentials, which the host adds to each request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth: Option<AuthSpec>,
-    /// How many requests are sent at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_limit: Option<Rate>,
-    /// How long an answer may take.
-    #[serde(default = "default_timeout")]
-    pub timeout: Duration,
-    /// Whether its address may lie in a private network. That opens the way into it: whoever decides where the name of `base_url` leads
-    /// decides which machine at this port the plugin's requests reach. A cloud's metadata address stays closed.
-    #[serde(default)]
-    pub allow_private: bool,
-}
-
-fn default_timeout() -> Duration {
-    Duration::from_ms(30_000)
-}
-
-/// An `http` or `https` address.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct BaseUrl(pub String);
-
-text_schema!(BaseUrl, { "type": "string", "format": "weft-url" });
-
-/// How to be let in.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum AuthSpec {
-    /// `Authorization: Bearer …` (RFC 6750).
-    Bearer(SecretText),
-    /// `Authorization: Basic …` (RFC 7617).
-    Basic(BasicSpec),
-    /// A header of any name.
-    Header(HeaderSpec),
-}
-
-/// A user and a password.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BasicSpec {
-    /// The user; may be empty, and has no colon.
-    #[schemars(regex(pattern = "^[^:]*$"))]
-    pub user: String,
-    /// The password.
-    pub password: SecretText,
-}
-
-/// A header that holds a secret.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HeaderSpec {
-    /// The header's name, such as `X-Api-Key`.
-    #[schemars(regex(pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"))]
-    pub name: String,
-    /// Its value.
-    pub value: SecretText,
 }
 
 /// Where events come from.
