@@ -62,7 +62,9 @@ fn standing_alone(root: &Path) -> Result<String> {
             None => writeln!(text, "{line}")?,
         }
     }
-    text.push_str("\n[lints.rust]\nunexpected_cfgs = { level = \"warn\", check-cfg = ['cfg(getrandom_backend, values(\"custom\"))'] }\n");
+    text.push_str(
+        "\n[lints.rust]\nunexpected_cfgs = { level = \"warn\", check-cfg = ['cfg(getrandom_backend, values(\"custom\"))'] }\n",
+    );
     Ok(text)
 }
 

@@ -177,8 +177,14 @@ fn a_case_that_does_not_hold_says_what_came_instead() {
         }
     };
     let ask = "ask: { method: POST, target: chat.postMessage }";
-    check("deliver: { records: [{ type: page }] }, expect: {}", &["request 1 is not expected: POST chat.postMessage", "unavailable"]);
-    check(&format!("deliver: {{ records: [] }}, http: [{{ {ask} }}], expect: {{}}"), &["request 1 is not made: POST chat.postMessage"]);
+    check(
+        "deliver: { records: [{ type: page }] }, expect: {}",
+        &["request 1 is not expected: POST chat.postMessage", "unavailable"],
+    );
+    check(
+        &format!("deliver: {{ records: [] }}, http: [{{ {ask} }}], expect: {{}}"),
+        &["request 1 is not made: POST chat.postMessage"],
+    );
     check(
         "deliver: { records: [{ type: page }] }, http: [{ ask: { method: POST, target: chat.postMessage, body: { text: bye } }, answer: { body: { ok: true } } }], expect: { receipts: [{ reject: no }] }",
         &["request 1: the body: `text`: expected \"bye\", and it is \"hello\"", "receipt 1: it is ok"],
@@ -242,7 +248,10 @@ impl Registry {
             "layers": [{ "mediaType": media_type, "digest": digest, "size": bytes.len() }],
         });
         let mut files = self.files.lock().expect("nobody panicked");
-        files.insert(format!("/v2/acme/file/manifests/{tag}"), ("application/vnd.oci.image.manifest.v1+json".into(), manifest.to_string().into()));
+        files.insert(
+            format!("/v2/acme/file/manifests/{tag}"),
+            ("application/vnd.oci.image.manifest.v1+json".into(), manifest.to_string().into()),
+        );
         files.insert(format!("/storage/{digest}"), ("application/octet-stream".into(), bytes.to_vec()));
     }
 
@@ -282,7 +291,8 @@ fn answer(stream: TcpStream, address: &str, asked: &Mutex<Vec<String>>, files: &
             _ => ("403 Forbidden".into(), Vec::new()),
         }
     } else if path.starts_with("/v2/") && authorization != "Bearer t-1" {
-        let challenge = format!("Bearer realm=\"http://{address}/token\",service=\"registry\",scope=\"repository:acme/file:pull\"");
+        let challenge =
+            format!("Bearer realm=\"http://{address}/token\",service=\"registry\",scope=\"repository:acme/file:pull\"");
         (format!("401 Unauthorized\r\nwww-authenticate: {challenge}"), Vec::new())
     } else if let Some((_, digest)) = path.split_once("/v2/acme/file/blobs/").filter(|(before, _)| before.is_empty()) {
         // Another host, as far as a client can tell: credentials must not come along.

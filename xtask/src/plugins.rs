@@ -11,19 +11,8 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 11] = [
-    "segment",
-    "webhook",
-    "normalize",
-    "map",
-    "redact",
-    "filter",
-    "tracking-plan",
-    "enrich",
-    "file",
-    "webhook-out",
-    "slack",
-];
+const PLUGINS: [&str; 11] =
+    ["segment", "webhook", "normalize", "map", "redact", "filter", "tracking-plan", "enrich", "file", "webhook-out", "slack"];
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -70,7 +59,7 @@ pub(crate) fn test() -> Result<()> {
 }
 
 /// The toolchain to build with: the last line that the script says.
-fn toolchain() -> Result<String> {
+pub(crate) fn toolchain() -> Result<String> {
     let mut command = Command::new("bash");
     command.arg(root().join("xtask/setup-wasm-target.sh")).stderr(Stdio::inherit());
     let output = command.output().context("bash could not be started")?;

@@ -24,9 +24,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weft_domain::problem::{Code, Problem, Problems};
-use weft_host::{
-    Batch, Destination, Failure, Fault, Kind, Outcome, Output, Place, Plugin, Receipt, Received, Source, Transform,
-};
+use weft_host::{Batch, Destination, Failure, Fault, Kind, Outcome, Output, Place, Plugin, Receipt, Received, Source, Transform};
 
 use crate::config::alone::{self, document};
 use crate::config::{Block, Environment};
@@ -104,7 +102,12 @@ impl Suite {
     ///
     /// # Errors
     /// What is wrong with the case itself.
-    pub async fn record(&self, plugin: &Plugin, case: &Case, recorder: &Arc<Recorder>) -> Result<Option<(Ended, PathBuf, String)>, Problems> {
+    pub async fn record(
+        &self,
+        plugin: &Plugin,
+        case: &Case,
+        recorder: &Arc<Recorder>,
+    ) -> Result<Option<(Ended, PathBuf, String)>, Problems> {
         let Some(Http::File(name)) = &case.http else { return Ok(None) };
         let (mut failures, lines) = self.run(plugin, case, recorder.clone()).await?;
         let (text, unwritable) = recorder.take(case.secrets.values().chain(self.file.secrets.values()));
@@ -119,7 +122,8 @@ impl Suite {
     async fn run(&self, plugin: &Plugin, case: &Case, peer: Arc<dyn Peer>) -> Result<(Vec<String>, Vec<String>), Problems> {
         let block = self.block(plugin, case)?;
         if let Err(problems) = plugin.validate(&block.json).await {
-            let told = problems.iter().map(|problem| format!("the configuration is refused at `{}`: {}", problem.path, problem.message));
+            let told =
+                problems.iter().map(|problem| format!("the configuration is refused at `{}`: {}", problem.path, problem.message));
             return Ok((told.collect(), Vec::new()));
         }
         let props = Props::new(&block, peer);
@@ -147,9 +151,11 @@ impl Suite {
     }
 
     fn block(&self, plugin: &Plugin, case: &Case) -> Result<Block, Problems> {
-        let text = case.config.as_ref().or(self.file.config.as_ref()).map_or_else(|| "{}".to_owned(), |config| config.text().to_owned());
+        let text =
+            case.config.as_ref().or(self.file.config.as_ref()).map_or_else(|| "{}".to_owned(), |config| config.text().to_owned());
         let known = |name: &String| case.secrets.get(name).or_else(|| self.file.secrets.get(name)).cloned();
-        let value = |name: String| (name.clone(), known(&name).unwrap_or_else(|| format!("secret-of-{}", name.to_ascii_lowercase())));
+        let value =
+            |name: String| (name.clone(), known(&name).unwrap_or_else(|| format!("secret-of-{}", name.to_ascii_lowercase())));
         let environment: Environment = alone::asked_for(&text).into_iter().map(value).collect();
         alone::block(&self.path, &text, plugin.manifest(), &environment)
     }

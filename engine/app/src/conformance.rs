@@ -201,7 +201,8 @@ pub async fn check(plugin: &Plugin, more: &[Given]) -> Conformance {
     let examples = plugin.manifest().examples.iter();
     let examples = examples.map(|example| Given { title: example.title.clone(), text: example.config.to_string() });
     let given: Vec<Given> = examples.chain(more.iter().cloned()).collect();
-    let none = if given.is_empty() { Err("the manifest has no example, so there is nothing to check with".into()) } else { Ok(()) };
+    let none =
+        if given.is_empty() { Err("the manifest has no example, so there is nothing to check with".into()) } else { Ok(()) };
     found.judge(EXAMPLES, None, none);
     for given in &given {
         with(plugin, given, &mut found).await;
@@ -244,10 +245,8 @@ fn made_up(name: &str) -> String {
 
 /// What is wrong, in one line.
 fn brief(problems: &Problems) -> String {
-    let shown: Vec<String> = problems
-        .iter()
-        .map(|problem| render::one(problem, Style::Plain).lines().next().unwrap_or_default().to_owned())
-        .collect();
+    let shown: Vec<String> =
+        problems.iter().map(|problem| render::one(problem, Style::Plain).lines().next().unwrap_or_default().to_owned()).collect();
     shown.join("; ")
 }
 
@@ -259,7 +258,11 @@ fn schema(manifest: &Manifest) -> Result<(), String> {
     };
     let branches = ["oneOf", "anyOf"].into_iter().filter_map(|key| manifest.config.get(key)?.as_array());
     let is_closed = closes(&manifest.config) || branches.into_iter().any(|branches| branches.iter().all(closes));
-    if is_closed { Ok(()) } else { Err("it does not say `additionalProperties: false`: misspelt options would pass unseen".into()) }
+    if is_closed {
+        Ok(())
+    } else {
+        Err("it does not say `additionalProperties: false`: misspelt options would pass unseen".into())
+    }
 }
 
 fn limits(plugin: &Plugin, found: &Conformance) -> Result<(), String> {

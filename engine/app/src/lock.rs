@@ -78,10 +78,16 @@ impl Lock {
     /// # Errors
     /// What the system says.
     pub fn write(&self, folder: &Path) -> std::io::Result<()> {
-        let mut text = String::from("# Written by `weft plugin`: which file each plugin is. Keep it in version control.\nversion: 1\nplugins:\n");
+        let mut text = String::from(
+            "# Written by `weft plugin`: which file each plugin is. Keep it in version control.\nversion: 1\nplugins:\n",
+        );
         for (name, Pinned { version, digest, from }) in &self.plugins {
             let quoted = |text: &str| serde_json::Value::from(text).to_string();
-            text.push_str(&format!("  {name}:\n    version: {}\n    digest: {digest}\n    from: {}\n", quoted(version), quoted(from)));
+            text.push_str(&format!(
+                "  {name}:\n    version: {}\n    digest: {digest}\n    from: {}\n",
+                quoted(version),
+                quoted(from)
+            ));
         }
         if self.plugins.is_empty() {
             text = text.replace("plugins:\n", "plugins: {}\n");
@@ -199,7 +205,10 @@ impl Terms {
         if pinned.from != from {
             return Err(Refusal {
                 code: Code::PLUGIN_UNPINNED,
-                message: format!("{LOCK_FILE} pins the plugin `{}` from `{}`, and the workspace has it from `{from}`", file.name, pinned.from),
+                message: format!(
+                    "{LOCK_FILE} pins the plugin `{}` from `{}`, and the workspace has it from `{from}`",
+                    file.name, pinned.from
+                ),
                 hint: Some("if the new one is meant, pin it: `weft plugin lock`".into()),
             });
         }
@@ -316,9 +325,16 @@ mod tests {
     #[test]
     fn a_lock_with_a_mistake_is_shown_with_its_place() {
         let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join(LOCK_FILE), "version: 1\nplugins:\n  a: { version: 1.0.0, digest: sha256:x, from: a, by: me }\n").expect("writes");
+        std::fs::write(
+            folder.path().join(LOCK_FILE),
+            "version: 1\nplugins:\n  a: { version: 1.0.0, digest: sha256:x, from: a, by: me }\n",
+        )
+        .expect("writes");
         let problems = Lock::read(folder.path()).expect_err("a mistake");
-        let found: Vec<_> = problems.iter().map(|problem| (problem.code.as_str(), problem.place.as_ref().map_or(0, |place| place.line))).collect();
+        let found: Vec<_> = problems
+            .iter()
+            .map(|problem| (problem.code.as_str(), problem.place.as_ref().map_or(0, |place| place.line)))
+            .collect();
         assert_eq!(found, [("config/bad-value", 3), ("config/unknown-key", 3)]);
     }
 }

@@ -134,7 +134,9 @@ impl Answer {
             return Ok(self.body);
         }
         let hint = match self.status.as_u16() {
-            401 | 403 => ": it wants to know who asks; for a registry, log in with docker, or set WEFT_REGISTRY_USER and WEFT_REGISTRY_PASSWORD",
+            401 | 403 => {
+                ": it wants to know who asks; for a registry, log in with docker, or set WEFT_REGISTRY_USER and WEFT_REGISTRY_PASSWORD"
+            }
             404 => ": there is no such thing",
             429 => ": it asks for patience; try again later",
             _ => "",

@@ -106,15 +106,21 @@ fn rust(folder: &Path) -> Result<PathBuf, BuildError> {
     }
     cargo.args(["build", "--release", "--target", "wasm32-unknown-unknown", "--message-format", "json-render-diagnostics"]);
     cargo.stderr(std::process::Stdio::inherit());
-    let output = cargo.output().map_err(|error| missing(error, "cargo", "https://rustup.rs, then `rustup target add wasm32-unknown-unknown`"))?;
+    let output = cargo
+        .output()
+        .map_err(|error| missing(error, "cargo", "https://rustup.rs, then `rustup target add wasm32-unknown-unknown`"))?;
     if !output.status.success() {
-        return Err(BuildError::Failed { program: "cargo (for the target: `rustup target add wasm32-unknown-unknown`)".into(), status: output.status });
+        return Err(BuildError::Failed {
+            program: "cargo (for the target: `rustup target add wasm32-unknown-unknown`)".into(),
+            status: output.status,
+        });
     }
     // Cargo says where the file is: the target folder may be anywhere.
     let said = String::from_utf8_lossy(&output.stdout);
     let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let files = messages.filter_map(|message| Some(message.get("filenames")?.as_array()?.clone())).flatten();
-    let built = files.filter_map(|file| file.as_str().map(PathBuf::from)).rfind(|path| path.extension().is_some_and(|one| one == "wasm"));
+    let built =
+        files.filter_map(|file| file.as_str().map(PathBuf::from)).rfind(|path| path.extension().is_some_and(|one| one == "wasm"));
     built.ok_or_else(|| BuildError::Component("cargo built no `.wasm`: the crate's type must be `cdylib`".into()))
 }
 

@@ -57,7 +57,8 @@ pub(super) fn failures(expect: &Expect, came: &Came, files: &BTreeMap<String, Fo
         }
     }
     if let Some(want) = &expect.refused {
-        let have: Vec<&str> = received.iter().flat_map(|received| &received.refused).map(|refused| &*refused.rejection.code).collect();
+        let have: Vec<&str> =
+            received.iter().flat_map(|received| &received.refused).map(|refused| &*refused.rejection.code).collect();
         note((*want != have).then(|| format!("expected to be refused: {want:?}, and it is {have:?}")));
     }
     if let Some(want) = &expect.state {
@@ -170,9 +171,9 @@ pub(super) fn bytes(want: &Json, have: &[u8]) -> Option<String> {
 fn differs(want: &Value, have: &Value, at: &str) -> Option<String> {
     let here = if at.is_empty() { String::new() } else { format!("`{}`: ", at.trim_start_matches('.')) };
     match (want, have) {
-        (Value::Object(want), Value::Object(have)) => want
-            .iter()
-            .find_map(|(name, want)| differs(want, have.get(name).unwrap_or(&Value::Null), &format!("{at}.{name}"))),
+        (Value::Object(want), Value::Object(have)) => {
+            want.iter().find_map(|(name, want)| differs(want, have.get(name).unwrap_or(&Value::Null), &format!("{at}.{name}")))
+        }
         (Value::Array(want), Value::Array(have)) if want.len() == have.len() => {
             want.iter().zip(have).enumerate().find_map(|(place, (want, have))| differs(want, have, &format!("{at}[{place}]")))
         }

@@ -91,7 +91,10 @@ impl TryFrom<CaseSpec> for Case {
         ];
         let mut given = given.into_iter().flatten();
         let (Some(given), None) = (given.next(), given.next()) else {
-            return Err(format!("the case `{}` has not exactly one of `apply`, `deliver`, `receive`, `poll`, `decode`, `check`", spec.name));
+            return Err(format!(
+                "the case `{}` has not exactly one of `apply`, `deliver`, `receive`, `poll`, `decode`, `check`",
+                spec.name
+            ));
         };
         Ok(Case { name: spec.name, config: spec.config, secrets: spec.secrets, given, http: spec.http, expect: spec.expect })
     }

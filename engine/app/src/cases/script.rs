@@ -81,7 +81,9 @@ fn answer(exchange: Exchange) -> Result<HttpResponse, Failure> {
         return Ok(HttpResponse { status: 200, headers: Vec::new(), body: Vec::new() });
     };
     let body = match answer.body_base64 {
-        Some(text) => BASE64.decode(text).map_err(|error| Failure::new(FailureKind::Internal, format!("body_base64: {error}")))?,
+        Some(text) => {
+            BASE64.decode(text).map_err(|error| Failure::new(FailureKind::Internal, format!("body_base64: {error}")))?
+        }
         None => answer.body.as_ref().map(Sent::bytes).unwrap_or_default().to_vec(),
     };
     let headers = answer.headers.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
@@ -115,7 +117,9 @@ impl Recorder {
     pub(super) fn take<'a>(&'a self, more: impl Iterator<Item = &'a String>) -> (String, Vec<String>) {
         let heard = std::mem::take(&mut *held(&self.heard));
         let secrets: Vec<&String> = self.secrets.iter().chain(more).filter(|secret| secret.len() >= SECRET_BYTES_MIN).collect();
-        let mut text = String::from("# Recorded by `weft plugin test --record`. What is secret is blotted out; look for what should be.\nexchanges:\n");
+        let mut text = String::from(
+            "# Recorded by `weft plugin test --record`. What is secret is blotted out; look for what should be.\nexchanges:\n",
+        );
         let mut unwritable = Vec::new();
         for (number, (request, answer)) in heard.iter().enumerate() {
             let ask = json!({
@@ -150,7 +154,10 @@ impl Recorder {
                 lines = lines.replace(escaped.trim_matches('"'), BLOT).replace(&BASE64.encode(secret.as_bytes()), BLOT);
             }
             if request.body.len() > 0 && std::str::from_utf8(&request.body).is_err() {
-                unwritable.push(format!("the body of request {} is no text: it is not compared when the recording is played", number + 1));
+                unwritable.push(format!(
+                    "the body of request {} is no text: it is not compared when the recording is played",
+                    number + 1
+                ));
             }
             text.push_str(&lines);
         }
@@ -191,7 +198,9 @@ fn plain(value: Value) -> Value {
         Value::Object(fields) => Value::Object(
             fields
                 .into_iter()
-                .filter(|(name, value)| !value.is_null() && !(name == "headers" && value.as_object().is_some_and(serde_json::Map::is_empty)))
+                .filter(|(name, value)| {
+                    !value.is_null() && !(name == "headers" && value.as_object().is_some_and(serde_json::Map::is_empty))
+                })
                 .map(|(name, value)| if name == "body" { (name, value) } else { (name, plain(value)) })
                 .collect(),
         ),

@@ -25,7 +25,9 @@ use super::{Block, build, limits};
 pub fn block(name: &Path, text: &str, manifest: &Manifest, environment: &Environment) -> Result<Block, Problems> {
     let (mut report, mut sources) = (Report::default(), Sources::default());
     let file = sources.add(name.to_owned(), text.to_owned());
-    let Some(mut node) = tree::parse(file, text, &mut Budget::default(), &mut report) else { return Err(report.finish(&sources)) };
+    let Some(mut node) = tree::parse(file, text, &mut Budget::default(), &mut report) else {
+        return Err(report.finish(&sources));
+    };
     let nowhere = Path::new("secrets-of-nobody");
     placeholder::fill(&mut node, &Vault { folder: nowhere.to_owned(), environment }, &mut report);
     let top = Span::top(file);
@@ -93,7 +95,9 @@ pub fn document<T: DeserializeOwned + JsonSchema>(path: &Path) -> Result<T, Prob
 pub fn document_of<T: DeserializeOwned + JsonSchema>(path: &Path, text: &str) -> Result<T, Problems> {
     let (mut report, mut sources) = (Report::default(), Sources::default());
     let file = sources.add(PathBuf::from(path), text.to_owned());
-    let Some(mut node) = tree::parse(file, text, &mut Budget::default(), &mut report) else { return Err(report.finish(&sources)) };
+    let Some(mut node) = tree::parse(file, text, &mut Budget::default(), &mut report) else {
+        return Err(report.finish(&sources));
+    };
     let schema = Schema::compile(super::spec::schema_of::<T>()).expect("it is made from a type");
     schema.check(&mut node, "", &sources, &mut report);
     let read = read(&node);

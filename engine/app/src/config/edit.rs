@@ -95,7 +95,9 @@ mod tests {
         };
         check(
             "version: 1\nplugins:   # ours\n    # the file\n    file: { path: a }\nname: x\n",
-            Ok("version: 1\nplugins:   # ours\n    # the file\n    slack: { path: slack.wasm }\n    file: { path: a }\nname: x\n"),
+            Ok(
+                "version: 1\nplugins:   # ours\n    # the file\n    slack: { path: slack.wasm }\n    file: { path: a }\nname: x\n",
+            ),
         );
         check("version: 1\nname: x", Ok("version: 1\nname: x\n\nplugins:\n  slack: { path: slack.wasm }\n"));
         check("version: 1\nplugins: { file: { path: a } }\n", Err("on one line"));

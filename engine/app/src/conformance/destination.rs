@@ -116,7 +116,9 @@ async fn again(bench: &mut Bench<'_>, stream: &str) -> Result<(), String> {
     if !asked_again.is_empty() && asked != asked_again {
         let at = asked.iter().zip(&asked_again).position(|(one, other)| one != other);
         return Err(match at {
-            Some(at) => format!("request {} of the same batch differs the second time, so the other side cannot know it again", at + 1),
+            Some(at) => {
+                format!("request {} of the same batch differs the second time, so the other side cannot know it again", at + 1)
+            }
             None => format!("the same batch makes {} requests, and {} the second time", asked.len(), asked_again.len()),
         });
     }

@@ -61,7 +61,11 @@ fn credentials() -> Vec<Vec<(&'static str, &'static str)>> {
         vec![("authorization", "Bearer wrong")],
         vec![("authorization", "\u{fffd}")],
         vec![("x-api-key", "wrong"), ("x-signature", "00"), ("x-hub-signature-256", "sha256=00")],
-        vec![("stripe-signature", "t=1772357400,v1=00"), ("x-slack-signature", "v0=00"), ("x-slack-request-timestamp", "1772357400")],
+        vec![
+            ("stripe-signature", "t=1772357400,v1=00"),
+            ("x-slack-signature", "v0=00"),
+            ("x-slack-request-timestamp", "1772357400"),
+        ],
         vec![("x-shopify-hmac-sha256", "AAAA"), ("content-type", "application/json")],
     ]
 }
@@ -132,7 +136,8 @@ async fn strangers(bench: &mut Bench<'_>, source: &Source) -> Result<(), String>
         for path in ["/", "/v1/track", "/v1/batch"] {
             for body in &bodies {
                 let named: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
-                let what = format!("POST {path} with {}", if named.is_empty() { "no credentials".into() } else { named.join(", ") });
+                let what =
+                    format!("POST {path} with {}", if named.is_empty() { "no credentials".into() } else { named.join(", ") });
                 let received = received(bench, source, &what, &request("POST", path, &headers, body.clone())).await?;
                 refused(&received, &what)?;
                 if !received.refused.is_empty() {

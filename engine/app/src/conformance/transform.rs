@@ -6,9 +6,7 @@ use bytes::Bytes;
 use weft_domain::event::Event;
 use weft_host::{Failure, Outcome, Transform};
 
-use super::{
-    ANSWERS, Bench, CUT, DEEP, DETERMINISTIC, EMPTY_BATCH, EVENTS, FULL_BATCH, GARBAGE, LARGE, OPEN, samples,
-};
+use super::{ANSWERS, Bench, CUT, DEEP, DETERMINISTIC, EMPTY_BATCH, EVENTS, FULL_BATCH, GARBAGE, LARGE, OPEN, samples};
 use crate::rehearsal::{Always, Props};
 
 pub(super) async fn check(bench: &mut Bench<'_>) {
@@ -89,12 +87,7 @@ async fn samples_of_all_kinds(bench: &mut Bench<'_>, transform: &Transform) {
 fn same(records: &[Bytes], one: &[Outcome], other: &[Outcome]) -> Result<(), String> {
     match one.iter().zip(other).position(|(one, other)| one != other) {
         None => Ok(()),
-        Some(at) => Err(format!(
-            "{} came to {} and then to {}",
-            shown(&records[at]),
-            outcome(&one[at]),
-            outcome(&other[at])
-        )),
+        Some(at) => Err(format!("{} came to {} and then to {}", shown(&records[at]), outcome(&one[at]), outcome(&other[at]))),
     }
 }
 

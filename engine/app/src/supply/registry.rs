@@ -112,12 +112,19 @@ impl Desk<'_> {
         let found: Vec<&str> = manifest.layers.iter().map(|layer| &*layer.media_type).collect();
         let mut layers = manifest.layers.iter().filter(|layer| layer.media_type == LAYER);
         let (Some(layer), None) = (layers.next(), layers.next()) else {
-            return Err(SupplyError::NoPlugin(format!("{url} has not exactly one layer of `{LAYER}`, but [{}]", found.join(", "))));
+            return Err(SupplyError::NoPlugin(format!(
+                "{url} has not exactly one layer of `{LAYER}`, but [{}]",
+                found.join(", ")
+            )));
         };
         if layer.size > weft_host::limits::PLUGIN_BYTES_MAX {
             return Err(SupplyError::TooLarge { url: url.to_string(), bytes: weft_host::limits::PLUGIN_BYTES_MAX });
         }
-        if !layer.digest.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        if !layer
+            .digest
+            .strip_prefix("sha256:")
+            .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
             return Err(SupplyError::NoPlugin(format!("{url} names its layer by `{}`, which is no sha256", layer.digest)));
         }
         Ok(layer.digest.clone())
@@ -206,7 +213,8 @@ mod tests {
 
     #[test]
     fn challenges_are_read() {
-        let challenge = r#"Bearer realm="https://auth.example/token",service="registry.example",scope="repository:a/b:pull,push""#;
+        let challenge =
+            r#"Bearer realm="https://auth.example/token",service="registry.example",scope="repository:a/b:pull,push""#;
         let bearer = after(challenge, "bearer").expect("it is one");
         let check = |name: &str, want: Option<&str>| assert_eq!(parameter(bearer, name), want);
         check("realm", Some("https://auth.example/token"));

@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use wit_bindgen_core::wit_parser::Resolve;
 use wit_bindgen_core::Files;
+use wit_bindgen_core::wit_parser::Resolve;
 use wit_component::ComponentEncoder;
 
 use super::{BuildError, Kind, run};
@@ -100,6 +100,12 @@ fn embed(text: &Path, header: &Path) -> Result<(), BuildError> {
     serde_json::from_slice::<serde_json::Value>(&bytes)
         .map_err(|error| BuildError::Contract(format!("{} is no JSON: {error}", text.display())))?;
     let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
-    std::fs::write(header, format!("/* Made of manifest.json at every build. */\nstatic const unsigned char MANIFEST[] = {{ {} }};\n", numbers.join(",")))?;
+    std::fs::write(
+        header,
+        format!(
+            "/* Made of manifest.json at every build. */\nstatic const unsigned char MANIFEST[] = {{ {} }};\n",
+            numbers.join(",")
+        ),
+    )?;
     Ok(())
 }

@@ -17,12 +17,11 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::engine::Engine;
 use super::fault::{Crash, CrashKind, Trouble};
-use super::guest::{Guest, Progress, Usage, cut, document, documents, state_fits};
 pub(crate) use super::guest::Grant;
+use super::guest::{Guest, Progress, Usage, cut, document, documents, state_fits};
 use crate::contract::wit::exports;
 use crate::contract::{
-    Batch, Body, ConfigProblem, Failure, Kind, Outcome, Output, Receipt, Received, Refused, Rejection,
-    Request, Response,
+    Batch, Body, ConfigProblem, Failure, Kind, Outcome, Output, Receipt, Received, Refused, Rejection, Request, Response,
 };
 use crate::limits;
 
@@ -124,7 +123,16 @@ impl<E: Exports> Instance<E> {
         let loaded =
             prepared.plugin.load(&mut store, &instance).and_then(|plugin| Ok((plugin, E::load(indices, &mut store, &instance)?)));
         let (plugin, exports) = loaded.map_err(|error| Crash::classify(&error, store.data()))?;
-        Ok(Self { store, plugin, exports, progress, usage: Arc::clone(&grant.usage), budget: grant.budget, calls: 0, _place: place })
+        Ok(Self {
+            store,
+            plugin,
+            exports,
+            progress,
+            usage: Arc::clone(&grant.usage),
+            budget: grant.budget,
+            calls: 0,
+            _place: place,
+        })
     }
 
     /// Whether it may serve another call: few calls so far, and memory that is not nearly full.
@@ -214,7 +222,9 @@ impl Instance<exports::source::Guest> {
         output: Arc<dyn Output>,
     ) -> Result<Option<String>, Trouble> {
         self.begin(Some(output));
-        let call = metered(self.exports.call_decode(&mut self.store, chunk, last, state), self.budget, &self.progress, &self.usage).await;
+        let call =
+            metered(self.exports.call_decode(&mut self.store, chunk, last, state), self.budget, &self.progress, &self.usage)
+                .await;
         let state = settle(&mut self.store, self.budget, call)?.map_err(told)?;
         if let Some(state) = &state {
             state_fits(state).map_err(Crash::broken)?;
@@ -269,12 +279,7 @@ struct Overrun;
 
 /// Runs a call and measures the time that it runs itself: what passes between the polls, while it waits for what is lent or
 /// for its turn, is not counted. Progress gives it the whole budget anew.
-async fn metered<T>(
-    call: impl Future<Output = T>,
-    budget: Duration,
-    progress: &Progress,
-    usage: &Usage,
-) -> Result<T, Overrun> {
+async fn metered<T>(call: impl Future<Output = T>, budget: Duration, progress: &Progress, usage: &Usage) -> Result<T, Overrun> {
     let mut call = pin!(call);
     let mut spent = Duration::ZERO;
     let mut seen = progress.load(Ordering::Relaxed);

@@ -105,7 +105,8 @@ fn text(plugin: &Plugin, signers: &[PublicKey], docs: bool) -> String {
 }
 
 fn words(list: &[impl serde::Serialize]) -> String {
-    let names: Vec<String> = list.iter().map(|one| serde_json::to_value(one).unwrap_or_default()).map(|one| plain(&one)).collect();
+    let names: Vec<String> =
+        list.iter().map(|one| serde_json::to_value(one).unwrap_or_default()).map(|one| plain(&one)).collect();
     names.join(", ")
 }
 
@@ -147,7 +148,8 @@ fn describe(root: &Value, schema: &Value, depth: usize, out: &mut String) {
         }
     }
     for branch in ["oneOf", "anyOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()) {
-        let branches: Vec<&Value> = branch.iter().map(|one| followed(root, one)).filter(|one| one.get("properties").is_some()).collect();
+        let branches: Vec<&Value> =
+            branch.iter().map(|one| followed(root, one)).filter(|one| one.get("properties").is_some()).collect();
         for (place, one) in branches.into_iter().enumerate() {
             let word = if place == 0 { "either" } else { "or" };
             writeln!(out, "{indent}{word}").expect("a string takes everything");
@@ -188,9 +190,7 @@ fn kind(root: &Value, schema: &Value) -> String {
             None => "list".into(),
         },
         Some(Value::String(one)) => one.clone(),
-        Some(Value::Array(several)) => {
-            list(&several.iter().filter(|one| *one != "null").cloned().collect::<Vec<_>>())
-        }
+        Some(Value::Array(several)) => list(&several.iter().filter(|one| *one != "null").cloned().collect::<Vec<_>>()),
         _ => {
             let branches = ["oneOf", "anyOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
             let mut kinds: Vec<String> = branches.map(|one| kind(root, one)).filter(|one| one != "null").collect();

@@ -40,7 +40,9 @@ pub(super) async fn run(test: Test) -> Result<(), Failed> {
     let home = Home::of(&test.plugin)?;
     let folder = test.tests.clone().unwrap_or(home.tests);
     if !folder.is_dir() {
-        return Err(anyhow!("there are no tests: {} is no folder (docs/plugin-tests.md says what is in it)", folder.display()).into());
+        return Err(
+            anyhow!("there are no tests: {} is no folder (docs/plugin-tests.md says what is in it)", folder.display()).into()
+        );
     }
     let output = Output::of(test.json);
     let plugin = load(&home.wasm).await?;
