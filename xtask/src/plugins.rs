@@ -11,8 +11,24 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 11] =
-    ["segment", "webhook", "normalize", "map", "redact", "filter", "tracking-plan", "enrich", "file", "webhook-out", "slack"];
+const PLUGINS: &[&str] = &[
+    "segment",
+    "mparticle",
+    "webhook",
+    "csv",
+    "ndjson",
+    "rest",
+    "normalize",
+    "map",
+    "redact",
+    "filter",
+    "tracking-plan",
+    "enrich",
+    "file",
+    "webhook-out",
+    "slack",
+    "segment-out",
+];
 
 const TARGET: &str = "wasm32-unknown-unknown";
 

@@ -9,16 +9,18 @@ use std::sync::Arc;
 
 use weft_domain::input::Stream;
 use weft_domain::problem::{Code, Problems};
-use weft_host::{Host, Manifest, Plugin, Stage, WantedLimits};
+use weft_host::{Digest, Host, Manifest, Plugin, Stage, WantedLimits};
 
+use crate::bounds::Bounds;
 use crate::clock::Clock;
-use crate::config::{self, Auth, Block, Config, Environment, EventsSpec, Refusal};
+use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, Ingredients, Reads, Making, Refusal};
 use crate::delivery::{Filter, Lane};
 use crate::door::Door;
-use crate::egress::{self, Connection, ConnectionOptions};
-use crate::engine::{EngineError, Settings, Stages};
+use crate::driver::{self, Bucket, Driver, Files, Schedule};
+use crate::egress::{Connection, ConnectionOptions};
+use crate::engine::{EngineError, Settings, Stages, Terms};
 use crate::lending::Desk;
-use crate::lock::{Terms, refusal};
+use crate::lock::{Admission, refusal};
 use crate::pipeline::{Chains, Step};
 use crate::vault::DataFolder;
 use crate::writer::Ledger;
@@ -33,9 +35,9 @@ impl Plugins {
     /// What is wrong with the files of the workspace, where they cannot be read at all, and with its lock.
     pub async fn load(host: &Host, workspace: &Path, environment: &Environment) -> Result<Plugins, Problems> {
         let mut loaded = BTreeMap::new();
-        let terms = Terms::read(&config::folder(workspace), environment)?;
+        let admission = Admission::read(&config::folder(workspace), environment)?;
         for file in config::plugins(workspace, environment)? {
-            let plugin = match terms.admit(&file) {
+            let plugin = match admission.admit(&file) {
                 Ok((path, bytes)) => host.load_bytes(&path, bytes).await.map_err(|error| refusal(&error)),
                 Err(refusal) => Err(refusal),
             };
@@ -84,64 +86,185 @@ pub async fn check(host: &Host, workspace: &Path, environment: &Environment) -> 
 pub fn settings(config: &Config, clock: Clock) -> Settings {
     let mut data = DataFolder::at(&config.data);
     data.state_options.cache_bytes = config.limits.state_cache.as_bytes();
-    Settings {
-        data,
-        listen: Some(config.listen),
-        plan: config.plan(0),
-        tokens: config.tokens.values().cloned().collect(),
+    Settings { data, listen: Some(config.listen), terms: terms(config), clock }
+}
+
+/// What of a configuration is in force beside its stages.
+#[must_use]
+pub fn terms(config: &Config) -> Terms {
+    let bounds = Bounds {
         intake_lag_max: config.limits.intake_lag,
         intake_bytes_max: config.limits.intake_kept.as_bytes(),
         history_bytes_max: config.limits.history_kept.map(|kept| kept.as_bytes()),
-        clock,
+    };
+    Terms { plan: config.plan(0), tokens: config.tokens.values().cloned().collect(), bounds }
+}
+
+/// Connections that are in use, from one configuration to the next: one that is the same goes on, with its pace and its open sockets.
+#[derive(Default)]
+pub struct Connections(BTreeMap<String, (config::Connection, Arc<Connection>)>);
+
+impl Connections {
+    /// Has the connections of a configuration, and no others.
+    fn adopt(&mut self, config: &Config) -> Result<(), EngineError> {
+        let mut before = std::mem::take(&mut self.0);
+        for (name, spec) in &config.connections {
+            let made = match before.remove(name) {
+                Some((same, connection)) if same == *spec => connection,
+                _ => {
+                    let made = Connection::new(ConnectionOptions::of(name, spec));
+                    Arc::new(made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?)
+                }
+            };
+            self.0.insert(name.clone(), (spec.clone(), made));
+        }
+        Ok(())
     }
+
+    fn get(&self, name: &str) -> Option<Arc<Connection>> {
+        self.0.get(name).map(|(_, connection)| connection.clone())
+    }
+}
+
+/// One connection by itself, with the texts that must not be written down of what it says: every secret of the workspace.
+///
+/// # Errors
+/// Where there is no connection of this name, or it cannot be made.
+pub fn connection(config: &Config, name: &str) -> Result<(Arc<Connection>, Vec<String>), EngineError> {
+    let spec = config.connections.get(name);
+    let spec = spec.ok_or_else(|| EngineError::Broken(format!("the workspace has no connection `{name}`")))?;
+    let made = Connection::new(ConnectionOptions::of(name, spec));
+    let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
+    // What is written into the file itself has no placeholder.
+    let secrets = config.secret_texts().into_iter().chain(spec.secret_texts()).collect();
+    Ok((Arc::new(made), secrets))
 }
 
 /// Makes the stages of a configuration ready.
 ///
 /// # Errors
 /// [`EngineError`], where a plugin is used as what it is not, a connection cannot be made, or a folder cannot be made.
-pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger) -> Result<Stages, EngineError> {
-    let connections = connections(config)?;
-    let desk = |name: &str, block: &Block, connection: Option<&String>| -> Result<Stage, EngineError> {
+pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger, connections: &mut Connections) -> Result<Stages, EngineError> {
+    connections.adopt(config)?;
+    let bench = Bench { config, plugins, ledger, connections };
+    let mut stages = Stages { chains: bench.chains()?, ..Stages::default() };
+    for (name, source) in &config.sources {
+        match &source.reads {
+            Reads::Http(path) => stages.doors.push(bench.door(name, source, path)?),
+            reads => stages.drivers.push(bench.driver(name, source, reads)?),
+        }
+    }
+    for (name, destination) in &config.destinations {
+        stages.lanes.extend(bench.lanes(name, destination)?);
+    }
+    Ok(stages)
+}
+
+/// Where stages are put together.
+struct Bench<'a> {
+    config: &'a Config,
+    plugins: &'a Plugins,
+    ledger: &'a Ledger,
+    connections: &'a Connections,
+}
+
+impl Bench<'_> {
+    fn plugin(&self, name: &str) -> Result<&Plugin, EngineError> {
+        self.plugins.get(name).ok_or_else(|| EngineError::Broken(format!("the plugin `{name}` is not loaded")))
+    }
+
+    /// A stage with what it is lent.
+    fn stage(&self, name: &str, block: &Block, connection: Option<&String>) -> Result<Stage, EngineError> {
         for folder in block.folders.values() {
             std::fs::create_dir_all(folder)
                 .map_err(|error| EngineError::Broken(format!("cannot make the folder {}: {error}", folder.display())))?;
         }
         let desk = Desk {
             stage: name.to_owned(),
-            secrets: block.secrets.iter().map(|(handle, secret)| (handle.clone(), secret.expose().into())).collect(),
+            secrets: block.secrets.clone(),
             folders: block.folders.clone(),
-            connection: connection.and_then(|name| connections.get(name).cloned()),
-            ledger: ledger.clone(),
+            connection: connection.and_then(|name| self.connections.get(name)),
+            ledger: self.ledger.clone(),
         };
         let limits = WantedLimits::default();
         Ok(Stage { name: name.to_owned(), config: block.json.clone(), lent: Arc::new(desk), limits })
-    };
-    let plugin = |name: &str| plugins.get(name).ok_or_else(|| EngineError::Broken(format!("the plugin `{name}` is not loaded")));
-    let mut stages = Stages::default();
-    for (name, source) in &config.sources {
-        let Some(path) = &source.http_path else { continue };
-        let stage = desk(name, &source.block, source.connection.as_ref())?;
-        let (name, path, environment) = (name.clone(), path.clone(), source.environment);
-        stages.doors.push(Door { name, path, environment, source: plugin(&source.plugin)?.source(stage)? });
     }
-    let mut transforms = BTreeMap::new();
-    for (name, transform) in &config.transforms {
-        let stage = desk(name, &transform.block, None)?;
-        let transform_at_work = Arc::new(plugin(&transform.plugin)?.transform(stage)?);
-        let step = Step { name: name.as_str().into(), transform: transform_at_work, on_error: transform.on_error };
-        transforms.insert(&**name, step);
+
+    fn making(&self, plugin: &Plugin, connection: Option<&String>, stage: Ingredients) -> Option<Arc<Making>> {
+        let connection = connection.and_then(|name| self.config.connections.get(name)).cloned();
+        Some(Arc::new(Making { plugin: plugin.digest(), connection, stage }))
     }
-    let chain = |source: &String| -> Vec<Step> {
-        config.chain(source).into_iter().filter_map(|name| transforms.get(name).cloned()).collect()
-    };
-    stages.chains = config.sources.keys().map(|source| (source.clone(), chain(source))).collect::<Chains>();
-    for (name, destination) in &config.destinations {
-        let stage = desk(name, &destination.block, destination.connection.as_ref())?;
-        let at_work = Arc::new(plugin(&destination.plugin)?.destination(stage)?);
+
+    fn door(&self, name: &str, source: &config::Source, path: &str) -> Result<Door, EngineError> {
+        let stage = self.stage(name, &source.block, source.connection.as_ref())?;
+        let (name, path, environment) = (name.to_owned(), path.to_owned(), source.environment);
+        Ok(Door { name, path, environment, source: self.plugin(&source.plugin)?.source(stage)? })
+    }
+
+    fn driver(&self, name: &str, source: &config::Source, reads: &Reads) -> Result<Driver, EngineError> {
+        let plugin = self.plugin(&source.plugin)?;
+        let stage = self.stage(name, &source.block, source.connection.as_ref())?;
+        let reads = match reads {
+            Reads::Http(_) => return Err(EngineError::Broken(format!("the source `{name}` is asked, and not read"))),
+            Reads::PollEvery(every) => driver::Reads::Api(Schedule::Every(every.as_ms())),
+            Reads::PollAt(times_ms) => {
+                let zone = config::zone::find(&self.config.zone).expect("the zone was checked");
+                driver::Reads::Api(Schedule::Daily { times_ms: times_ms.clone(), zone })
+            }
+            Reads::Files { pattern, tail, rest, every } => {
+                let data = DataFolder::at(&self.config.data);
+                let closed = [data.intake(), data.history(), data.state()];
+                let closed = closed.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
+                let (pattern, rest, every) = (pattern.clone(), (*rest).into(), (*every).into());
+                driver::Reads::Files(Files { pattern, closed, tail: *tail, rest, every })
+            }
+            Reads::Bucket(spec) => driver::Reads::Bucket(self.bucket(name, source, spec)?),
+        };
+        Ok(Driver {
+            name: name.to_owned(),
+            environment: source.environment,
+            fingerprint: format!("{} {}", plugin.digest(), Digest::of(source.block.json.as_bytes())),
+            making: self.making(plugin, source.connection.as_ref(), Ingredients::Source(source.clone())),
+            source: Arc::new(plugin.source(stage)?),
+            reads,
+            standing: Arc::default(),
+        })
+    }
+
+    fn bucket(&self, name: &str, source: &config::Source, spec: &BucketSpec) -> Result<Bucket, EngineError> {
+        let named = source.connection.as_ref();
+        let base_url = named.and_then(|name| Some(&self.config.connections.get(name)?.base_url));
+        let (base_url, connection) = base_url
+            .zip(named.and_then(|name| self.connections.get(name)))
+            .ok_or_else(|| EngineError::Broken(format!("the source `{name}` has no connection")))?;
+        let made = Bucket::new(base_url, connection, &spec.prefix, &spec.suffix, spec.every.into());
+        made.map_err(|error| EngineError::Broken(format!("the source `{name}`: {error}")))
+    }
+
+    /// The transforms of each source.
+    fn chains(&self) -> Result<Chains, EngineError> {
+        let mut transforms = BTreeMap::new();
+        for (name, transform) in &self.config.transforms {
+            let stage = self.stage(name, &transform.block, None)?;
+            let at_work = Arc::new(self.plugin(&transform.plugin)?.transform(stage)?);
+            let step = Step { name: name.as_str().into(), transform: at_work, on_error: transform.on_error };
+            transforms.insert(&**name, step);
+        }
+        let chain = |source: &String| -> Vec<Step> {
+            self.config.chain(source).into_iter().filter_map(|name| transforms.get(name).cloned()).collect()
+        };
+        Ok(self.config.sources.keys().map(|source| (source.clone(), chain(source))).collect())
+    }
+
+    fn lanes(&self, name: &str, destination: &config::Destination) -> Result<Vec<Lane>, EngineError> {
+        let plugin = self.plugin(&destination.plugin)?;
+        let stage = self.stage(name, &destination.block, destination.connection.as_ref())?;
+        let at_work = Arc::new(plugin.destination(stage)?);
         let limits = *at_work.limits();
+        let ingredients = Ingredients::Destination(destination.clone());
+        let making = self.making(plugin, destination.connection.as_ref(), ingredients);
         let lane = |stream: Stream, filter: Filter| Lane {
-            name: name.clone(),
+            name: name.to_owned(),
             stream,
             filter,
             batch_records: destination.batch_records_max.min(limits.batch_records) as usize,
@@ -149,58 +272,18 @@ pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger) -> Result<Sta
             attempts_max: destination.attempts_max,
             destination: at_work.clone(),
             standing: Arc::default(),
+            making: making.clone(),
         };
+        let mut lanes = Vec::new();
         if let Some(events) = &destination.events {
             let names = if let EventsSpec::Named(names) = events { names.clone() } else { Vec::new() };
-            stages.lanes.push(lane(Stream::Events, Filter { environment: Some(destination.environment), names }));
+            lanes.push(lane(Stream::Events, Filter { environment: Some(destination.environment), names }));
         }
         if destination.profiles.is_some() {
-            stages.lanes.push(lane(Stream::Profiles, Filter::default()));
+            lanes.push(lane(Stream::Profiles, Filter::default()));
         }
+        Ok(lanes)
     }
-    Ok(stages)
-}
-
-/// The way out of one connection, with what is secret of it.
-///
-/// # Errors
-/// Where there is no connection of this name, or it cannot be made.
-pub fn connection(config: &Config, name: &str) -> Result<(Arc<Connection>, Vec<String>), EngineError> {
-    let spec = config.connections.get(name);
-    let spec = spec.ok_or_else(|| EngineError::Broken(format!("the workspace has no connection `{name}`")))?;
-    let secret = spec.auth.as_ref().map(|auth| match auth {
-        Auth::Bearer(secret) | Auth::Basic { password: secret, .. } | Auth::Header { value: secret, .. } => secret.expose_text(),
-    });
-    let mut made = connections(config)?;
-    let made = made.remove(name).expect("it is one of those that were made");
-    Ok((made, secret.into_iter().map(str::to_owned).collect()))
-}
-
-fn connections(config: &Config) -> Result<BTreeMap<String, Arc<Connection>>, EngineError> {
-    let connect = |(name, spec): (&String, &config::Connection)| {
-        let made = Connection::new(way_out(name, spec));
-        let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
-        Ok((name.clone(), Arc::new(made)))
-    };
-    config.connections.iter().map(connect).collect()
-}
-
-/// What a connection of the configuration is to egress.
-fn way_out(name: &str, spec: &config::Connection) -> ConnectionOptions {
-    let secret = |secret: &config::Secret| egress::Secret::from(secret.expose());
-    let auth = match &spec.auth {
-        None => egress::Auth::None,
-        Some(Auth::Bearer(token)) => egress::Auth::Bearer(secret(token)),
-        Some(Auth::Basic { user, password }) => egress::Auth::Basic { user: user.clone(), password: secret(password) },
-        Some(Auth::Header { name, value }) => egress::Auth::Header { name: name.clone(), value: secret(value) },
-    };
-    let rate_limit = spec.rate_limit.and_then(|rate| {
-        let per = std::time::Duration::from_millis(rate.period_ms());
-        Some(egress::RateLimit { count: std::num::NonZeroU32::new(rate.count())?, per })
-    });
-    let allow_private = if spec.allow_private { egress::Network::all().to_vec() } else { Vec::new() };
-    let timeout = spec.timeout.into();
-    ConnectionOptions { auth, rate_limit, timeout, allow_private, ..ConnectionOptions::new(name, spec.base_url.clone()) }
 }
 
 #[cfg(test)]
@@ -212,6 +295,7 @@ mod tests {
     use weft_host::{FailureKind, HttpRequest};
 
     use super::*;
+    use crate::egress;
 
     /// Every name leads to this machine.
     struct Home;
@@ -241,7 +325,7 @@ mod tests {
         let config = config::load(&path, &Environment::default(), &none).expect("a configuration");
 
         let ask = async |name: &str| {
-            let options = way_out(name, &config.connections[name]);
+            let options = ConnectionOptions::of(name, &config.connections[name]);
             let connection = Connection::with_resolver(options, Arc::new(Home)).expect("a connection");
             let request =
                 HttpRequest { method: "GET".into(), target: "x".into(), headers: Vec::new(), body: Vec::new(), timeout_ms: None };

@@ -12,6 +12,7 @@
 
 pub mod alone;
 mod build;
+pub mod connection;
 pub mod edit;
 pub mod limits;
 pub mod origin;
@@ -32,22 +33,23 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use url::Url;
 use weft_domain::event::Environment as EventEnvironment;
 use weft_domain::identity::Rules;
 use weft_domain::plan::Plan;
 use weft_domain::problem::{Code, Place, Problem, Problems, Severity};
-use weft_host::{ConfigProblem, Manifest};
+use weft_host::{ConfigProblem, Digest, Manifest};
 
+pub use connection::{Auth, Connection};
 pub use origin::Origin;
 pub use secret::{Environment, Secret};
 pub use spec::scenario::Scenario;
-pub use spec::stage::{EventsSpec, OnError};
+pub use spec::stage::{BucketSpec, EventsSpec, OnError};
 pub use spec::{LimitsSpec, Scope};
 pub use units::{Duration, Rate, Size};
 pub use workspace::MAIN_FILE;
 
 use crate::signature::PublicKey;
+use placeholder::Recipe;
 use source::{At, Sources, join};
 use tree::Node;
 
@@ -89,6 +91,7 @@ pub struct Config {
     pub warnings: Problems,
     files: Sources,
     tree: Node,
+    recipes: Vec<Recipe>,
 }
 
 /// A token of the API.
@@ -111,42 +114,6 @@ pub struct PluginFile {
     pub keys: Vec<PublicKey>,
 }
 
-/// An address of the outside, and how to be let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connection {
-    /// What requests begin with; its path ends with a slash.
-    pub base_url: Url,
-    /// The credentials.
-    pub auth: Option<Auth>,
-    /// How many requests are sent at most.
-    pub rate_limit: Option<Rate>,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// Whether addresses that are not public may be reached.
-    pub allow_private: bool,
-}
-
-/// Credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Auth {
-    /// `Authorization: Bearer …`.
-    Bearer(Secret),
-    /// `Authorization: Basic …`.
-    Basic {
-        /// Without a colon.
-        user: String,
-        /// The password.
-        password: Secret,
-    },
-    /// A header of any name.
-    Header {
-        /// Its name.
-        name: String,
-        /// Its value.
-        value: Secret,
-    },
-}
-
 /// A plugin's own block, and what its handles stand for. They mean nothing to another stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
@@ -163,14 +130,46 @@ pub struct Block {
 pub struct Source {
     /// A plugin of this kind, by name.
     pub plugin: String,
-    /// The path of the listener, without a slash at its end.
-    pub http_path: Option<String>,
-    /// The connection of the plugin's own requests, by name.
+    /// How its plugin comes by what it reads.
+    pub reads: Reads,
+    /// The connection of the plugin's own requests, or that of its bucket, by name.
     pub connection: Option<String>,
     /// The plugin's block.
     pub block: Block,
     /// Where its events count, unless an event says otherwise.
     pub environment: EventEnvironment,
+}
+
+/// How a source's plugin comes by what it reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Requests at this path of the listener, which has no slash at its end.
+    Http(String),
+    /// An API, every so many milliseconds.
+    PollEvery(Duration),
+    /// An API, at these times of the day, in milliseconds since midnight, in ascending order.
+    PollAt(Vec<u64>),
+    /// Files.
+    Files {
+        /// The whole path, with wildcards.
+        pattern: String,
+        /// Whether they are followed while they grow.
+        tail: bool,
+        /// How long they must not have changed.
+        rest: Duration,
+        /// How often it is looked for them.
+        every: Duration,
+    },
+    /// Objects of the bucket at the source's connection.
+    Bucket(BucketSpec),
+}
+
+impl Source {
+    /// The path of the listener, where it has one.
+    #[must_use]
+    pub fn http_path(&self) -> Option<&str> {
+        if let Reads::Http(path) = &self.reads { Some(path) } else { None }
+    }
 }
 
 /// What is done with events.
@@ -207,6 +206,26 @@ pub struct Destination {
     pub batch_records_max: u32,
     /// Bytes in one batch.
     pub batch_bytes_max: u64,
+}
+
+/// All that a stage at work was made of: another that would be made of the same would be the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Making {
+    /// The plugin.
+    pub plugin: Digest,
+    /// Its connection.
+    pub connection: Option<Connection>,
+    /// Its part of the configuration.
+    pub stage: Ingredients,
+}
+
+/// A stage's part of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ingredients {
+    /// Of a source.
+    Source(Source),
+    /// Of a destination.
+    Destination(Destination),
 }
 
 /// What plugins say of themselves. The caller has loaded them; here they are only asked for.
@@ -306,9 +325,39 @@ impl Config {
         }
     }
 
-    /// The files that it was read from.
+    /// Reads secrets again, and gives what has changed to all who hold them: connections, and the stages that they are lent
+    /// to. To be called when something in the folder of secrets ([`Config::secrets_folder`]) changed, as often as one likes.
+    /// Nothing else of the configuration changes, and nothing is opened anew.
+    ///
+    /// How many changed, and a problem for each that could not be read: it stays as it was.
+    pub fn renew_secrets(&self, environment: &Environment) -> (usize, Problems) {
+        let (vault, mut renewed, mut problems) = (build::vault(&self.folder, environment), 0, Problems::new());
+        for recipe in &self.recipes {
+            match recipe.renew(&vault) {
+                Ok(is_other) => renewed += usize::from(is_other),
+                Err(problem) => problems.push(problem.at(self.files.place(&recipe.at))),
+            }
+        }
+        problems.sort();
+        (renewed, problems)
+    }
+
+    /// The texts of all secrets that placeholders stand for. For who must not write them down.
+    #[must_use]
+    pub fn secret_texts(&self) -> Vec<String> {
+        self.recipes.iter().map(Recipe::text_now).collect()
+    }
+
+    /// The folder with a file for each secret; it need not exist.
+    #[must_use]
+    pub fn secrets_folder(&self, environment: &Environment) -> PathBuf {
+        build::vault(&self.folder, environment).folder
+    }
+
+    /// The files that it was read from: YAML, and certificates.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.files.paths()
+        let certificates = self.connections.values().flat_map(|connection| &connection.tls.files);
+        self.files.paths().chain(certificates.map(PathBuf::as_path))
     }
 
     /// Where something stands: what a JSON pointer names in the merged configuration, or the nearest thing around it.

@@ -2,8 +2,8 @@
 //!
 //! A connection belongs to one `base_url`. It puts a plugin's target behind that and nowhere else, adds the credentials, which the
 //! plugin never sees (invariant 7), keeps to the rate, bounds every time and size (invariant 9), and reaches no address that is not public
-//! unless the configuration grants it. It never asks a proxy, keeps no cookies, and puts no secret, path or query into an
-//! error.
+//! unless the configuration grants it. It asks a proxy only where the configuration names one, keeps no cookies, and puts no secret, path or
+//! query into an error.
 //!
 //! What is granted beside public addresses: those in [`ConnectionOptions::allow_private`], and loopback where the `base_url` itself names
 //! `localhost` or a loopback address; both only at the port of the `base_url`. Any other private address written there is no
@@ -13,43 +13,52 @@
 //! Redirects are followed within the host, not from https to http. The body, the credentials and the plugin's headers go along only to
 //! where the plugin could have sent them itself: the same origin, under the base path. Beyond that, only a bare `GET` or `HEAD` goes on.
 //!
-//! Addresses are in `egress/address.rs`, sockets in `egress/dial.rs`, targets and redirects in `egress/target.rs`, headers and credentials
-//! in `egress/head.rs`, answers in `egress/answer.rs`, the rate in `egress/pace.rs`, bounds in `egress/limits.rs`.
+//! Addresses are in `egress/address.rs`, sockets in `egress/dial.rs` and `way.rs`, trust in `egress/tls.rs`, targets and redirects in
+//! `egress/target.rs` and `hop.rs`, headers in `egress/head.rs`, credentials in `egress/auth.rs`, answers in `egress/answer.rs`, the rate in
+//! `egress/pace.rs`, bounds in `egress/limits.rs`.
 
 mod address;
 mod answer;
+mod auth;
 mod dial;
 mod head;
+mod hop;
 pub mod limits;
 mod pace;
 mod target;
+mod tls;
+mod way;
 
-use std::error::Error;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::client::legacy::{Client, Error as ClientError};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Instant, sleep, timeout_at};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+use hyper_util::client::legacy::Error as ClientError;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use url::Url;
 use weft_host::{Failure, FailureKind, HttpRequest, HttpResponse};
 
+use crate::clock::Clock;
+use crate::config::connection::Tls;
+
+pub use crate::config::{Auth, Secret};
 pub use address::{Class, Network};
 pub use dial::{Resolve, Resolving, System};
-pub use head::{Auth, Secret};
 pub use pace::RateLimit;
 
-use address::Guard;
 use answer::BrokenAnswer;
-use dial::{Connector, DialError};
-use head::Credentials;
+use auth::{Proof, Token, Tokens};
+use dial::DialError;
+use head::Added;
+use hop::{Hop, Reach};
 use pace::{NoTurn, Pace};
 use target::Base;
+use way::{Means, Way, cause};
 
 /// What a connection is told by the configuration.
 #[derive(Clone, Debug)]
@@ -59,15 +68,25 @@ pub struct ConnectionOptions {
     /// Where it goes: `http` or `https`, a host, perhaps a port and a path; no credentials, query or fragment.
     pub base_url: Url,
     /// Who it is there.
-    pub auth: Auth,
+    pub auth: Option<Auth>,
+    /// Headers of each request, in place of what the plugin says there.
+    pub headers: Vec<(String, Secret)>,
     /// How often it may ask; as often as it likes where there is none.
     pub rate_limit: Option<RateLimit>,
     /// The most that a request may take, waiting for its turn, redirects and retries included; a plugin may ask for less.
     pub timeout: Duration,
+    /// Tries after the first, where a repetition changes nothing.
+    pub retries: u32,
+    /// The URL of an HTTP proxy, perhaps with credentials.
+    pub proxy: Option<Secret>,
+    /// Whom to trust, and who one is.
+    pub tls: Tls,
     /// Bytes of an answer's body, as it arrives and inflated.
     pub answer_bytes_max: usize,
     /// Addresses that may be reached although they are not public.
     pub allow_private: Vec<Network>,
+    /// What signatures and assertions take the time from.
+    pub clock: Clock,
 }
 
 impl ConnectionOptions {
@@ -77,11 +96,35 @@ impl ConnectionOptions {
         ConnectionOptions {
             name: name.into(),
             base_url,
-            auth: Auth::None,
+            auth: None,
+            headers: Vec::new(),
             rate_limit: None,
             timeout: limits::TIMEOUT,
+            retries: limits::RETRIES,
+            proxy: None,
+            tls: Tls::default(),
             answer_bytes_max: limits::ANSWER_BYTES_MAX,
             allow_private: Vec::new(),
+            clock: Clock::Wall,
+        }
+    }
+
+    /// What the configuration says of a connection.
+    #[must_use]
+    pub fn of(name: &str, spec: &crate::config::Connection) -> Self {
+        let rate_limit = spec.rate_limit.and_then(|rate| {
+            Some(RateLimit { count: NonZeroU32::new(rate.count())?, per: Duration::from_millis(rate.period_ms()) })
+        });
+        ConnectionOptions {
+            auth: spec.auth.clone(),
+            headers: spec.headers.clone(),
+            rate_limit,
+            timeout: spec.timeout.into(),
+            retries: spec.retries,
+            proxy: spec.proxy.clone(),
+            tls: spec.tls.clone(),
+            allow_private: if spec.allow_private { Network::all().to_vec() } else { Vec::new() },
+            ..ConnectionOptions::new(name, spec.base_url.clone())
         }
     }
 }
@@ -92,9 +135,18 @@ pub enum EgressError {
     /// The base URL does not say where to go, or says more.
     #[error("the base url cannot be used: {0}")]
     BaseUrl(&'static str),
-    /// The credentials cannot be put into a header.
+    /// The credentials cannot be used.
     #[error("the credentials cannot be sent: {0}")]
     Auth(&'static str),
+    /// A header cannot be sent.
+    #[error("the headers cannot be sent: {0}")]
+    Header(&'static str),
+    /// The proxy is no address.
+    #[error("the proxy cannot be used: {0}")]
+    Proxy(&'static str),
+    /// A certificate or its key cannot be used.
+    #[error("tls cannot be spoken: {0}")]
+    Tls(&'static str),
     /// A text is no network.
     #[error("`{text}` is no network such as `10.0.0.0/8`: {reason}")]
     Network {
@@ -111,15 +163,18 @@ pub enum EgressError {
     Timeout,
 }
 
-/// One way out, with its pool of sockets. Shared by the stages that name it, so that they share its rate.
+/// One way out, with its pool of sockets. Shared by the stages that name it, so that they share its rate and its tokens.
 pub struct Connection {
     name: String,
     base: Base,
-    credentials: Option<Credentials>,
+    proof: Proof,
+    added: Added,
     pace: Pace,
     timeout: Duration,
+    retries: u32,
     answer_bytes_max: usize,
-    client: Client<Connector, Full<Bytes>>,
+    way: Way,
+    clock: Clock,
 }
 
 impl fmt::Debug for Connection {
@@ -152,26 +207,46 @@ impl Connection {
             return Err(EgressError::Timeout);
         }
         let base = Base::new(options.base_url)?;
-        let guard = Guard::new(base.url(), options.allow_private);
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(limits::IDLE_TIME_MAX)
-            .pool_max_idle_per_host(limits::IDLE_MAX)
-            .http1_max_buf_size(limits::ANSWER_HEAD_BYTES_MAX)
-            // A kept socket may be closed by the other side just when it is taken from the pool. What was certainly not sent, a `POST`
-            // too, goes out on a fresh one.
-            .retry_canceled_requests(true)
-            .build(Connector::new(base.url().scheme(), resolver, guard));
+        if let Some(proxy) = &options.proxy {
+            crate::config::connection::proxy_url(proxy).map_err(EgressError::Proxy)?;
+        }
+        let ConnectionOptions { allow_private, proxy, clock, .. } = options;
+        let means = Means { resolver, allow_private, tls: tls::client_config(&options.tls)?, proxy };
+        let proof = match options.auth {
+            Some(Auth::OAuth2(oauth2)) => {
+                let way = Way::to(&oauth2.token_url, &means);
+                let host = base.url().host_str().unwrap_or_default();
+                Proof::Token(Tokens::new(&options.name, host, oauth2, way, clock.clone())?)
+            }
+            auth => Proof::of(auth)?,
+        };
         Ok(Connection {
             name: options.name,
-            credentials: options.auth.credentials()?,
+            added: Added::new(options.headers, &proof)?,
+            proof,
             pace: Pace::new(options.rate_limit),
             timeout: options.timeout,
+            retries: options.retries,
             answer_bytes_max: options.answer_bytes_max,
+            way: Way::to(base.url(), &means),
             base,
-            client,
+            clock,
         })
+    }
+
+    /// Tries the way there without a request: a token is had where one is needed, and a socket opened, through the proxy and with
+    /// TLS if there are such.
+    ///
+    /// # Errors
+    /// What is in the way, as [`Connection::send`] would tell it.
+    pub async fn try_out(&self) -> Result<(), Failure> {
+        let trying = async {
+            if let Proof::Token(tokens) = &self.proof {
+                tokens.get(None).await?;
+            }
+            self.way.try_out(self.base.url()).await
+        };
+        timeout(self.timeout, trying).await.unwrap_or_else(|_| Err(self.late(self.timeout)))
     }
 
     /// Sends a request and waits for the whole answer. An answer of any status is `Ok`; one of 429 or 503 with a `Retry-After` also
@@ -179,17 +254,13 @@ impl Connection {
     ///
     /// # Errors
     /// There was no answer. `Config`: the request is not one that this connection sends, or leads to an address that it may not reach, or for
-    /// good to another host. `RateLimited`: its turn does not come in time. `Rejected`: the answer is too large. `Unavailable`: all else.
+    /// good to another host. `Credentials`: there is no token to be had, or a secret that was renewed cannot be sent. `RateLimited`: its turn
+    /// does not come in time. `Rejected`: the answer is too large. `Unavailable`: all else.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
         let timeout = request.timeout_ms.map_or(self.timeout, |ms| self.timeout.min(Duration::from_millis(ms.into())));
         let deadline = Instant::now() + timeout;
         let hop = self.first_hop(request)?;
-        match timeout_at(deadline, self.follow(hop, deadline)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                Err(unavailable(format!("{} gives no whole answer within {} ms", self.base.authority(), timeout.as_millis())))
-            }
-        }
+        timeout_at(deadline, self.follow(hop, deadline)).await.unwrap_or_else(|_| Err(self.late(timeout)))
     }
 
     fn first_hop(&self, request: HttpRequest) -> Result<Hop, Failure> {
@@ -198,15 +269,16 @@ impl Connection {
             _ => return Err(unsendable("the method is not one that can be sent")),
         };
         let url = self.base.resolve(&request.target).map_err(unsendable)?;
-        let mut headers = head::checked(&request.headers, self.credentials.as_ref()).map_err(unsendable)?;
+        let mut headers = head::checked(&request.headers, &self.proof).map_err(unsendable)?;
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
         Hop::new(method, url, headers, request.body.into(), Reach::Own).map_err(unsendable)
     }
 
     /// Asks until there is an answer that leads nowhere else.
     async fn follow(&self, mut hop: Hop, deadline: Instant) -> Result<HttpResponse, Failure> {
+        let mut renewal = Renewal::Due;
         for _ in 0..=limits::REDIRECTS_MAX {
-            let response = self.ask(&hop, deadline).await?;
+            let response = self.ask(&hop, deadline, &mut renewal).await?;
             match hop.after(&response, &self.base) {
                 Ok(None) => return answer::read(response, self.answer_bytes_max).await.map_err(|broken| self.broken(&broken)),
                 Ok(Some(next)) => hop = next,
@@ -221,26 +293,65 @@ impl Connection {
         Err(unavailable(format!("{} redirects more than {} times", self.base.authority(), limits::REDIRECTS_MAX)))
     }
 
-    /// Asks once, or again where the first time certainly changes nothing (RFC 9110, section 9.2.2).
-    async fn ask(&self, hop: &Hop, deadline: Instant) -> Result<Response<Incoming>, Failure> {
+    /// Asks once; again where the first time certainly changes nothing (RFC 9110, section 9.2.2), and once more with another token
+    /// where the first was refused.
+    async fn ask(&self, hop: &Hop, deadline: Instant, renewal: &mut Renewal) -> Result<Response<Incoming>, Failure> {
         let mut retries = 0;
         loop {
             self.pace.turn(deadline).await.map_err(|no_turn| self.rate_limited(&no_turn))?;
-            let error = match self.client.request(hop.request(self.credentials.as_ref())).await {
+            let (request, token) = self.request(hop).await?;
+            let wait = match self.way.request(request).await {
                 Ok(response) => {
-                    if let Some(wait) = answer::patience(response.status(), response.headers(), SystemTime::now()) {
+                    let patience = answer::patience(response.status(), response.headers(), SystemTime::now());
+                    if let Some(wait) = patience {
                         self.pace.pause(wait);
                     }
-                    return Ok(response);
+                    if let Some(token) = token.filter(|_| response.status() == StatusCode::UNAUTHORIZED)
+                        && let Proof::Token(tokens) = &self.proof
+                        && *renewal == Renewal::Due
+                        && token.is_worth_renewing()
+                    {
+                        *renewal = Renewal::Done;
+                        tokens.get(Some(&token)).await?;
+                        continue;
+                    }
+                    let wait = patience.unwrap_or_else(|| backoff(retries));
+                    let is_final = !is_busy(response.status()) || !hop.is_idempotent() || retries >= self.retries;
+                    if is_final || Instant::now() + wait.min(limits::PAUSE_MAX) >= deadline {
+                        return Ok(response);
+                    }
+                    wait
                 }
-                Err(error) => error,
+                Err(error) => {
+                    let may_repeat = hop.is_idempotent() || error.is_connect();
+                    if !is_passing(&error) || !may_repeat || retries >= self.retries {
+                        return Err(self.way.unanswered(&error, self.base.authority()));
+                    }
+                    backoff(retries)
+                }
             };
-            if !is_passing(&error) || !hop.is_idempotent() || retries == limits::RETRIES_MAX {
-                return Err(self.unanswered(&error));
-            }
             retries += 1;
-            sleep(limits::RETRY_WAIT * retries).await;
+            sleep(wait).await;
         }
+    }
+
+    /// The request as it goes out, with what the configuration adds where the plugin could have sent it itself.
+    async fn request(
+        &self,
+        hop: &Hop,
+    ) -> Result<(hyper::Request<http_body_util::Full<hyper::body::Bytes>>, Option<Arc<Token>>), Failure> {
+        let mut request = hop.request();
+        if hop.reach == Reach::Foreign {
+            return Ok((request, None));
+        }
+        let unfit = |reason| Failure::new(FailureKind::Credentials, format!("a header cannot be sent: {reason}"));
+        self.added.put(request.headers_mut()).map_err(unfit)?;
+        let token = self.proof.put(&mut request, &hop.body, self.clock.now()).await?;
+        Ok((request, token))
+    }
+
+    fn late(&self, timeout: Duration) -> Failure {
+        unavailable(format!("{} gives no whole answer within {} ms", self.base.authority(), timeout.as_millis()))
     }
 
     fn rate_limited(&self, NoTurn(wait): &NoTurn) -> Failure {
@@ -254,124 +365,37 @@ impl Connection {
         let kind = if matches!(broken, BrokenAnswer::TooLarge(_)) { FailureKind::Rejected } else { FailureKind::Unavailable };
         Failure::new(kind, format!("{}: {broken}", self.base.authority()))
     }
-
-    fn unanswered(&self, error: &ClientError) -> Failure {
-        match cause(error) {
-            Some(forbidden @ DialError::Forbidden { .. }) => refused(forbidden.to_string()),
-            Some(error) => unavailable(error.to_string()),
-            None => {
-                let doing = if error.is_connect() { "cannot be connected to" } else { "does not answer" };
-                unavailable(format!("{} {doing}: {}", self.base.authority(), innermost(error)))
-            }
-        }
-    }
 }
 
 const USER_AGENT: &str = concat!("weft/", env!("CARGO_PKG_VERSION"));
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
-/// One request on its way: the plugin's own, or where a redirect leads it.
-struct Hop {
-    method: Method,
-    url: Url,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-    reach: Reach,
+/// Whether a refused token may be had anew: once for each request of a plugin.
+#[derive(PartialEq, Eq)]
+enum Renewal {
+    Due,
+    Done,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    /// Where the plugin may send requests, with credentials.
-    Own,
-    /// Elsewhere at the host, and wherever that leads: without anything that is ours.
-    Foreign,
+/// Answers of those who are there and have no time, or stand before somebody who is not there (RFC 9110, section 15.6).
+fn is_busy(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 502..=504)
 }
 
-impl Hop {
-    fn new(method: Method, url: Url, headers: HeaderMap, body: Bytes, reach: Reach) -> Result<Hop, &'static str> {
-        let uri = Uri::try_from(url.as_str()).map_err(|_| "the target is no valid path and query")?;
-        Ok(Hop { method, url, uri, headers, body, reach })
-    }
-
-    fn request(&self, credentials: Option<&Credentials>) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body.clone()));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        if let (Reach::Own, Some(Credentials { name, value })) = (self.reach, credentials) {
-            request.headers_mut().insert(name.clone(), value.clone());
-        }
-        request
-    }
-
-    fn is_idempotent(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE)
-            || self.headers.contains_key(IDEMPOTENCY_KEY)
-    }
-
-    /// The request that an answer asks for; none where the answer is the end, `Err` where it leads to what is not followed.
-    fn after<B>(&self, response: &Response<B>, base: &Base) -> Result<Option<Hop>, &'static str> {
-        let status = response.status();
-        let Some(location) =
-            response.headers().get(header::LOCATION).filter(|_| matches!(status.as_u16(), 301..=303 | 307 | 308))
-        else {
-            return Ok(None);
-        };
-        let location = std::str::from_utf8(location.as_bytes()).map_err(|_| "to something that is no url")?;
-        let url = base.redirect(&self.url, location)?;
-        let reach = if self.reach == Reach::Own && base.owns(&url) { Reach::Own } else { Reach::Foreign };
-        let (mut method, mut headers, mut body) = (self.method.clone(), self.headers.clone(), self.body.clone());
-        // RFC 9110, section 15.4: 303 asks for a look elsewhere, and everybody reads 301 and 302 after a `POST` in this way.
-        let becomes_get = match status.as_u16() {
-            303 => method != Method::HEAD,
-            301 | 302 => method == Method::POST,
-            _ => false,
-        };
-        if becomes_get {
-            (method, body) = (Method::GET, Bytes::new());
-            for name in [
-                header::CONTENT_TYPE,
-                header::CONTENT_ENCODING,
-                header::CONTENT_LANGUAGE,
-                header::CONTENT_LOCATION,
-                IDEMPOTENCY_KEY,
-            ] {
-                headers.remove(name);
-            }
-        }
-        if reach == Reach::Foreign {
-            if !matches!(method, Method::GET | Method::HEAD) || !body.is_empty() {
-                return Err("out of the connection's base url, where a body and credentials do not follow");
-            }
-            // Any other header may be a key.
-            let mut harmless = HeaderMap::new();
-            for name in [header::ACCEPT, header::USER_AGENT] {
-                harmless.extend(headers.remove(&name).map(|value| (name, value)));
-            }
-            headers = harmless;
-        }
-        Hop::new(method, url, headers, body, reach).map(Some).map_err(|_| "to something that is no url")
-    }
+/// The wait before a try: doubling, with up to a quarter more or less so that stages do not march in step.
+fn backoff(retries: u32) -> Duration {
+    let wait = limits::RETRY_WAIT.saturating_mul(1 << retries.min(16)).min(limits::RETRY_WAIT_MAX);
+    let quarter = u64::try_from(wait.as_millis() / 4).unwrap_or(u64::MAX).max(1);
+    // The seeds of the standard hash map are the randomness that is always at hand.
+    let noise = RandomState::new().hash_one(retries);
+    wait - Duration::from_millis(quarter) + Duration::from_millis(noise % (2 * quarter))
 }
 
 /// Whether the same request may fare better in a moment: the way there failed, not the policy and not the answer.
 fn is_passing(error: &ClientError) -> bool {
-    let is_policy = matches!(cause::<DialError>(error), Some(DialError::Forbidden { .. } | DialError::TimedOut));
+    let is_policy = cause::<DialError>(error).is_some_and(|error| !error.is_passing());
     let is_answer = cause::<hyper::Error>(error).is_some_and(|error| error.is_parse() || error.is_user());
-    !is_policy && !is_answer
-}
-
-/// The first error of a type among the causes of another.
-fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
-}
-
-/// What it comes down to. The errors of hyper, rustls and the system name no header, path or query.
-fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    std::iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error)
+    let is_trust = cause::<rustls::Error>(error).is_some();
+    !is_policy && !is_answer && !is_trust
 }
 
 /// A request that no connection sends: the fault of the record that it was made for, not of the configuration.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use weft_domain::input::Kv;
 use weft_host::{Failure, FailureKind, HttpRequest, HttpResponse, Lending, Lent, Level};
 
+use crate::config::Secret;
 use crate::egress::Connection;
 use crate::limits;
 use crate::writer::Ledger;
@@ -20,7 +21,7 @@ pub struct Desk {
     /// The stage's name.
     pub stage: String,
     /// Secrets by handle.
-    pub secrets: BTreeMap<String, Arc<[u8]>>,
+    pub secrets: BTreeMap<String, Secret>,
     /// Folders by handle.
     pub folders: BTreeMap<String, PathBuf>,
     /// Where its requests go.
@@ -50,7 +51,7 @@ impl Lent for Desk {
     }
 
     fn secret(&self, handle: &str) -> Option<Arc<[u8]>> {
-        self.secrets.get(handle).cloned()
+        self.secrets.get(handle).map(|secret| (*secret.expose()).into())
     }
 
     fn kv_get(&self, key: &str) -> Lending<'_, Result<Option<Vec<u8>>, Failure>> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use weft_host::{Failure, FailureKind, HttpRequest, HttpResponse, Lending, Lent, Level, Output, Stage, WantedLimits};
+use weft_host::{Failure, FailureKind, HttpRequest, HttpResponse, Lending, Lent, Level, Output, Rejection, Stage, WantedLimits};
 
 use crate::config::Block;
 
@@ -42,7 +42,7 @@ impl Props {
     #[must_use]
     pub fn new(block: &Block, peer: Arc<dyn Peer>) -> Arc<Props> {
         Arc::new(Props {
-            secrets: block.secrets.iter().map(|(handle, secret)| (handle.clone(), secret.share())).collect(),
+            secrets: block.secrets.iter().map(|(handle, secret)| (handle.clone(), (*secret.expose()).into())).collect(),
             folders: block.folders.keys().cloned().collect(),
             peer,
             files: Mutex::default(),
@@ -182,6 +182,7 @@ impl Lent for Props {
 #[derive(Default)]
 pub struct Basket {
     events: Mutex<Vec<Bytes>>,
+    refused: Mutex<Vec<(Rejection, Bytes)>>,
     state: Mutex<Option<String>>,
 }
 
@@ -190,6 +191,12 @@ impl Basket {
     #[must_use]
     pub fn events(&self) -> Vec<Bytes> {
         held(&self.events).clone()
+    }
+
+    /// What could not become an event, in order.
+    #[must_use]
+    pub fn refused(&self) -> Vec<(Rejection, Bytes)> {
+        held(&self.refused).clone()
     }
 
     /// The last state that was proposed.
@@ -205,6 +212,11 @@ impl Output for Basket {
         ready(Ok(()))
     }
 
+    fn refuse(&self, refused: Vec<(Rejection, Bytes)>) -> Lending<'_, Result<(), Failure>> {
+        held(&self.refused).extend(refused);
+        ready(Ok(()))
+    }
+
     fn checkpoint(&self, state: String) -> Lending<'_, Result<(), Failure>> {
         *held(&self.state) = Some(state);
         ready(Ok(()))
@@ -216,6 +228,10 @@ pub struct Stopping;
 
 impl Output for Stopping {
     fn emit(&self, _: Vec<Bytes>) -> Lending<'_, Result<(), Failure>> {
+        ready(Err(Failure::new(FailureKind::Cancelled, "the engine stops")))
+    }
+
+    fn refuse(&self, _: Vec<(Rejection, Bytes)>) -> Lending<'_, Result<(), Failure>> {
         ready(Err(Failure::new(FailureKind::Cancelled, "the engine stops")))
     }
 

@@ -30,6 +30,7 @@ fn environment() -> Environment {
         ("EMPTY", ""),
         ("HOST", "127.0.0.1"),
         ("LIMIT", "50"),
+        ("RSA_KEY", include_str!("egress/rsa-of-tests.pem")),
     ]
     .into_iter()
     .collect()
@@ -55,6 +56,7 @@ fn manifest(name: &str) -> Result<Manifest, Refusal> {
             let config = json!({ "type": "object", "properties": { "auth": { "oneOf": [hmac, open] } } });
             ("source", config, json!({ "reads": ["receive"] }))
         }
+        "csv" => ("source", json!({ "type": "object" }), json!({ "reads": ["decode"] })),
         "crm" => ("source", json!({ "type": "object" }), json!({ "reads": ["poll"], "capabilities": ["http"] })),
         "normalize" => {
             let config = json!({
@@ -166,6 +168,12 @@ fn summary(config: &Config) -> String {
             &mut out,
             format!("connection {name}: {} {:?} {}{private}", connection.base_url, connection.auth, connection.timeout),
         );
+        let headers: Vec<&String> = connection.headers.iter().map(|(name, _)| name).collect();
+        let files: Vec<String> = connection.tls.files.iter().map(|path| path.display().to_string()).collect();
+        let more = format!(" headers {headers:?} retries {} proxy {:?} files {files:?}", connection.retries, connection.proxy);
+        if more != " headers [] retries 2 proxy None files []" {
+            line(&mut out, more);
+        }
     }
     let block = |block: &config::Block| {
         let folders: Vec<String> = block.folders.iter().map(|(handle, path)| format!("{handle}={}", path.display())).collect();
@@ -174,10 +182,7 @@ fn summary(config: &Config) -> String {
     };
     for (name, source) in &config.sources {
         let chain = config.chain(name).join(" > ");
-        line(
-            &mut out,
-            format!("source {name}: {:?} {:?} [{chain}] {}", source.http_path, source.environment, block(&source.block)),
-        );
+        line(&mut out, format!("source {name}: {:?} {:?} [{chain}] {}", source.reads, source.environment, block(&source.block)));
     }
     for (name, transform) in &config.transforms {
         line(&mut out, format!("transform {name}: {:?} {}", transform.on_error, block(&transform.block)));
@@ -239,6 +244,42 @@ fn a_handle_means_nothing_to_another_stage() {
     assert_eq!(app.secrets["secret:/write_keys/0"].expose_text(), "key-hunter2");
     assert_ne!(app.secrets, config.sources["web"].block.secrets);
     assert!(config.destinations["team"].block.secrets.is_empty());
+}
+
+#[test]
+fn secrets_that_change_are_new_for_all_who_hold_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weft.yaml");
+    let yaml = [
+        "version: 1\nname: acme\nplugins: { segment: { path: segment.wasm } }\n",
+        "connections: { crm: { base_url: https://crm.example/, auth: { bearer: \"key-${secret:KEY}\" } } }\n",
+        "sources: { web: { plugin: segment, connection: crm, http: { path: /web }, config: { write_keys: [\"${secret:KEY}\"] } } }\n",
+    ];
+    std::fs::write(&path, yaml.concat()).unwrap();
+    let secrets = folder.path().join("secrets");
+    std::fs::create_dir(&secrets).unwrap();
+    let write = |text: &str| std::fs::write(secrets.join("KEY"), text).unwrap();
+    write("one");
+    let config = load(&path).unwrap();
+    assert_eq!(config.secrets_folder(&environment()), secrets);
+    let lent = config.sources["web"].block.secrets["secret:/write_keys/0"].clone();
+    let Some(config::Auth::Bearer(sent)) = config.connections["crm"].auth.clone() else { panic!("not a bearer") };
+    let check = |renewed: usize, says: &str, want: &str| {
+        let (count, problems) = config.renew_secrets(&environment());
+        assert_eq!((count, lent.expose_text(), sent.expose_text()), (renewed, want.to_owned(), format!("key-{want}")));
+        assert_eq!(problems.is_empty(), says.is_empty(), "{problems}");
+        assert!(problems.to_string().contains(says), "{problems}");
+    };
+    check(0, "", "one");
+    write("two\n");
+    check(2, "", "two");
+    // Half written, or gone for a moment: what was there stays.
+    write("");
+    check(0, "weft.yaml:4:71: the secret `KEY` is empty [secret/empty]", "two");
+    std::fs::remove_file(secrets.join("KEY")).unwrap();
+    check(0, "secret/unset", "two");
+    write("three");
+    check(2, "", "three");
 }
 
 #[test]

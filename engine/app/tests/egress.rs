@@ -1,8 +1,15 @@
 //! A connection against real servers on this machine: what reaches them, what comes back, and what never leaves.
 
+#[path = "egress/server.rs"]
+mod server;
+#[path = "egress/tokens.rs"]
+mod tokens;
+#[path = "egress/ways.rs"]
+mod ways;
+
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,113 +17,13 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
 use weft::egress::{Auth, Connection, ConnectionOptions, EgressError, RateLimit, Resolve, Resolving, Secret};
 use weft_host::{Failure, FailureKind, HttpRequest, HttpResponse};
 
-/// What a server does with one request.
-#[derive(Clone)]
-enum Play {
-    /// Answers with these bytes, and closes.
-    Answer(Vec<u8>),
-    /// Answers with these bytes, and keeps the socket for the next request.
-    Keep(Vec<u8>),
-    /// Answers a byte each time.
-    Dribble(Vec<u8>, Duration),
-    /// Closes without a word.
-    HangUp,
-}
-
-fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    [format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
-}
-
-fn ok(body: &str) -> Play {
-    Play::Answer(answer("200 OK", "", body.as_bytes()))
-}
-
-fn redirect(status: u16, location: &str) -> Play {
-    Play::Answer(answer(&format!("{status} Elsewhere"), &format!("location: {location}\r\n"), b""))
-}
-
-/// A server that plays one after the other, then the last one for ever, and remembers what it was asked.
-struct Server {
-    address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
-    sockets: Arc<AtomicUsize>,
-}
-
-impl Server {
-    async fn start(plays: Vec<Play>) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let address = listener.local_addr().expect("an address");
-        let (asked, sockets) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
-        let plays = Arc::new(Mutex::new(VecDeque::from(plays)));
-        let server = Server { address, asked: asked.clone(), sockets: sockets.clone() };
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                sockets.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(play(stream, plays.clone(), asked.clone()));
-            }
-        });
-        server
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    /// The requests as they came, one text each.
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("no panic").clone()
-    }
-
-    fn first_lines(&self) -> Vec<String> {
-        self.asked().iter().filter_map(|request| request.lines().next().map(str::to_owned)).collect()
-    }
-}
-
-async fn play(mut stream: TcpStream, plays: Arc<Mutex<VecDeque<Play>>>, asked: Arc<Mutex<Vec<String>>>) {
-    while let Some(request) = read_request(&mut stream).await {
-        asked.lock().expect("no panic").push(request);
-        let play = {
-            let mut plays = plays.lock().expect("no panic");
-            if plays.len() > 1 { plays.pop_front() } else { plays.front().cloned() }
-        };
-        match play.expect("a server has a play") {
-            // Whoever has heard enough closes while this is being written.
-            Play::Answer(bytes) => return drop(stream.write_all(&bytes).await),
-            Play::Keep(bytes) => stream.write_all(&bytes).await.expect("writes"),
-            Play::Dribble(bytes, pause) => {
-                for byte in bytes {
-                    if stream.write_all(&[byte]).await.is_err() {
-                        return;
-                    }
-                    sleep(pause).await;
-                }
-                return;
-            }
-            Play::HangUp => return,
-        }
-    }
-}
-
-/// A head, and as many bytes after it as it says.
-async fn read_request(stream: &mut TcpStream) -> Option<String> {
-    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
-    loop {
-        let read = stream.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
-        bytes.extend_from_slice(&buffer[..read]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok()).unwrap_or(0);
-        if body.len() >= length {
-            return Some(text);
-        }
-    }
-}
+use server::{Play, Server, answer, connection, get, kind, ok, options, redirect, request};
 
 /// Answers with one list of addresses after the other, then with the last one for ever.
 struct Script {
@@ -140,26 +47,6 @@ impl Resolve for Script {
     }
 }
 
-fn options(base_url: &str) -> ConnectionOptions {
-    ConnectionOptions { timeout: Duration::from_secs(5), ..ConnectionOptions::new("test", base_url.parse().expect("a url")) }
-}
-
-fn connection(base_url: &str) -> Connection {
-    Connection::new(options(base_url)).expect("valid options")
-}
-
-fn request(method: &str, target: &str, body: &str) -> HttpRequest {
-    HttpRequest { method: method.into(), target: target.into(), headers: Vec::new(), body: body.into(), timeout_ms: None }
-}
-
-fn get(target: &str) -> HttpRequest {
-    request("GET", target, "")
-}
-
-fn kind(answer: &Result<HttpResponse, Failure>) -> Result<u16, FailureKind> {
-    answer.as_ref().map(|answer| answer.status).map_err(|failure| failure.kind)
-}
-
 #[tokio::test]
 async fn an_answer_of_any_status_is_an_answer() {
     for status in [200, 201, 204, 304, 400, 401, 404, 429, 500, 503] {
@@ -177,11 +64,12 @@ async fn an_answer_of_any_status_is_an_answer() {
 async fn credentials_reach_the_server_and_no_message() {
     let check = async |auth: Auth, line: &str| {
         let server = Server::start(vec![ok("{}")]).await;
-        let connection = Connection::new(ConnectionOptions { auth: auth.clone(), ..options(&server.url("/")) }).expect("valid");
+        let connection =
+            Connection::new(ConnectionOptions { auth: Some(auth.clone()), ..options(&server.url("/")) }).expect("valid");
         connection.send(get("x")).await.expect("an answer");
         assert!(server.asked()[0].contains(line), "{}", server.asked()[0]);
 
-        let dead = Connection::new(ConnectionOptions { auth, ..options("http://127.0.0.1:1/") }).expect("valid");
+        let dead = Connection::new(ConnectionOptions { auth: Some(auth), ..options("http://127.0.0.1:1/") }).expect("valid");
         let unreachable = dead.send(get("path?token=s3cret-target")).await.expect_err("nothing listens");
         let own = HttpRequest {
             headers: vec![("Authorization".into(), "s3cret-own".into()), ("x-api-key".into(), "s3cret-own".into())],
@@ -198,7 +86,8 @@ async fn credentials_reach_the_server_and_no_message() {
     check(Auth::Basic { user: "u".into(), password: secret() }, "\r\nauthorization: Basic dTpzM2NyZXQ=\r\n").await;
     check(Auth::Header { name: "X-Api-Key".into(), value: secret() }, "\r\nx-api-key: s3cret\r\n").await;
     assert!(
-        !format!("{:?}", ConnectionOptions { auth: Auth::Bearer(secret()), ..options("http://a.example") }).contains("s3cret")
+        !format!("{:?}", ConnectionOptions { auth: Some(Auth::Bearer(secret())), ..options("http://a.example") })
+            .contains("s3cret")
     );
 }
 
@@ -307,7 +196,7 @@ async fn redirects_stay_at_the_host() {
 async fn body_and_credentials_follow_only_to_where_the_plugin_could_send_them() {
     let check = async |method: &str, status: u16, location: &str, want: Option<(&str, bool, bool)>| {
         let server = Server::start(vec![redirect(status, location), ok("")]).await;
-        let auth = Auth::Bearer("s3cret".into());
+        let auth = Some(Auth::Bearer("s3cret".into()));
         let connection = Connection::new(ConnectionOptions { auth, ..options(&server.url("/api/")) }).expect("valid");
         let headers =
             vec![("x-own".into(), "key".into()), ("content-type".into(), "text/plain".into()), ("accept".into(), "a/b".into())];
@@ -338,7 +227,7 @@ async fn body_and_credentials_follow_only_to_where_the_plugin_could_send_them() 
 #[tokio::test]
 async fn who_was_led_outside_comes_back_without_credentials() {
     let server = Server::start(vec![redirect(302, "/out"), redirect(302, "/api/admin"), ok("")]).await;
-    let auth = Auth::Bearer("s3cret".into());
+    let auth = Some(Auth::Bearer("s3cret".into()));
     let connection = Connection::new(ConnectionOptions { auth, ..options(&server.url("/api/")) }).expect("valid");
     connection.send(get("x")).await.expect("an answer");
     let has_secret: Vec<bool> = server.asked().iter().map(|asked| asked.contains("s3cret")).collect();
@@ -532,7 +421,7 @@ async fn patience_that_is_asked_for_stills_the_connection() {
 async fn https_is_spoken_under_the_name_of_the_host_and_never_given_up() {
     let server = Server::start(vec![ok("in the clear")]).await;
     let base_url = format!("https://localhost:{}/", server.address.port());
-    let auth = Auth::Bearer("s3cret".into());
+    let auth = Some(Auth::Bearer("s3cret".into()));
     let connection = Connection::with_resolver(ConnectionOptions { auth, ..options(&base_url) }, Script::new(&[&["127.0.0.1"]]))
         .expect("valid");
     let hello = tokio::time::timeout(Duration::from_secs(1), connection.send(get("x"))).await;
@@ -580,6 +469,6 @@ fn options_that_do_not_hold_together_are_refused() {
     check(ConnectionOptions { timeout: Duration::MAX, ..good() }, EgressError::Timeout);
     check(ConnectionOptions { rate_limit: rate(Duration::ZERO), ..good() }, EgressError::RateLimit);
     check(ConnectionOptions { rate_limit: rate(Duration::MAX), ..good() }, EgressError::RateLimit);
-    check(ConnectionOptions { auth: Auth::Bearer("".into()), ..good() }, EgressError::Auth("the token is empty"));
+    check(ConnectionOptions { auth: Some(Auth::Bearer("".into())), ..good() }, EgressError::Auth("the token is empty"));
     assert!(matches!(Connection::new(options("ftp://a.example/")), Err(EgressError::BaseUrl(_))));
 }

@@ -316,6 +316,10 @@ codes! {
     SECRET_LITERAL = "secret/literal", "A secret is written into the file";
     SECRET_CLEARTEXT = "secret/cleartext", "A secret would travel without encryption";
 
+    CONNECTION_UNFIT = "connection/unfit", "Parts of a connection do not fit together";
+    CONNECTION_FILE = "connection/file", "A certificate's file cannot be used";
+    CONNECTION_KEY = "connection/key", "A private key cannot be used";
+
     REFERENCE_UNKNOWN = "reference/unknown", "A name that nothing has";
     REFERENCE_CYCLE = "reference/cycle", "Transforms wait for each other";
     REFERENCE_FORK = "reference/fork", "Two transforms read the same stage";

@@ -9,19 +9,20 @@ use weft_domain::identity::Rules;
 use weft_domain::problem::{Code, Problem, Problems};
 use weft_host::Manifest;
 
+use super::connection;
 use super::origin::Origin;
-use super::placeholder;
+use super::placeholder::{self, Recipe};
 use super::reference::References;
 use super::schema::{self, Schema};
 use super::secret::{Environment, Secret, Vault};
 use super::settle::{self, Ground};
 use super::source::{Report, Sources, Span, join};
-use super::spec::stage::{AuthSpec, ConnectionSpec, KeyText, PluginSpec};
-use super::spec::{self, SecretText, WorkspaceSpec};
+use super::spec::stage::{FileSpec, HttpSpec, KeyText, PluginSpec, PollSpec, SourceSpec};
+use super::spec::{self, WorkspaceSpec};
 use super::tree::{Entry, Node, Value};
 use super::workspace::{self, Workspace};
 use super::{
-    Auth, Block, Config, Connection, Destination, Manifests, PluginFile, Refusal, SECRETS_VARIABLE, Source, Token, Transform,
+    Block, Config, Destination, Manifests, PluginFile, Reads, Refusal, SECRETS_VARIABLE, Source, Token, Transform,
 };
 use crate::signature::PublicKey;
 
@@ -107,7 +108,7 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
     let Some(mut tree) = tree else { return Err(report.finish(&sources)) };
 
     let vault = vault(&folder, environment);
-    placeholder::fill(&mut tree, &vault, &mut report);
+    let recipes = placeholder::fill(&mut tree, &vault, &mut report);
     fill_empty_sections(&mut tree);
     hide_slips(&tree, &mut sources);
     let secrets = check_shape(&mut tree, &mut sources, &mut report);
@@ -120,16 +121,16 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
     let blocks = blocks(&mut tree, &manifests, &ground, &mut sources, &mut report);
 
     let spec = read_spec(&tree, &mut report);
-    References { tree: &tree, spec: &spec, manifests: &manifests }.check(&mut report);
+    References { tree: &tree, spec: &spec, folder: &folder, manifests: &manifests }.check(&mut report);
     let identity = spec.identity.rules().unwrap_or_else(|_| Rules::default());
     if report.has_errors() {
         return Err(report.finish(&sources));
     }
-    let parts = Parts { folder, data, secrets, blocks, identity };
+    let parts = Parts { folder, data, secrets, recipes, blocks, identity };
     Ok(parts.config(spec, report.finish(&sources), sources, tree))
 }
 
-fn vault<'a>(folder: &Path, environment: &'a Environment) -> Vault<'a> {
+pub(super) fn vault<'a>(folder: &Path, environment: &'a Environment) -> Vault<'a> {
     let named = environment.get(SECRETS_VARIABLE).ok().flatten().filter(|name| !name.is_empty());
     Vault { folder: named.map_or_else(|| folder.join("secrets"), PathBuf::from), environment }
 }
@@ -162,9 +163,15 @@ fn hide_slips(tree: &Node, sources: &mut Sources) {
     let entries = |section: &str| tree.get(section).map_or(&[][..], Node::entries);
     let hashes = entries("tokens").iter().filter_map(|token| token.node.get("hash"));
     let tokens = hashes.filter(|hash| hash.text().is_some_and(|text| !text.starts_with("sha256:")));
-    let addresses = entries("connections").iter().filter_map(|connection| connection.node.get("base_url"));
-    let passwords = addresses.filter(|address| address.text().is_some_and(|text| text.contains('@')));
-    tokens.chain(passwords).for_each(|node| sources.hide(node.span));
+    tokens.for_each(|node| sources.hide(node.span));
+    let has_user = |text: &str| text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+    for connection in entries("connections") {
+        connection.node.scalars("", &mut |_, node| {
+            if node.text().is_some_and(has_user) {
+                sources.hide(node.span);
+            }
+        });
+    }
 }
 
 /// Checks the workspace against its own schema. The secrets of its own sections, by handle.
@@ -174,7 +181,7 @@ fn check_shape(tree: &mut Node, sources: &mut Sources, report: &mut Report) -> B
         report.add_nowhere(Problem::error(Code::YAML_TOO_LARGE, message));
         Vec::new()
     });
-    let marked = settle::of_format(&leaves, "secret");
+    let (marked, open) = (settle::of_format(&leaves, "secret"), settle::of_format(&leaves, "weft-value"));
     // `/sources/<name>/config` and what is in it belongs to the plugin.
     let is_in_block = |pointer: &str| {
         let mut steps = pointer.split('/').skip(1);
@@ -182,9 +189,10 @@ fn check_shape(tree: &mut Node, sources: &mut Sources, report: &mut Report) -> B
         section && steps.nth(1) == Some("config")
     };
     // First of all, so that nothing that is said later quotes a secret.
-    let secrets = settle::secrets(tree, "", &marked, sources, report);
+    let mut secrets = settle::secrets(tree, "", &marked, sources, report);
+    secrets.extend(settle::values(tree, &open, sources, report));
     SCHEMA.check(tree, "", sources, report);
-    settle::misplaced(tree, "", &marked, is_in_block, report);
+    settle::misplaced(tree, "", &marked.union(&open).cloned().collect(), is_in_block, report);
     secrets
 }
 
@@ -351,6 +359,7 @@ struct Parts {
     folder: PathBuf,
     data: PathBuf,
     secrets: BTreeMap<String, Secret>,
+    recipes: Vec<Recipe>,
     blocks: BTreeMap<(String, String), Block>,
     identity: Rules,
 }
@@ -366,21 +375,14 @@ impl Parts {
             (name, file.expect("places and formats were checked"))
         };
         let plugins = spec.plugins.into_iter().map(plugin).collect();
-        let connections = spec.connections.into_iter().map(|(name, connection)| (name, self.connection(connection))).collect();
+        let build = connection::Builder { folder: &self.folder, secrets: &self.secrets };
+        let connections = spec.connections.into_iter().map(|(name, spec)| (name, build.connection(spec))).collect();
         let token = |token: spec::TokenSpec| Token { hash: hash_bytes(&token.hash.0), scopes: token.scopes };
         let sources = spec.sources.into_iter().map(|(name, source)| {
             let block = self.block("sources", &name);
-            let http_path = source.http.map(|http| http.path.0.trim_end_matches('/').to_owned());
-            (
-                name,
-                Source {
-                    plugin: source.plugin,
-                    http_path,
-                    connection: source.connection,
-                    block,
-                    environment: source.environment,
-                },
-            )
+            let reads = self.reads(&source);
+            let SourceSpec { plugin, connection, environment, .. } = source;
+            (name, Source { plugin, reads, connection, block, environment })
         });
         let sources = sources.collect();
         let transforms = spec.transforms.into_iter().map(|(name, transform)| {
@@ -422,6 +424,7 @@ impl Parts {
             warnings,
             files,
             tree,
+            recipes: self.recipes,
         }
     }
 
@@ -429,19 +432,25 @@ impl Parts {
         self.blocks.remove(&(section.to_owned(), stage.to_owned())).expect("a stage without errors has a block")
     }
 
-    fn connection(&self, spec: ConnectionSpec) -> Connection {
-        let mut base_url = schema::url(&spec.base_url.0).expect("the format was checked");
-        if !base_url.path().ends_with('/') {
-            // Relative addresses would otherwise replace the last part of the path.
-            base_url.set_path(&format!("{}/", base_url.path()));
+    /// What the source reads; that it reads one thing was checked.
+    fn reads(&self, source: &SourceSpec) -> Reads {
+        if let Some(HttpSpec { path }) = &source.http {
+            return Reads::Http(path.0.trim_end_matches('/').to_owned());
         }
-        let secret = |SecretText(handle): SecretText| self.secrets.get(&handle).cloned().expect("the schema makes it a secret");
-        let auth = spec.auth.map(|auth| match auth {
-            AuthSpec::Bearer(token) => Auth::Bearer(secret(token)),
-            AuthSpec::Basic(basic) => Auth::Basic { user: basic.user, password: secret(basic.password) },
-            AuthSpec::Header(header) => Auth::Header { name: header.name, value: secret(header.value) },
-        });
-        Connection { base_url, auth, rate_limit: spec.rate_limit, timeout: spec.timeout, allow_private: spec.allow_private }
+        if let Some(FileSpec { path, tail, rest, every }) = &source.file {
+            let pattern = self.folder.join(path).display().to_string();
+            return Reads::Files { pattern, tail: *tail, rest: *rest, every: *every };
+        }
+        match (&source.poll, &source.bucket) {
+            (Some(PollSpec::At(times)), _) => {
+                let mut times: Vec<u64> = times.iter().filter_map(|time| schema::time_of_day(&time.0).ok()).collect();
+                times.sort_unstable();
+                times.dedup();
+                Reads::PollAt(times)
+            }
+            (Some(PollSpec::Every(every)), _) => Reads::PollEvery(*every),
+            (None, bucket) => Reads::Bucket(bucket.clone().unwrap_or_default()),
+        }
     }
 }
 

@@ -9,26 +9,52 @@ use weft_domain::value::Excerpt;
 use super::limits;
 use super::schema::nearest;
 use super::secret::{NoSecret, NotUtf8, Secret, Vault};
-use super::source::{Report, Span, join};
+use super::source::{At, Report, Span, join};
 use super::tree::{Node, Origin, Text, Value};
 
+/// A secret, and the text with placeholders that it was made of: what it is made of again.
+#[derive(Clone)]
+pub(super) struct Recipe {
+    /// Where the text stands.
+    pub at: At,
+    text: String,
+    secret: Secret,
+}
+
+impl Recipe {
+    /// What the text makes now.
+    pub(super) fn text_now(&self) -> String {
+        self.secret.expose_text().to_string()
+    }
+
+    /// Reads again what the text names; whether that made another secret of it. One that cannot be read stays as it is.
+    pub(super) fn renew(&self, vault: &Vault<'_>) -> Result<bool, Box<Problem>> {
+        match filled(&self.text, vault)? {
+            (_, Origin::Secret(now)) => Ok(self.secret.renew(&now.expose_text())),
+            (_, Origin::Environment | Origin::Written) => Ok(false),
+        }
+    }
+}
+
 /// Puts values in the place of placeholders, everywhere in the tree. A text that becomes a secret gets a handle, `secret:`
-/// and its JSON pointer.
-pub(super) fn fill(tree: &mut Node, vault: &Vault<'_>, report: &mut Report) {
+/// and its JSON pointer. The recipes of all secrets.
+pub(super) fn fill(tree: &mut Node, vault: &Vault<'_>, report: &mut Report) -> Vec<Recipe> {
+    let mut recipes = Vec::new();
     refuse_in_keys(tree, "", report);
     tree.texts_mut("", &mut |path, span, text| {
         if !text.text.contains('$') {
             return;
         }
         match filled(&text.text, vault) {
-            Ok((value, Origin::Secret(secret))) => {
-                drop(value);
+            Ok((_, Origin::Secret(secret))) => {
+                recipes.push(Recipe { at: span.at(path), text: text.text.clone(), secret: secret.clone() });
                 *text = Text { text: handle(path), origin: Origin::Secret(secret) };
             }
             Ok((value, origin)) => *text = Text { text: value, origin },
             Err(problem) => report.add(span.at(path), *problem),
         }
     });
+    recipes
 }
 
 /// What stands for the secret at this pointer.
@@ -77,7 +103,7 @@ fn filled(text: &str, vault: &Vault<'_>) -> Result<(String, Origin), Box<Problem
                     from_environment = true;
                 }
                 Placeholder::Secret { name } => {
-                    out.push_str(secret(name, vault)?.expose_text());
+                    out.push_str(&secret(name, vault)?.expose_text());
                     is_secret = true;
                 }
             }

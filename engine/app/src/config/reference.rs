@@ -4,15 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 
 use weft_domain::problem::{Code, Problem};
 use weft_domain::value::Excerpt;
 use weft_host::{Capability, Kind, Manifest, Reads};
 
+use super::connection;
 use super::limits;
 use super::schema::nearest;
 use super::source::{At, Report, Span, join};
-use super::spec::stage::{AuthSpec, ConnectionSpec, DestinationSpec, SourceSpec, TransformSpec};
+use super::spec::stage::{DestinationSpec, PollSpec, SourceSpec, TransformSpec};
 use super::spec::{NAMED_SECTIONS, RESERVED_NAMES, WorkspaceSpec};
 use super::tree::{Entry, Node};
 
@@ -22,6 +24,8 @@ pub(super) struct References<'a> {
     pub tree: &'a Node,
     /// What of it could be read.
     pub spec: &'a WorkspaceSpec,
+    /// The workspace.
+    pub folder: &'a Path,
     /// The manifests of the plugins that could be loaded.
     pub manifests: &'a BTreeMap<String, Manifest>,
 }
@@ -33,7 +37,7 @@ impl References<'_> {
         self.listener(report);
         self.limits(report);
         for (name, connection) in &self.spec.connections {
-            self.connection(name, connection, report);
+            connection::check(self.tree, self.folder, name, connection, report);
         }
         for (name, plugin) in &self.spec.plugins {
             for (place, connection) in plugin.allow.iter().flat_map(|allow| &allow.http).enumerate() {
@@ -122,39 +126,6 @@ impl References<'_> {
         }
     }
 
-    fn connection(&self, name: &str, connection: &ConnectionSpec, report: &mut Report) {
-        let path = format!("/connections/{name}");
-        let timeout_ms = connection.timeout.as_ms();
-        if !limits::TIMEOUT_MS.contains(&timeout_ms) {
-            let problem =
-                Problem::error(Code::CONFIG_OUT_OF_RANGE, format!("an answer cannot be waited for `{}`", connection.timeout))
-                    .expected("between `10ms` and `10m`");
-            report.add(self.at(&format!("{path}/timeout")), problem);
-        }
-        let Some(auth) = &connection.auth else { return };
-        let secret = match auth {
-            AuthSpec::Bearer(_) => format!("{path}/auth/bearer"),
-            AuthSpec::Basic(_) => format!("{path}/auth/basic/password"),
-            AuthSpec::Header(_) => format!("{path}/auth/header/value"),
-        };
-        let node = self.tree.find(&secret).map(|(node, _)| node);
-        let is_control = |byte: &u8| *byte < 0x20 && *byte != b'\t' || *byte == 0x7f;
-        if super::settle::secret_of(node).is_some_and(|secret| secret.expose().iter().any(is_control)) {
-            let problem = Problem::error(
-                Code::SECRET_UNREADABLE,
-                "the secret has a line break or another control character in it, which no header can carry",
-            );
-            report.add(self.at(&secret), problem);
-        }
-        let is_open = super::schema::url(&connection.base_url.0).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url));
-        if is_open {
-            let problem =
-                Problem::warning(Code::SECRET_CLEARTEXT, format!("the credentials of `{name}` would travel without encryption"))
-                    .hint("use `https://`");
-            report.add(self.at(&format!("{path}/base_url")), problem);
-        }
-    }
-
     /// The plugin of a stage, where it is there, loaded and of this kind.
     fn plugin(&self, path: &str, plugin: &str, kind: Kind, report: &mut Report) -> Option<&Manifest> {
         let path = format!("{path}/plugin");
@@ -176,18 +147,75 @@ impl References<'_> {
     fn source(&self, name: &str, source: &SourceSpec, report: &mut Report) {
         let path = format!("/sources/{name}");
         let manifest = self.plugin(&path, &source.plugin, Kind::Source, report);
-        self.lent(&path, &source.plugin, source.connection.as_deref(), report);
-        let Some(manifest) = manifest else { return };
-        let receives = manifest.reads.contains(&Reads::Receive);
-        if source.http.is_some() && !receives {
-            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the plugin `{}` takes no requests", source.plugin))
-                .hint("take `http` away");
-            report.add(self.at(&format!("{path}/http")), problem);
+        if source.bucket.is_some() {
+            if let Some(connection) = &source.connection {
+                self.must_exist("connections", "connection", connection, &format!("{path}/connection"), report);
+            }
+        } else {
+            self.lent(&path, &source.plugin, source.connection.as_deref(), report);
         }
-        if source.http.is_none() && receives {
-            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("nothing can reach the source `{name}`: it has no path"))
-                .expected(format!("`http: {{ path: /{name} }}`"));
-            report.add(self.at(&path), problem);
+        let Some(manifest) = manifest else { return };
+        self.ways(&path, name, source, manifest, report);
+        self.schedule(&path, source, report);
+    }
+
+    /// That a source has one way by which it comes by what it reads, and that its plugin knows it.
+    fn ways(&self, path: &str, name: &str, source: &SourceSpec, manifest: &Manifest, report: &mut Report) {
+        let ways = [
+            ("http", source.http.is_some(), Reads::Receive, "takes no requests"),
+            ("poll", source.poll.is_some(), Reads::Poll, "asks no API"),
+            ("file", source.file.is_some(), Reads::Decode, "reads no files"),
+            ("bucket", source.bucket.is_some(), Reads::Decode, "reads no files"),
+        ];
+        let given: Vec<_> = ways.iter().filter(|(_, is_given, ..)| *is_given).collect();
+        if let [(first, ..), (second, ..), ..] = given[..] {
+            let message = format!("the source `{name}` has both `{first}` and `{second}`, and a source has one way in");
+            let problem = Problem::error(Code::REFERENCE_CONFLICT, message).hint("make two sources of it");
+            report.add(self.at(&format!("{path}/{second}")), problem);
+        }
+        if let Some((key, _, reads, message)) = given.first()
+            && !manifest.reads.contains(reads)
+        {
+            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the plugin `{}` {message}", source.plugin));
+            let problem = match example(name, manifest) {
+                Some(expected) => problem.expected(expected),
+                None => problem.hint(format!("take `{key}` away")),
+            };
+            report.add(self.at(&format!("{path}/{key}")), problem);
+        }
+        if given.is_empty() {
+            let message = format!("nothing can reach the source `{name}`: it does not say where its events come from");
+            let problem = Problem::error(Code::REFERENCE_UNFIT, message);
+            let problem = example(name, manifest).into_iter().fold(problem, Problem::expected);
+            report.add(self.at(path), problem);
+        }
+        if source.bucket.is_some() && source.connection.is_none() {
+            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the source `{name}` does not say where its bucket is"))
+                .hint("declare its address (`https://host/bucket/`) under `connections`, and name it here as `connection`");
+            report.add(self.at(path), problem);
+        }
+    }
+
+    /// That what is looked for now and then is not looked for all the time.
+    fn schedule(&self, path: &str, source: &SourceSpec, report: &mut Report) {
+        let poll = if let Some(PollSpec::Every(every)) = &source.poll { Some(every) } else { None };
+        let looks = [
+            ("poll", poll),
+            ("file", source.file.as_ref().map(|file| &file.every)),
+            ("bucket", source.bucket.as_ref().map(|bucket| &bucket.every)),
+        ];
+        for (key, every) in looks.into_iter().filter_map(|(key, every)| Some((key, every?))) {
+            if every.as_ms() < limits::LOOK_EVERY_MS_MIN {
+                let problem = Problem::error(Code::CONFIG_OUT_OF_RANGE, format!("it cannot be looked every `{every}`"))
+                    .expected("`1s` or more");
+                report.add(self.at(&format!("{path}/{key}/every")), problem);
+            }
+        }
+        if let Some(file) = &source.file
+            && let Err(error) = glob::Pattern::new(&file.path)
+        {
+            let message = format!("`{}` is no pattern of files: {}", Excerpt(&file.path), error.msg);
+            report.add(self.at(&format!("{path}/file/path")), Problem::error(Code::CONFIG_BAD_VALUE, message));
         }
     }
 
@@ -398,13 +426,13 @@ fn in_order<'a, T>(written: &'a [Entry], read: &'a BTreeMap<String, T>) -> impl 
     written.iter().filter_map(|entry| Some((&*entry.key, read.get(&entry.key)?)))
 }
 
-fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
+/// How a source of this plugin says where its events come from.
+fn example(name: &str, manifest: &Manifest) -> Option<String> {
+    Some(match manifest.reads.first()? {
+        Reads::Receive => format!("`http: {{ path: /{name} }}`"),
+        Reads::Poll => "`poll: { every: 15m }`".to_owned(),
+        Reads::Decode => format!("`file: {{ path: {name}/* }}`"),
+    })
 }
 
 fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> Problem {

@@ -2,54 +2,107 @@
 //!
 //! A [`Secret`] never shows its text: not in `Debug`, `Display`, JSON or a problem. Whoever needs the bytes says
 //! [`Secret::expose`], which is easy to search for (invariant 7).
+//!
+//! A secret is a cell. Its clones, in a connection or lent to a stage, are the same cell, so that one that is renewed
+//! ([`super::Config::renew_secrets`]) is new everywhere, from the next use on.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Serialize, Serializer};
 
 use super::limits;
 
-/// Bytes that are never shown. Clones share them; the last one to go overwrites them.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<[u8]>);
+/// Bytes that are never shown, and that may be renewed.
+#[derive(Clone)]
+pub struct Secret(Arc<RwLock<Exposed>>);
+
+/// The bytes of a secret as they were at one moment. The last one to go overwrites them.
+#[derive(Clone)]
+pub struct Exposed(Arc<Overwritten>);
+
+struct Overwritten(Box<[u8]>);
 
 impl Secret {
     /// Takes a text for a secret.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Secret(text.as_bytes().into())
+        Secret(Arc::new(RwLock::new(Exposed::new(text))))
     }
 
-    /// The bytes themselves: to sign, to compare in constant time, or to put into a request that the connection allows.
+    /// The bytes themselves, as they are now: to sign, to compare in constant time, or to put into a request that the
+    /// connection allows. Ask for them anew each time, and keep them for that one use.
     #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        &self.0
+    pub fn expose(&self) -> Exposed {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The bytes for whoever keeps them on: they are no longer overwritten when this is dropped.
+    /// The same as a text. Every secret is made from a text.
     #[must_use]
-    pub fn share(&self) -> Arc<[u8]> {
-        self.0.clone()
+    pub fn expose_text(&self) -> String {
+        std::str::from_utf8(&self.expose()).unwrap_or_default().to_owned()
     }
 
-    /// The text itself. Every secret is made from a text.
+    /// Whether there is nothing in it.
     #[must_use]
-    pub fn expose_text(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+    pub fn is_empty(&self) -> bool {
+        self.expose().is_empty()
+    }
+
+    /// Puts another text in its place, for all its clones; whether it is another.
+    pub(super) fn renew(&self, text: &str) -> bool {
+        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let is_other = **kept != *text.as_bytes();
+        if is_other {
+            *kept = Exposed::new(text);
+        }
+        is_other
     }
 }
 
-impl Drop for Secret {
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Secret::new(text)
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        *self.expose() == *other.expose()
+    }
+}
+
+impl Eq for Secret {}
+
+impl Exposed {
+    fn new(text: &str) -> Self {
+        Exposed(Arc::new(Overwritten(text.as_bytes().into())))
+    }
+}
+
+impl Deref for Exposed {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0.0
+    }
+}
+
+impl fmt::Debug for Exposed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+impl Drop for Overwritten {
     fn drop(&mut self) {
-        if let Some(bytes) = Arc::get_mut(&mut self.0) {
-            bytes.fill(0);
-            // Without it the compiler may leave out writes to memory that nobody reads again.
-            std::hint::black_box(bytes);
-        }
+        self.0.fill(0);
+        // Without it the compiler may leave out writes to memory that nobody reads again.
+        std::hint::black_box(&mut self.0);
     }
 }
 
@@ -192,6 +245,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_renewed_is_new_for_all_who_hold_it() {
+        let (secret, before) = (Secret::new("one"), Secret::new("one").expose());
+        let held = secret.clone();
+        assert!(!secret.renew("one") && secret.renew("two"));
+        assert_eq!((&*held.expose_text(), &*before), ("two", &b"one"[..]));
+    }
+
+    #[test]
     fn a_file_comes_before_the_environment() {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).expect("writes");
@@ -201,7 +262,7 @@ mod tests {
         let environment: Environment = [("A", "from-environment"), ("B", "b"), ("C", "")].into_iter().collect();
         let vault = Vault { folder: folder.path().into(), environment: &environment };
         let check = |name: &str, want: Result<&str, NoSecret>| {
-            assert_eq!(vault.get(name).as_ref().map(Secret::expose_text), want.as_ref().copied(), "{name}");
+            assert_eq!(vault.get(name).map(|secret| secret.expose_text()), want.map(str::to_owned), "{name}");
         };
         check("A", Ok("from-file"));
         check("B", Ok("b"));

@@ -59,6 +59,38 @@ pub(super) fn secrets(
     kept
 }
 
+/// Takes the texts out that may be secrets and need not be; by handle. They are kept like secrets, and written ones are no mistake,
+/// unless they are addresses with a password in them.
+pub(super) fn values(
+    node: &mut Node,
+    marked: &BTreeSet<String>,
+    sources: &mut Sources,
+    report: &mut Report,
+) -> BTreeMap<String, Secret> {
+    let mut kept = BTreeMap::new();
+    node.texts_mut("", &mut |pointer, span, text| {
+        if !marked.contains(pointer) {
+            return;
+        }
+        let secret = match &text.origin {
+            Origin::Secret(secret) => secret.clone(),
+            Origin::Environment | Origin::Written => {
+                let has_password = |text: &str| url::Url::parse(text).is_ok_and(|url| url.password().is_some());
+                if text.origin == Origin::Written && has_password(&text.text) {
+                    sources.hide(span);
+                    let problem = Problem::warning(Code::SECRET_LITERAL, "the password is written into the file")
+                        .hint("write \"${secret:NAME}\" in its place, and keep the password in a file or in the environment");
+                    report.add(span.at(pointer), problem);
+                }
+                Secret::new(&text.text)
+            }
+        };
+        *text = Text { text: handle(pointer), origin: Origin::Secret(secret.clone()) };
+        kept.insert(text.text.clone(), secret);
+    });
+    kept
+}
+
 /// Refuses the secrets that stand where no schema calls them one. `elsewhere` are the pointers that are looked at elsewhere.
 pub(super) fn misplaced(
     node: &mut Node,

@@ -4,8 +4,8 @@
 //! their docs are what an editor shows. Nothing here resolves anything: a name is a text, a secret is a handle. What the
 //! engine works with is [`super::Config`].
 //!
-//! Sections in `spec/`: `stage.rs` (plugins, connections, sources, transforms, destinations), `identity.rs`, `scenario.rs`
-//! (tests).
+//! Sections in `spec/`: `connection.rs`, `stage.rs` (plugins, sources, transforms, destinations), `identity.rs`,
+//! `scenario.rs` (tests).
 
 /// The schema of a text, in place of what the type is made of.
 macro_rules! text_schema {
@@ -26,6 +26,7 @@ macro_rules! text_schema {
     };
 }
 
+pub mod connection;
 pub mod identity;
 pub mod scenario;
 pub mod stage;
@@ -36,9 +37,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::units::Size;
+use connection::ConnectionSpec;
 use identity::IdentitySpec;
 use scenario::Scenario;
-use stage::{ConnectionSpec, DestinationSpec, KeyText, PluginSpec, SourceSpec, TransformSpec};
+use stage::{DestinationSpec, KeyText, PluginSpec, SourceSpec, TransformSpec};
 
 /// Every section and setting at the top of a file.
 pub const SECTIONS: [&str; 15] = [
@@ -145,11 +147,16 @@ pub struct Listen(pub String);
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SecretText(pub String);
 
+/// The handle of a text that may be a secret, and stays in the host like one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ValueText(pub String);
+
 text_schema!(Version, { "const": 1 });
 text_schema!(Name, { "type": "string", "pattern": NAME_PATTERN });
 text_schema!(Zone, { "type": "string", "format": "weft-zone" });
 text_schema!(Listen, { "type": "string", "format": "weft-listen" });
 text_schema!(SecretText, { "type": "string", "format": "secret" });
+text_schema!(ValueText, { "type": "string", "format": "weft-value" });
 
 pub(super) fn default_zone() -> Zone {
     Zone("UTC".into())

@@ -36,12 +36,14 @@ pub const DECODINGS_MAX: usize = 4;
 /// Redirects followed for one request. Within one host there is no honest reason for more.
 pub const REDIRECTS_MAX: usize = 5;
 
-/// Tries after the first, where there was no answer: enough for a kept connection that the other side has closed, and a slip
+/// Tries after the first, where the configuration says nothing: enough for a kept connection that the other side has closed, and a slip
 /// beside. What lasts longer is the lane's to wait for.
-pub const RETRIES_MAX: u32 = 2;
+pub const RETRIES: u32 = 2;
 
-/// The wait before the first such try, twice that before the second.
+/// The wait before the first such try; it doubles, with jitter, up to [`RETRY_WAIT_MAX`].
 pub const RETRY_WAIT: Duration = Duration::from_millis(100);
+/// See [`RETRY_WAIT`].
+pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The longest that one `Retry-After` stills a connection. A slip there must not stop it for a year; who means it says it again.
 pub const PAUSE_MAX: Duration = Duration::from_secs(900);
@@ -54,3 +56,24 @@ pub const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Idle connections kept: about as many requests as stages make at once.
 pub const IDLE_MAX: usize = 8;
+
+/// The longest time that a token endpoint may take: an hour's worth of requests waits behind it.
+pub const TOKEN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes of a token endpoint's answer: the largest tokens have some 10 KB.
+pub const TOKEN_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// How long before its end a token is no longer used, though not more than a fifth of its life: a request under way takes a while, and clocks differ.
+pub const TOKEN_MARGIN: Duration = Duration::from_secs(60);
+
+/// The longest that a token is used without being had anew, whatever the endpoint says.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(86_400);
+
+/// How long a token that was had anew because of a 401, and met another, is left alone: tokens are not the trouble then.
+pub const TOKEN_REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long an assertion for a token is good. Salesforce takes no more than five minutes, Google an hour.
+pub const ASSERTION_LIFE: Duration = Duration::from_secs(180);
+
+/// Bytes of a proxy's answer to `CONNECT`, of which one line is wanted.
+pub const PROXY_HEAD_BYTES_MAX: usize = 8 << 10;

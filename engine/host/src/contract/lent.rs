@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::{Failure, FailureKind};
+use super::{Failure, FailureKind, Rejection};
 
 /// A future that a lender gives. The call into the plugin waits for it; dropping the call drops it.
 pub type Lending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -135,7 +135,10 @@ pub trait Output: Send + Sync + 'static {
     /// back-pressure. Answer a failure of kind `cancelled` to ask the plugin to return.
     fn emit(&self, events: Vec<bytes::Bytes>) -> Lending<'_, Result<(), Failure>>;
 
-    /// Everything emitted so far in this call is covered by this state (JSON text, checked). Commit both or neither.
+    /// Takes what could not become an event: why, and its bytes. Each becomes a dead letter, in its place among the events.
+    fn refuse(&self, refused: Vec<(Rejection, bytes::Bytes)>) -> Lending<'_, Result<(), Failure>>;
+
+    /// Everything emitted and refused so far in this call is covered by this state (JSON text, checked). Commit both or neither.
     fn checkpoint(&self, state: String) -> Lending<'_, Result<(), Failure>>;
 }
 

@@ -297,6 +297,10 @@ impl<'a> Explainer<'a> {
         let Some(entry) = node.entry(key) else { return };
         let problem = match error.kind() {
             Kind::Pattern { pattern } if pattern == spec::NAME_PATTERN => not_a_name(key),
+            Kind::Pattern { pattern } if pattern == spec::connection::HEADER_PATTERN => {
+                Problem::error(Code::CONFIG_NAME, format!("`{}` cannot be the name of a header", Excerpt(key)))
+                    .expected("letters, digits and dashes, such as `X-Tenant`")
+            }
             _ => Problem::error(Code::CONFIG_NAME, format!("the key `{}` is not allowed here", Excerpt(key)))
                 .expected(error.masked_with("a key").to_string()),
         };

@@ -8,6 +8,7 @@ use url::Url;
 use weft_domain::identity::Pattern;
 use weft_domain::value::Excerpt;
 
+use super::super::connection::Template;
 use super::super::origin::Origin;
 use super::super::spec::scenario::Moment;
 use super::super::units::{Duration, Rate, Size};
@@ -40,9 +41,26 @@ pub(super) static ALL: &[Format] = &[
         noun: "a moment: \"09:30\", `30m`, or a time such as `2026-03-01T09:30:00Z`",
         check: |text| text.parse::<Moment>().map(drop),
     },
+    Format { name: "weft-time", noun: "a time of the day, such as \"03:00\"", check: |text| time_of_day(text).map(drop) },
     Format { name: "weft-zone", noun: "an IANA time zone, such as `Europe/Berlin` or `UTC`", check: zone },
     Format { name: "weft-listen", noun: "an IP address and a port, such as `127.0.0.1:8080`", check: listen },
     Format { name: "weft-url", noun: "an address, such as `https://api.example.com/v1/`", check: |text| url(text).map(drop) },
+    Format { name: "weft-value", noun: "a text, which may hold \"${secret:NAME}\"", check: |_| Ok(()) },
+    Format {
+        name: "weft-token-url",
+        noun: "an address, such as `https://login.example.com/oauth2/token`",
+        check: |text| token_url(text).map(drop),
+    },
+    Format {
+        name: "weft-signed-text",
+        noun: "a text with `{body}` in it, such as `{timestamp}.{body}`",
+        check: |text| Template::signed(text).map(drop),
+    },
+    Format {
+        name: "weft-signature-prefix",
+        noun: "what stands before a signature, such as `sha256=`",
+        check: |text| Template::prefix(text).map(drop),
+    },
     Format { name: "weft-path", noun: "a path, such as `/segment`", check: path },
     Format { name: "weft-token-hash", noun: "`sha256:` and 64 hexadecimal digits", check: token_hash },
     Format {
@@ -72,6 +90,18 @@ pub(super) fn find(name: &str) -> Option<&'static Format> {
     ALL.iter().find(|format| format.name == name)
 }
 
+/// A time of the day such as `03:00`, in milliseconds since midnight.
+pub(in super::super) fn time_of_day(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{}` is not a time of the day", Excerpt(text));
+    let (hour, minute) = text.split_once(':').filter(|(_, minute)| minute.len() == 2).ok_or_else(wrong)?;
+    let number = |digits: &str, below: u64| {
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse().ok().filter(|number| is_number && *number < below)
+    };
+    let (hour, minute): (u64, u64) = number(hour, 24).zip(number(minute, 60)).ok_or_else(wrong)?;
+    Ok((hour * 60 + minute) * 60_000)
+}
+
 fn zone(text: &str) -> Result<(), String> {
     if zone::is_known(text) { Ok(()) } else { Err(format!("`{}` is not the name of a time zone", Excerpt(text))) }
 }
@@ -99,21 +129,41 @@ fn listen(text: &str) -> Result<(), String> {
 
 /// The address of a connection.
 pub(in super::super) fn url(text: &str) -> Result<Url, String> {
+    let url = address(text)?;
+    // Not shown from here on: it may hold credentials.
+    match url.scheme() {
+        "http" | "https" => (),
+        "smtp" | "smtps" if !matches!(url.path(), "" | "/") => return Err("the address of a mail server has no path".into()),
+        "smtp" | "smtps" if url.host_str().is_none_or(str::is_empty) => return Err("the address names no host".into()),
+        "smtp" | "smtps" => (),
+        scheme => {
+            return Err(format!("`{scheme}://` is not supported, only `https://`, `http://`, `smtp://` and `smtps://` are"));
+        }
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("an address that others are relative to has no `?` and no `#`".into());
+    }
+    Ok(url)
+}
+
+/// The address of a token endpoint.
+pub(in super::super) fn token_url(text: &str) -> Result<Url, String> {
+    let url = address(text)?;
+    match url.scheme() {
+        "http" | "https" if url.fragment().is_none() => Ok(url),
+        "http" | "https" => Err("the address of a token endpoint has no `#`".into()),
+        scheme => Err(format!("`{scheme}://` is not supported, only `https://` and `http://` are")),
+    }
+}
+
+fn address(text: &str) -> Result<Url, String> {
     let shown = Excerpt(text);
     let url = Url::parse(text).map_err(|error| match error {
         url::ParseError::RelativeUrlWithoutBase => format!("`{shown}` does not begin with `https://`"),
         error => format!("`{shown}` is not an address: {error}"),
     })?;
-    // Not shown from here on: it may hold credentials.
-    match url.scheme() {
-        "http" | "https" => (),
-        scheme => return Err(format!("`{scheme}://` is not supported, only `https://` and `http://` are")),
-    }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("an address must not hold credentials: put them under `auth`".into());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("an address that others are relative to has no `?` and no `#`".into());
     }
     Ok(url)
 }
@@ -160,7 +210,13 @@ mod tests {
         check("weft-url", "https://slack.com/api/", "");
         check("weft-url", "http://127.0.0.1:9000", "");
         check("weft-url", "slack.com/api", "`slack.com/api` does not begin with `https://`");
-        check("weft-url", "ftp://x", "`ftp://` is not supported, only `https://` and `http://` are");
+        check("weft-url", "smtp://mail.example:587", "");
+        check("weft-url", "smtps://mail.example/", "");
+        check("weft-url", "smtp://mail.example/x", "the address of a mail server has no path");
+        check("weft-url", "smtp:///", "the address names no host");
+        check("weft-url", "ftp://x", "`ftp://` is not supported, only `https://`, `http://`, `smtp://` and `smtps://` are");
+        check("weft-token-url", "https://login.example/token?tenant=1", "");
+        check("weft-token-url", "smtp://x", "`smtp://` is not supported, only `https://` and `http://` are");
         check("weft-url", "https://me:pw@x/", "an address must not hold credentials: put them under `auth`");
         check("weft-url", "https://x/?a=1", "an address that others are relative to has no `?` and no `#`");
     }
