@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::plugins;
-use crate::steps::{root, seconds, step};
+use crate::steps::{cargo, root, run, seconds, step};
 
 /// Which languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub(crate) fn all(which: Which) -> Result<()> {
         Which::Light if has_clang => languages.push("c"),
         Which::Light => println!("   the templates in C are left out: there is no clang"),
         Which::All => languages.extend(["c", "js", "python"]),
+    }
+    if which == Which::All {
+        step("the engine");
+        run(cargo(&root()).args(["build", "--package", "weft"]), "the templates are in it")?;
     }
     let toolchain = plugins::toolchain()?;
     for language in languages {

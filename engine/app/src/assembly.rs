@@ -13,7 +13,7 @@ use weft_host::{Digest, Host, Manifest, Plugin, Stage, WantedLimits};
 
 use crate::bounds::Bounds;
 use crate::clock::Clock;
-use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, Ingredients, Reads, Making, Refusal};
+use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, Ingredients, Making, Reads, Refusal};
 use crate::delivery::{Filter, Lane};
 use crate::door::Door;
 use crate::driver::{self, Bucket, Driver, Files, Schedule};

@@ -21,9 +21,7 @@ use super::spec::stage::{FileSpec, HttpSpec, KeyText, PluginSpec, PollSpec, Sour
 use super::spec::{self, WorkspaceSpec};
 use super::tree::{Entry, Node, Value};
 use super::workspace::{self, Workspace};
-use super::{
-    Block, Config, Destination, Manifests, PluginFile, Reads, Refusal, SECRETS_VARIABLE, Source, Token, Transform,
-};
+use super::{Block, Config, Destination, Manifests, PluginFile, Reads, Refusal, SECRETS_VARIABLE, Source, Token, Transform};
 use crate::signature::PublicKey;
 
 /// The sections of stages, each with a plugin's block in it.

@@ -54,7 +54,9 @@ impl Connection {
     pub fn secret_texts(&self) -> Vec<String> {
         let of_auth: Vec<&Secret> = match &self.auth {
             None => Vec::new(),
-            Some(Auth::Bearer(secret) | Auth::Basic { password: secret, .. } | Auth::Header { value: secret, .. }) => vec![secret],
+            Some(Auth::Bearer(secret) | Auth::Basic { password: secret, .. } | Auth::Header { value: secret, .. }) => {
+                vec![secret]
+            }
             Some(Auth::Hmac(hmac)) => vec![&hmac.secret],
             Some(Auth::AwsV4(aws)) => {
                 [&aws.access_key_id, &aws.secret_access_key].into_iter().chain(&aws.session_token).collect()
