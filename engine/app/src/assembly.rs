@@ -20,7 +20,7 @@ use crate::driver::{self, Bucket, Driver, Files, Schedule};
 use crate::egress::{Connection, ConnectionOptions};
 use crate::engine::{EngineError, Settings, Stages, Terms};
 use crate::lending::Desk;
-use crate::lock::{self, refusal};
+use crate::lock::{Admission, refusal};
 use crate::pipeline::{Chains, Step};
 use crate::vault::DataFolder;
 use crate::writer::Ledger;
@@ -36,13 +36,13 @@ impl Plugins {
     pub async fn load(host: &Host, workspace: &Path, environment: &Environment) -> Result<Plugins, Problems> {
         let mut loaded = BTreeMap::new();
         let kept = config::Kept::read(workspace);
-        let terms = lock::Terms::read(&config::folder(workspace), environment)?;
+        let admission = Admission::read(&config::folder(workspace), environment)?;
         for file in config::plugins(workspace, environment)? {
             // What is kept was admitted when it was taken on.
             let copy = kept.as_ref().and_then(|kept| kept.plugin(workspace, &file.name));
             let found = match copy {
                 Some(copy) => std::fs::read(&copy).map(|bytes| (copy, bytes)).map_err(|error| lost(&error)),
-                None => terms.admit(&file),
+                None => admission.admit(&file),
             };
             let plugin = match found {
                 Ok((path, bytes)) => host.load_bytes(&path, bytes).await.map_err(|error| refusal(&error)),
@@ -142,6 +142,20 @@ impl Connections {
     fn get(&self, name: &str) -> Option<Arc<Connection>> {
         self.0.get(name).map(|(_, connection)| connection.clone())
     }
+}
+
+/// One connection by itself, with the texts that must not be written down of what it says: every secret of the workspace.
+///
+/// # Errors
+/// Where there is no connection of this name, or it cannot be made.
+pub fn connection(config: &Config, name: &str) -> Result<(Arc<Connection>, Vec<String>), EngineError> {
+    let spec = config.connections.get(name);
+    let spec = spec.ok_or_else(|| EngineError::Broken(format!("the workspace has no connection `{name}`")))?;
+    let made = Connection::new(ConnectionOptions::of(name, spec));
+    let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
+    // What is written into the file itself has no placeholder.
+    let secrets = config.secret_texts().into_iter().chain(spec.secret_texts()).collect();
+    Ok((Arc::new(made), secrets))
 }
 
 /// Makes the stages of a configuration ready.
@@ -288,18 +302,6 @@ impl Bench<'_> {
         }
         Ok(lanes)
     }
-}
-
-/// The way out of one connection, with what is secret of it.
-///
-/// # Errors
-/// Where there is no connection of this name, or it cannot be made.
-pub fn connection(config: &Config, name: &str) -> Result<(Arc<Connection>, Vec<String>), EngineError> {
-    let spec = config.connections.get(name);
-    let spec = spec.ok_or_else(|| EngineError::Broken(format!("the workspace has no connection `{name}`")))?;
-    let made = Connection::new(ConnectionOptions::of(name, spec));
-    let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
-    Ok((Arc::new(made), spec.secrets().into_iter().map(config::Secret::expose_text).collect()))
 }
 
 #[cfg(test)]

@@ -363,6 +363,12 @@ impl Config {
         (renewed, problems)
     }
 
+    /// The texts of all secrets that placeholders stand for. For who must not write them down.
+    #[must_use]
+    pub fn secret_texts(&self) -> Vec<String> {
+        self.recipes.iter().map(Recipe::text_now).collect()
+    }
+
     /// The folder with a file for each secret; it need not exist.
     #[must_use]
     pub fn secrets_folder(&self, environment: &Environment) -> PathBuf {

@@ -22,6 +22,11 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
+    /// What the text makes now.
+    pub(super) fn text_now(&self) -> String {
+        self.secret.expose_text().to_string()
+    }
+
     /// Reads again what the text names; whether that made another secret of it. One that cannot be read stays as it is.
     pub(super) fn renew(&self, vault: &Vault<'_>) -> Result<bool, Box<Problem>> {
         match filled(&self.text, vault)? {
