@@ -142,6 +142,17 @@ destinations:
         command.output().unwrap_or_else(|error| panic!("`weft {}` does not start: {error}", arguments.join(" ")))
     }
 
+    /// Runs a command such as `check --connect`, which ends with its workspace, to its end.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn ask_with(&self, arguments: &[&str]) -> Output {
+        let mut command = bare();
+        command.args(arguments).arg(self.path());
+        command.output().unwrap_or_else(|error| panic!("`weft {}` does not start: {error}", arguments.join(" ")))
+    }
+
     /// Every record that the destination wrote of a stream (`events`, `profiles`), in the order of the files and within each.
     ///
     /// # Panics
@@ -325,7 +336,12 @@ pub fn plugins() -> PathBuf {
     std::env::var_os("WEFT_PLUGINS_DIST").map_or_else(|| root().join("plugins/dist"), PathBuf::from)
 }
 
-fn plugin(name: &str) -> PathBuf {
+/// A built plugin.
+///
+/// # Panics
+/// It is not built.
+#[must_use]
+pub fn plugin(name: &str) -> PathBuf {
     let path = plugins().join(format!("{name}.wasm"));
     assert!(path.is_file(), "there is no plugin at {}: `cargo xtask plugins`", path.display());
     path

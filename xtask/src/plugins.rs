@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 11] = [
+const PLUGINS: [&str; 12] = [
     "segment",
     "webhook",
     "normalize",
@@ -23,6 +23,7 @@ const PLUGINS: [&str; 11] = [
     "file",
     "webhook-out",
     "slack",
+    "email",
 ];
 
 const TARGET: &str = "wasm32-unknown-unknown";

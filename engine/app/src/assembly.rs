@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{self, Block, Config, Environment, EventsSpec, Refusal};
 use crate::delivery::{Filter, Lane};
 use crate::door::Door;
-use crate::egress::{Connection, ConnectionOptions};
+use crate::egress::Outlet;
 use crate::engine::{EngineError, Settings, Stages};
 use crate::lending::Desk;
 use crate::pipeline::{Chains, Step};
@@ -39,7 +39,7 @@ impl Plugins {
         Ok(Plugins(loaded))
     }
 
-    fn get(&self, name: &str) -> Option<&Plugin> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Plugin> {
         self.0.get(name).and_then(|plugin| plugin.as_ref().ok())
     }
 }
@@ -117,7 +117,7 @@ pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger) -> Result<Sta
             secrets: block.secrets.clone(),
             folders: block.folders.clone(),
             connection: connection.and_then(|name| connections.get(name).cloned()),
-            ledger: ledger.clone(),
+            ledger: Some(ledger.clone()),
         };
         let limits = WantedLimits::default();
         Ok(Stage { name: name.to_owned(), config: block.json.clone(), lent: Arc::new(desk), limits })
@@ -166,11 +166,11 @@ pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger) -> Result<Sta
     Ok(stages)
 }
 
-fn connections(config: &Config) -> Result<BTreeMap<String, Arc<Connection>>, EngineError> {
+/// The connections of a configuration, by name.
+pub(crate) fn connections(config: &Config) -> Result<BTreeMap<String, Outlet>, EngineError> {
     let connect = |(name, spec): (&String, &config::Connection)| {
-        let made = Connection::new(ConnectionOptions::of(name, spec));
-        let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
-        Ok((name.clone(), Arc::new(made)))
+        let made = Outlet::new(name, spec);
+        Ok((name.clone(), made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?))
     };
     config.connections.iter().map(connect).collect()
 }
@@ -184,7 +184,7 @@ mod tests {
     use weft_host::{FailureKind, HttpRequest};
 
     use super::*;
-    use crate::egress;
+    use crate::egress::{self, Connection, ConnectionOptions};
 
     /// Every name leads to this machine.
     struct Home;

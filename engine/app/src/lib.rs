@@ -24,5 +24,6 @@ pub mod api;
 pub mod listener;
 pub mod engine;
 pub mod assembly;
+pub mod probe;
 pub mod scenario;
 pub mod command;

@@ -111,3 +111,6 @@ pub const LETTERS_BYTES_READ_MAX: usize = 4 * BODY_INFLATED_BYTES_MAX;
 pub const LETTERS_LOOKED_AT_MAX: usize = 20_000;
 /// Of those, how many with one hold on state. The writer waits meanwhile.
 pub const LETTERS_LOOKED_AT_ONCE: usize = 500;
+
+/// Connections and stages that `weft check --connect` tries at once: enough that slow ones wait beside each other, and no burst at anybody's door.
+pub const PROBES_AT_ONCE: usize = 8;

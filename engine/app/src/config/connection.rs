@@ -56,7 +56,8 @@ impl Connection {
     }
 }
 
-fn is_mail(url: &Url) -> bool {
+/// Whether this is the address of a mail server.
+pub(super) fn is_mail(url: &Url) -> bool {
     matches!(url.scheme(), "smtp" | "smtps")
 }
 

@@ -212,11 +212,13 @@ impl References<'_> {
     fn lent(&self, path: &str, plugin: &str, connection: Option<&str>, report: &mut Report) {
         let manifest = self.manifests.get(plugin);
         let Some(connection) = connection else {
-            let needs = |manifest: &Manifest| manifest.asks_for(Capability::Http) && !manifest.reads.contains(&Reads::Receive);
+            let needs = |manifest: &Manifest| asks_out(manifest) && !manifest.reads.contains(&Reads::Receive);
             if manifest.is_some_and(needs) {
+                let mails = manifest.is_some_and(|manifest| !manifest.asks_for(Capability::Http));
+                let what = if mails { "sends messages" } else { "makes requests" };
                 let problem = Problem::error(
                     Code::REFERENCE_UNFIT,
-                    format!("the plugin `{plugin}` makes requests, and no connection is named for them"),
+                    format!("the plugin `{plugin}` {what}, and no connection is named for them"),
                 )
                 .hint("declare one under `connections`, and name it here as `connection`");
                 report.add(self.at(path), problem);
@@ -238,7 +240,30 @@ impl References<'_> {
             .hint(format!("add it to `plugins.{plugin}.allow.http`"));
             report.add_with(self.at(&path), problem, "this is what it may use", self.at(&format!("/plugins/{plugin}/allow")));
         }
-        if manifest.is_some_and(|manifest| !manifest.asks_for(Capability::Http)) {
+        let url = self.spec.connections.get(connection).and_then(|spec| super::schema::url(&spec.base_url.0).ok());
+        if let (Some(manifest), Some(url)) = (manifest, url)
+            && asks_out(manifest)
+        {
+            let (wanted, takes, expected) = if connection::is_mail(&url) {
+                (
+                    Capability::Email,
+                    "messages, which the plugin does not send",
+                    "a connection whose `base_url` begins with `https://`",
+                )
+            } else {
+                (
+                    Capability::Http,
+                    "requests, which the plugin does not make",
+                    "a connection whose `base_url` begins with `smtp://` or `smtps://`",
+                )
+            };
+            if !manifest.asks_for(wanted) {
+                let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the connection `{connection}` takes {takes}"))
+                    .expected(expected);
+                report.add(self.at(&path), problem);
+            }
+        }
+        if manifest.is_some_and(|manifest| !asks_out(manifest)) {
             let problem = Problem::warning(
                 Code::REFERENCE_UNUSED,
                 format!("the plugin `{plugin}` makes no requests: the connection is not used"),
@@ -362,6 +387,11 @@ impl References<'_> {
         }
         exists
     }
+}
+
+/// Whether a plugin wants a connection.
+fn asks_out(manifest: &Manifest) -> bool {
+    manifest.asks_for(Capability::Http) || manifest.asks_for(Capability::Email)
 }
 
 /// The entries of a section that could be read, in the order in which they were written.
