@@ -75,6 +75,7 @@ fn manifest(name: &str) -> Result<Manifest, Refusal> {
             let config = json!({ "type": "object", "properties": { "channel": { "type": "string" } }, "required": ["channel"], "additionalProperties": false });
             ("destination", config, json!({ "accepts": ["events"], "capabilities": ["http"] }))
         }
+        "email" => ("destination", json!({ "type": "object" }), json!({ "accepts": ["events"], "capabilities": ["email"] })),
         "file" | "file v2" | "all" => {
             let config = json!({
                 "type": "object",
