@@ -16,8 +16,10 @@ use tempfile::TempDir;
 use crate::root;
 use crate::wire::{Answer, Request};
 
-/// The write key of every workspace here.
+/// The write key of every workspace here; at mParticle's protocol, a web page's key.
 pub const KEY: &str = "wk_e2e";
+/// The secret of the key `server`, at mParticle's protocol.
+pub const SECRET: &str = "s3cret_e2e";
 
 /// The engine is up within so long: the first start compiles the plugins for this machine, and others build beside it.
 const START_TIME_MAX: Duration = Duration::from_secs(180);
@@ -36,12 +38,33 @@ pub struct Workspace {
     address: SocketAddr,
 }
 
+/// What a workspace's source speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Segment's, at `/segment`.
+    Segment,
+    /// mParticle's, at `/mparticle`.
+    MParticle,
+}
+
 /// An engine that runs.
 pub struct Engine {
     child: Child,
     log: PathBuf,
     /// Where it listens.
     pub address: SocketAddr,
+}
+
+impl Protocol {
+    /// The name of the plugin, which is the path as well, and its configuration.
+    fn source(self) -> (&'static str, &'static str) {
+        match self {
+            Protocol::Segment => ("segment", r#"{ write_keys: ["${secret:WEB_KEY}"] }"#),
+            Protocol::MParticle => {
+                ("mparticle", r#"{ keys: { server: "${secret:SERVER_SECRET}", page: { key: "${secret:WEB_KEY}" } } }"#)
+            }
+        }
+    }
 }
 
 impl Workspace {
@@ -51,24 +74,34 @@ impl Workspace {
     /// The plugins are not built.
     #[must_use]
     pub fn create() -> Self {
+        Workspace::of(Protocol::Segment)
+    }
+
+    /// The same with a source of that protocol, at a path of its name.
+    ///
+    /// # Panics
+    /// The plugins are not built.
+    #[must_use]
+    pub fn of(protocol: Protocol) -> Self {
         let folder = tempfile::tempdir().expect("there is a folder for temporary files");
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.expect("a port is free");
-        let plugin = |name: &str| plugin(name).display().to_string();
+        let path = |name: &str| plugin(name).display().to_string();
+        let (source, config) = protocol.source();
         let yaml = format!(
             r#"version: 1
 name: e2e
 zone: Europe/Berlin
 listen: "{address}"
 plugins:
-  segment:   {{ path: "{}" }}
+  {source}: {{ path: "{}" }}
   normalize: {{ path: "{}" }}
   file:      {{ path: "{}" }}
 sources:
   web:
-    plugin: segment
-    http: {{ path: /segment }}
-    config: {{ write_keys: ["${{secret:WEB_KEY}}"] }}
+    plugin: {source}
+    http: {{ path: /{source} }}
+    config: {config}
 transforms:
   tidy: {{ plugin: normalize, inputs: [web], config: {{ default_region: DE }} }}
 identity:
@@ -77,17 +110,19 @@ identity:
     email:        {{ limit: 5 }}
     phone:        {{ limit: 5 }}
     anonymous_id: {{ limit: 100 }}
+    mpid:         {{ limit: 100 }}
 destinations:
   lake: {{ plugin: file, from: {{ events: all, profiles: all }}, config: {{ path: out }} }}
 "#,
-            plugin("segment"),
-            plugin("normalize"),
-            plugin("file"),
+            path(source),
+            path("normalize"),
+            path("file"),
         );
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("the folder takes a file");
         fs::create_dir(folder.path().join("secrets")).expect("the folder takes a folder");
         write("weft.yaml", &yaml);
         write("secrets/WEB_KEY", KEY);
+        write("secrets/SERVER_SECRET", SECRET);
         Workspace { folder, address }
     }
 

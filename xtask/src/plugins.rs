@@ -11,9 +11,13 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, root, run, step, without_cargos_own};
 
 /// The plugins that the repository ships, by the names of their crates.
-const PLUGINS: [&str; 12] = [
+const PLUGINS: &[&str] = &[
     "segment",
+    "mparticle",
     "webhook",
+    "csv",
+    "ndjson",
+    "rest",
     "normalize",
     "map",
     "redact",
@@ -24,6 +28,7 @@ const PLUGINS: [&str; 12] = [
     "webhook-out",
     "slack",
     "email",
+    "segment-out",
 ];
 
 const TARGET: &str = "wasm32-unknown-unknown";

@@ -15,6 +15,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 use weft_domain::claim::{ClaimId, CustomerId};
 use weft_domain::explain::{claims_of, explain, today, whose};
 use weft_domain::input::{Command, Input, event_json};
@@ -38,7 +39,7 @@ pub struct Pages {
     /// What the engine says of itself.
     pub status: Arc<Status>,
     /// Who may read, as SHA-256 of their tokens; empty where everybody who reaches the listener may.
-    pub tokens: Vec<Token>,
+    pub tokens: watch::Receiver<Arc<[Token]>>,
 }
 
 /// All pages of the engine, and the doors of its sources.
@@ -62,7 +63,7 @@ pub fn router(pages: Arc<Pages>, doors: Arc<Doors>) -> Router {
 
 async fn guard(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response<Body> {
     let scope = if request.method().is_safe() { Scope::Read } else { Scope::Admin };
-    if pages.tokens.is_empty() || pages.lets_in(request.headers(), scope) {
+    if pages.tokens.borrow().is_empty() || pages.lets_in(request.headers(), scope) {
         return next.run(request).await;
     }
     let mut refused = problem(StatusCode::UNAUTHORIZED, "this page needs a bearer token of the workspace");
@@ -77,7 +78,7 @@ impl Pages {
         };
         let hash = Sha256::digest(token);
         let good = |one: &&Token| one.scopes.contains(&scope) || one.scopes.contains(&Scope::Admin);
-        self.tokens.iter().filter(good).fold(false, |found, one| found | bool::from(one.hash.ct_eq(&hash[..])))
+        self.tokens.borrow().iter().filter(good).fold(false, |found, one| found | bool::from(one.hash.ct_eq(&hash[..])))
     }
 }
 

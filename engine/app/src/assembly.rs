@@ -9,14 +9,16 @@ use std::sync::Arc;
 
 use weft_domain::input::Stream;
 use weft_domain::problem::{Code, Problems};
-use weft_host::{Host, HostError, Manifest, Plugin, Stage, WantedLimits};
+use weft_host::{Digest, Host, HostError, Manifest, Plugin, Stage, WantedLimits};
 
+use crate::bounds::Bounds;
 use crate::clock::Clock;
-use crate::config::{self, Block, Config, Environment, EventsSpec, Refusal};
+use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, Ingredients, Reads, Making, Refusal};
 use crate::delivery::{Filter, Lane};
 use crate::door::Door;
+use crate::driver::{self, Bucket, Driver, Files, Schedule};
 use crate::egress::Outlet;
-use crate::engine::{EngineError, Settings, Stages};
+use crate::engine::{EngineError, Settings, Stages, Terms};
 use crate::lending::Desk;
 use crate::pipeline::{Chains, Step};
 use crate::vault::DataFolder;
@@ -89,15 +91,40 @@ pub async fn check(host: &Host, workspace: &Path, environment: &Environment) -> 
 pub fn settings(config: &Config, clock: Clock) -> Settings {
     let mut data = DataFolder::at(&config.data);
     data.state_options.cache_bytes = config.limits.state_cache.as_bytes();
-    Settings {
-        data,
-        listen: Some(config.listen),
-        plan: config.plan(0),
-        tokens: config.tokens.values().cloned().collect(),
+    Settings { data, listen: Some(config.listen), terms: terms(config), clock }
+}
+
+/// What of a configuration is in force beside its stages.
+#[must_use]
+pub fn terms(config: &Config) -> Terms {
+    let bounds = Bounds {
         intake_lag_max: config.limits.intake_lag,
         intake_bytes_max: config.limits.intake_kept.as_bytes(),
         history_bytes_max: config.limits.history_kept.map(|kept| kept.as_bytes()),
-        clock,
+    };
+    Terms { plan: config.plan(0), tokens: config.tokens.values().cloned().collect(), bounds }
+}
+
+/// Connections that are in use, from one configuration to the next: one that is the same goes on, with its pace and its open sockets.
+#[derive(Default)]
+pub struct Connections(BTreeMap<String, (config::Connection, Outlet)>);
+
+impl Connections {
+    /// Has the connections of a configuration, and no others.
+    pub(crate) fn adopt(&mut self, config: &Config) -> Result<(), EngineError> {
+        let mut before = std::mem::take(&mut self.0);
+        for (name, spec) in &config.connections {
+            let made = match before.remove(name) {
+                Some((same, connection)) if same == *spec => connection,
+                _ => Outlet::new(name, spec).map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?,
+            };
+            self.0.insert(name.clone(), (spec.clone(), made));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Outlet> {
+        self.0.get(name).map(|(_, connection)| connection.clone())
     }
 }
 
@@ -105,9 +132,37 @@ pub fn settings(config: &Config, clock: Clock) -> Settings {
 ///
 /// # Errors
 /// [`EngineError`], where a plugin is used as what it is not, a connection cannot be made, or a folder cannot be made.
-pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger) -> Result<Stages, EngineError> {
-    let connections = connections(config)?;
-    let desk = |name: &str, block: &Block, connection: Option<&String>| -> Result<Stage, EngineError> {
+pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger, connections: &mut Connections) -> Result<Stages, EngineError> {
+    connections.adopt(config)?;
+    let bench = Bench { config, plugins, ledger, connections };
+    let mut stages = Stages { chains: bench.chains()?, ..Stages::default() };
+    for (name, source) in &config.sources {
+        match &source.reads {
+            Reads::Http(path) => stages.doors.push(bench.door(name, source, path)?),
+            reads => stages.drivers.push(bench.driver(name, source, reads)?),
+        }
+    }
+    for (name, destination) in &config.destinations {
+        stages.lanes.extend(bench.lanes(name, destination)?);
+    }
+    Ok(stages)
+}
+
+/// Where stages are put together.
+struct Bench<'a> {
+    config: &'a Config,
+    plugins: &'a Plugins,
+    ledger: &'a Ledger,
+    connections: &'a Connections,
+}
+
+impl Bench<'_> {
+    fn plugin(&self, name: &str) -> Result<&Plugin, EngineError> {
+        self.plugins.get(name).ok_or_else(|| EngineError::Broken(format!("the plugin `{name}` is not loaded")))
+    }
+
+    /// A stage with what it is lent.
+    fn stage(&self, name: &str, block: &Block, connection: Option<&String>) -> Result<Stage, EngineError> {
         for folder in block.folders.values() {
             std::fs::create_dir_all(folder)
                 .map_err(|error| EngineError::Broken(format!("cannot make the folder {}: {error}", folder.display())))?;
@@ -116,37 +171,88 @@ pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger) -> Result<Sta
             stage: name.to_owned(),
             secrets: block.secrets.clone(),
             folders: block.folders.clone(),
-            connection: connection.and_then(|name| connections.get(name).cloned()),
-            ledger: Some(ledger.clone()),
+            connection: connection.and_then(|name| self.connections.get(name)),
+            ledger: Some(self.ledger.clone()),
         };
         let limits = WantedLimits::default();
         Ok(Stage { name: name.to_owned(), config: block.json.clone(), lent: Arc::new(desk), limits })
-    };
-    let plugin = |name: &str| plugins.get(name).ok_or_else(|| EngineError::Broken(format!("the plugin `{name}` is not loaded")));
-    let mut stages = Stages::default();
-    for (name, source) in &config.sources {
-        let Some(path) = &source.http_path else { continue };
-        let stage = desk(name, &source.block, source.connection.as_ref())?;
-        let (name, path, environment) = (name.clone(), path.clone(), source.environment);
-        stages.doors.push(Door { name, path, environment, source: plugin(&source.plugin)?.source(stage)? });
     }
-    let mut transforms = BTreeMap::new();
-    for (name, transform) in &config.transforms {
-        let stage = desk(name, &transform.block, None)?;
-        let transform_at_work = Arc::new(plugin(&transform.plugin)?.transform(stage)?);
-        let step = Step { name: name.as_str().into(), transform: transform_at_work, on_error: transform.on_error };
-        transforms.insert(&**name, step);
+
+    fn making(&self, plugin: &Plugin, connection: Option<&String>, stage: Ingredients) -> Option<Arc<Making>> {
+        let connection = connection.and_then(|name| self.config.connections.get(name)).cloned();
+        Some(Arc::new(Making { plugin: plugin.digest(), connection, stage }))
     }
-    let chain = |source: &String| -> Vec<Step> {
-        config.chain(source).into_iter().filter_map(|name| transforms.get(name).cloned()).collect()
-    };
-    stages.chains = config.sources.keys().map(|source| (source.clone(), chain(source))).collect::<Chains>();
-    for (name, destination) in &config.destinations {
-        let stage = desk(name, &destination.block, destination.connection.as_ref())?;
-        let at_work = Arc::new(plugin(&destination.plugin)?.destination(stage)?);
+
+    fn door(&self, name: &str, source: &config::Source, path: &str) -> Result<Door, EngineError> {
+        let stage = self.stage(name, &source.block, source.connection.as_ref())?;
+        let (name, path, environment) = (name.to_owned(), path.to_owned(), source.environment);
+        Ok(Door { name, path, environment, source: self.plugin(&source.plugin)?.source(stage)? })
+    }
+
+    fn driver(&self, name: &str, source: &config::Source, reads: &Reads) -> Result<Driver, EngineError> {
+        let plugin = self.plugin(&source.plugin)?;
+        let stage = self.stage(name, &source.block, source.connection.as_ref())?;
+        let reads = match reads {
+            Reads::Http(_) => return Err(EngineError::Broken(format!("the source `{name}` is asked, and not read"))),
+            Reads::PollEvery(every) => driver::Reads::Api(Schedule::Every(every.as_ms())),
+            Reads::PollAt(times_ms) => {
+                let zone = config::zone::find(&self.config.zone).expect("the zone was checked");
+                driver::Reads::Api(Schedule::Daily { times_ms: times_ms.clone(), zone })
+            }
+            Reads::Files { pattern, tail, rest, every } => {
+                let data = DataFolder::at(&self.config.data);
+                let closed = [data.intake(), data.history(), data.state()];
+                let closed = closed.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
+                let (pattern, rest, every) = (pattern.clone(), (*rest).into(), (*every).into());
+                driver::Reads::Files(Files { pattern, closed, tail: *tail, rest, every })
+            }
+            Reads::Bucket(spec) => driver::Reads::Bucket(self.bucket(name, source, spec)?),
+        };
+        Ok(Driver {
+            name: name.to_owned(),
+            environment: source.environment,
+            fingerprint: format!("{} {}", plugin.digest(), Digest::of(source.block.json.as_bytes())),
+            making: self.making(plugin, source.connection.as_ref(), Ingredients::Source(source.clone())),
+            source: Arc::new(plugin.source(stage)?),
+            reads,
+            standing: Arc::default(),
+        })
+    }
+
+    fn bucket(&self, name: &str, source: &config::Source, spec: &BucketSpec) -> Result<Bucket, EngineError> {
+        let named = source.connection.as_ref();
+        let base_url = named.and_then(|name| Some(&self.config.connections.get(name)?.base_url));
+        let (Some(base_url), Some(Outlet::Http(connection))) = (base_url, named.and_then(|name| self.connections.get(name))) else {
+            return Err(EngineError::Broken(format!("the source `{name}` has no connection that takes requests")));
+        };
+        let made = Bucket::new(base_url, connection, &spec.prefix, &spec.suffix, spec.every.into());
+        made.map_err(|error| EngineError::Broken(format!("the source `{name}`: {error}")))
+    }
+
+    /// The transforms of each source.
+    fn chains(&self) -> Result<Chains, EngineError> {
+        let mut transforms = BTreeMap::new();
+        for (name, transform) in &self.config.transforms {
+            let stage = self.stage(name, &transform.block, None)?;
+            let at_work = Arc::new(self.plugin(&transform.plugin)?.transform(stage)?);
+            let step = Step { name: name.as_str().into(), transform: at_work, on_error: transform.on_error };
+            transforms.insert(&**name, step);
+        }
+        let chain = |source: &String| -> Vec<Step> {
+            self.config.chain(source).into_iter().filter_map(|name| transforms.get(name).cloned()).collect()
+        };
+        Ok(self.config.sources.keys().map(|source| (source.clone(), chain(source))).collect())
+    }
+
+    fn lanes(&self, name: &str, destination: &config::Destination) -> Result<Vec<Lane>, EngineError> {
+        let plugin = self.plugin(&destination.plugin)?;
+        let stage = self.stage(name, &destination.block, destination.connection.as_ref())?;
+        let at_work = Arc::new(plugin.destination(stage)?);
         let limits = *at_work.limits();
+        let ingredients = Ingredients::Destination(destination.clone());
+        let making = self.making(plugin, destination.connection.as_ref(), ingredients);
         let lane = |stream: Stream, filter: Filter| Lane {
-            name: name.clone(),
+            name: name.to_owned(),
             stream,
             filter,
             batch_records: destination.batch_records_max.min(limits.batch_records) as usize,
@@ -154,25 +260,18 @@ pub fn stages(config: &Config, plugins: &Plugins, ledger: &Ledger) -> Result<Sta
             attempts_max: destination.attempts_max,
             destination: at_work.clone(),
             standing: Arc::default(),
+            making: making.clone(),
         };
+        let mut lanes = Vec::new();
         if let Some(events) = &destination.events {
             let names = if let EventsSpec::Named(names) = events { names.clone() } else { Vec::new() };
-            stages.lanes.push(lane(Stream::Events, Filter { environment: Some(destination.environment), names }));
+            lanes.push(lane(Stream::Events, Filter { environment: Some(destination.environment), names }));
         }
         if destination.profiles.is_some() {
-            stages.lanes.push(lane(Stream::Profiles, Filter::default()));
+            lanes.push(lane(Stream::Profiles, Filter::default()));
         }
+        Ok(lanes)
     }
-    Ok(stages)
-}
-
-/// The connections of a configuration, by name.
-pub(crate) fn connections(config: &Config) -> Result<BTreeMap<String, Outlet>, EngineError> {
-    let connect = |(name, spec): (&String, &config::Connection)| {
-        let made = Outlet::new(name, spec);
-        Ok((name.clone(), made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?))
-    };
-    config.connections.iter().map(connect).collect()
 }
 
 #[cfg(test)]

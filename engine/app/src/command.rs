@@ -21,7 +21,7 @@ use weft_host::{Host, HostOptions};
 use weft_store::files::Disk;
 use weft_store::state::StateStore;
 
-use crate::assembly::{Plugins, check, settings, stages};
+use crate::assembly::{Connections, Plugins, check, settings, stages};
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::engine::Engine;
@@ -259,7 +259,8 @@ async fn serve(workspace: &Workspace) -> Result<(), Failed> {
     let (config, plugins) = load(&workspace.workspace, workspace.output()).await?;
     complain(&render::text(&config.warnings, Style::of(&std::io::stderr())));
     let settings = settings(&config, Clock::Wall);
-    let made = async |ledger: &_| stages(&config, &plugins, ledger);
+    let mut connections = Connections::default();
+    let made = async |ledger: &_| stages(&config, &plugins, ledger, &mut connections);
     let engine = Engine::start(settings, made, report_progress()).await?;
     for note in engine.notes() {
         tracing::warn!(note, "put right at the start");
@@ -267,7 +268,10 @@ async fn serve(workspace: &Workspace) -> Result<(), Failed> {
     if let Some(address) = engine.address() {
         print(&format!("{} listens on http://{address}", config.name));
         for source in engine.report().sources {
-            print(&format!("  source {:<14} http://{address}{}", source.name, source.path));
+            match &source.path {
+                Some(path) => print(&format!("  source {:<14} http://{address}{path}", source.name)),
+                None => print(&format!("  source {:<14} {}", source.name, source.reads)),
+            }
         }
         print(&format!("  profiles              http://{address}/api/v1/profiles/TYPE/VALUE"));
         print(&format!("  status                http://{address}/api/v1/status"));

@@ -34,12 +34,12 @@ use weft_domain::event::Environment as EventEnvironment;
 use weft_domain::identity::Rules;
 use weft_domain::plan::Plan;
 use weft_domain::problem::{Code, Place, Problem, Problems, Severity};
-use weft_host::{ConfigProblem, Manifest};
+use weft_host::{ConfigProblem, Digest, Manifest};
 
 pub use connection::{Auth, Connection};
 pub use secret::{Environment, Secret};
 pub use spec::scenario::Scenario;
-pub use spec::stage::{EventsSpec, OnError};
+pub use spec::stage::{BucketSpec, EventsSpec, OnError};
 pub use spec::{LimitsSpec, Scope};
 pub use units::{Duration, Rate, Size};
 pub use workspace::MAIN_FILE;
@@ -123,14 +123,46 @@ pub struct Block {
 pub struct Source {
     /// A plugin of this kind, by name.
     pub plugin: String,
-    /// The path of the listener, without a slash at its end.
-    pub http_path: Option<String>,
-    /// The connection of the plugin's own requests, by name.
+    /// How its plugin comes by what it reads.
+    pub reads: Reads,
+    /// The connection of the plugin's own requests, or that of its bucket, by name.
     pub connection: Option<String>,
     /// The plugin's block.
     pub block: Block,
     /// Where its events count, unless an event says otherwise.
     pub environment: EventEnvironment,
+}
+
+/// How a source's plugin comes by what it reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Requests at this path of the listener, which has no slash at its end.
+    Http(String),
+    /// An API, every so many milliseconds.
+    PollEvery(Duration),
+    /// An API, at these times of the day, in milliseconds since midnight, in ascending order.
+    PollAt(Vec<u64>),
+    /// Files.
+    Files {
+        /// The whole path, with wildcards.
+        pattern: String,
+        /// Whether they are followed while they grow.
+        tail: bool,
+        /// How long they must not have changed.
+        rest: Duration,
+        /// How often it is looked for them.
+        every: Duration,
+    },
+    /// Objects of the bucket at the source's connection.
+    Bucket(BucketSpec),
+}
+
+impl Source {
+    /// The path of the listener, where it has one.
+    #[must_use]
+    pub fn http_path(&self) -> Option<&str> {
+        if let Reads::Http(path) = &self.reads { Some(path) } else { None }
+    }
 }
 
 /// What is done with events.
@@ -167,6 +199,26 @@ pub struct Destination {
     pub batch_records_max: u32,
     /// Bytes in one batch.
     pub batch_bytes_max: u64,
+}
+
+/// All that a stage at work was made of: another that would be made of the same would be the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Making {
+    /// The plugin.
+    pub plugin: Digest,
+    /// Its connection.
+    pub connection: Option<Connection>,
+    /// Its part of the configuration.
+    pub stage: Ingredients,
+}
+
+/// A stage's part of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ingredients {
+    /// Of a source.
+    Source(Source),
+    /// Of a destination.
+    Destination(Destination),
 }
 
 /// What plugins say of themselves. The caller has loaded them; here they are only asked for.
@@ -266,6 +318,14 @@ impl Config {
         }
         problems.sort();
         (renewed, problems)
+    }
+
+    /// Takes over from a configuration that it replaces: [`Config::renew_secrets`] renews that one's secrets too, which connections
+    /// and stages hold that go on as they are.
+    pub fn follow(&mut self, before: &Config) {
+        for recipe in &mut self.recipes {
+            before.recipes.iter().for_each(|other| recipe.follow(other));
+        }
     }
 
     /// The folder with a file for each secret; it need not exist.

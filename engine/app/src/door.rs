@@ -16,13 +16,15 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use weft_domain::event::{Environment, Event};
-use weft_domain::input::{Arrival, Named};
+use tokio::sync::watch;
+use weft_domain::event::Environment;
+use weft_domain::input::Arrival;
 use weft_domain::value::Timestamp;
 use weft_host::{Received, Source};
 
+use crate::bounds::InForce;
 use crate::clock::Clock;
-use crate::intake::{Arrived, Intake};
+use crate::intake::{Arrived, Intake, Origin};
 use crate::limits;
 use crate::telemetry::{Ending, Metrics, Stage};
 use crate::writer::Ledger;
@@ -39,24 +41,39 @@ pub struct Door {
     pub source: Source,
 }
 
+/// Doors that are open, the longest path first.
+pub type Open = Arc<[Arc<Door>]>;
+
+/// Doors in the order in which a request looks for its own: `/segment/eu` is no path of `/segment`.
+#[must_use]
+pub fn in_order(mut doors: Vec<Door>) -> Open {
+    doors.sort_by_key(|door| std::cmp::Reverse(door.path.len()));
+    doors.into_iter().map(Arc::new).collect()
+}
+
 /// All doors, and what stands behind them.
 pub struct Doors {
-    doors: Vec<Door>,
+    doors: watch::Receiver<Open>,
     intake: Intake,
     ledger: Ledger,
     clock: Clock,
     metrics: Arc<Metrics>,
-    lag_max: u64,
+    bounds: InForce,
     closed: AtomicBool,
 }
 
 impl Doors {
-    /// Doors that are open, until `lag_max` records of intake wait for the transforms.
+    /// The doors that are open at any time, until too much of intake waits for the transforms.
     #[must_use]
-    pub fn open(mut doors: Vec<Door>, intake: Intake, ledger: Ledger, clock: Clock, metrics: Arc<Metrics>, lag_max: u64) -> Self {
-        // The longest path first: `/segment/eu` is no path of `/segment`.
-        doors.sort_by_key(|door| std::cmp::Reverse(door.path.len()));
-        Doors { doors, intake, ledger, clock, metrics, lag_max, closed: AtomicBool::new(false) }
+    pub fn new(
+        doors: watch::Receiver<Open>,
+        intake: Intake,
+        ledger: Ledger,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        bounds: InForce,
+    ) -> Self {
+        Doors { doors, intake, ledger, clock, metrics, bounds, closed: AtomicBool::new(false) }
     }
 
     /// Takes nothing more: the engine stops. Requests under way are finished.
@@ -64,15 +81,11 @@ impl Doors {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// The sources and where they listen.
-    pub fn paths(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.doors.iter().map(|door| (&*door.name, &*door.path))
-    }
-
-    fn door(&self, path: &str) -> Option<(&Door, String)> {
-        self.doors.iter().find_map(|door| {
+    fn door(&self, path: &str) -> Option<(Arc<Door>, String)> {
+        let doors = self.doors.borrow().clone();
+        doors.iter().find_map(|door| {
             let rest = path.strip_prefix(&*door.path).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
-            Some((door, if rest.is_empty() { "/".to_owned() } else { rest.to_owned() }))
+            Some((door.clone(), if rest.is_empty() { "/".to_owned() } else { rest.to_owned() }))
         })
     }
 
@@ -83,7 +96,7 @@ impl Doors {
         }
         let waiting = self.intake.reader().durable_end().saturating_sub(self.ledger.intake_through());
         self.metrics.intake_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
-        (waiting > self.lag_max).then_some("too many events wait for the transforms")
+        (waiting > self.bounds.borrow().intake_lag_max).then_some("too many events wait for the transforms")
     }
 
     async fn receive(&self, door: &Door, request: weft_host::Request, original: Bytes) -> Response<Body> {
@@ -98,7 +111,8 @@ impl Doors {
                 return busy("the source's plugin does not answer");
             }
         };
-        let arrived = self.stamp(door, &received, received_at, &original);
+        let arrived = stamp(door, &received, received_at, &original);
+        self.metrics.received.get_or_create(&Stage { stage: door.name.clone() }).inc_by(received.events.len() as u64);
         if !arrived.is_empty()
             && let Err(unavailable) = self.intake.append(arrived).await
         {
@@ -107,32 +121,21 @@ impl Doors {
         }
         answer(received.response)
     }
+}
 
-    /// What a plugin made of a request, as records of intake.
-    fn stamp(&self, door: &Door, received: &Received, at: Timestamp, original: &Bytes) -> Arrived {
-        let mut arrived = Arrived::default();
-        let source = &*door.name;
-        for json in &received.events {
-            match Event::parse(json) {
-                Ok(mut event) => {
-                    event.stamp(at, door.environment);
-                    let named = if event.message_id.is_some() { Named::BySender } else { Named::ByPlace };
-                    arrived.push(&Arrival::Event { source, named, json: &event.to_json() });
-                }
-                Err(message) => {
-                    tracing::warn!(stage = source, error = message, "the plugin gave something that is no event");
-                    arrived.push(&Arrival::Refused { source, code: "invalid_event", message: &message, bytes: json });
-                }
-            }
-        }
-        for refused in &received.refused {
-            let bytes = refused.bytes.as_ref().unwrap_or(original);
-            let (code, message) = (&*refused.rejection.code, &*refused.rejection.message);
-            arrived.push(&Arrival::Refused { source, code, message, bytes });
-        }
-        self.metrics.received.get_or_create(&Stage { stage: source.to_owned() }).inc_by(received.events.len() as u64);
-        arrived
+/// What a plugin made of a request, as records of intake.
+fn stamp(door: &Door, received: &Received, at: Timestamp, original: &Bytes) -> Arrived {
+    let mut arrived = Arrived::default();
+    let origin = Origin { source: &door.name, environment: door.environment, at };
+    for json in &received.events {
+        origin.event(json, &mut arrived);
     }
+    for refused in &received.refused {
+        let bytes = refused.bytes.as_ref().unwrap_or(original);
+        let (source, code, message) = (&*door.name, &*refused.rejection.code, &*refused.rejection.message);
+        arrived.push(&Arrival::Refused { source, code, message, bytes });
+    }
+    arrived
 }
 
 /// Answers a request at a source's path; 404 where there is none.
@@ -171,7 +174,7 @@ pub async fn knock(
         received_ms,
         remote: remote.ip().to_string(),
     };
-    let response = doors.receive(door, request, original).await;
+    let response = doors.receive(&door, request, original).await;
     let ending = Ending { stage: door.name.clone(), outcome: response.status().as_u16().to_string() };
     doors.metrics.requests.get_or_create(&ending).inc();
     response

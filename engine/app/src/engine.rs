@@ -1,36 +1,40 @@
 //! The engine: its parts put together, started and stopped.
 //!
 //! ```text
-//! doors ─► intake ─► pipeline ─► writer ─► lanes          pages read the writer's state
+//! doors, drivers ─► intake ─► pipeline ─► writer ─► lanes          pages read the writer's state
 //! ```
 //!
 //! A start opens the data folder, brings state up to the end of history, and only then opens doors and lanes. A stop closes the
 //! doors first, lets what has arrived pass through, lets each lane finish the batch that it has in hand, and commits. What
 //! each part does is in its own module; which plugins run is [`crate::assembly`]'s.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use weft_domain::input::Input;
+use weft_domain::input::{Input, Stream};
 use weft_domain::plan::Plan;
 use weft_domain::value::Timestamp;
 use weft_domain::view::View;
 use weft_store::StoreError;
 
 use crate::api::{Pages, router};
+use crate::bounds::Bounds;
 use crate::clock::Clock;
-use crate::config::Token;
+use crate::config::{Making, Token};
 use crate::delivery::Lane;
-use crate::door::{Door, Doors};
+use crate::door::{Door, Doors, Open, in_order};
+use crate::driver::{Driver, Shore};
 use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::limits;
-use crate::pipeline::{self, Chains, PipelineError};
-use crate::status::{LaneReport, Report, Status};
+use crate::pipeline::{self, Chains, PipelineError, Switch};
+use crate::status::{LaneReport, Report, ShownDriver, ShownLane, Status};
 use crate::telemetry::Metrics;
 use crate::vault::{DataFolder, Progress, Vault, VaultError};
 use crate::writer::{Ledger, Writer, WriterError};
@@ -42,18 +46,21 @@ pub struct Settings {
     pub data: DataFolder,
     /// Where to listen; none for an engine without doors, as in tests.
     pub listen: Option<SocketAddr>,
+    /// What may change while it runs.
+    pub terms: Terms,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// What of a configuration is in force until the next one, beside its stages.
+#[derive(Clone, Default)]
+pub struct Terms {
     /// The rules of the fold.
     pub plan: Plan,
     /// Who may read the engine's pages.
     pub tokens: Vec<Token>,
-    /// Records of intake that may wait before the doors answer 503.
-    pub intake_lag_max: u64,
-    /// Bytes of the intake log kept after they have reached history.
-    pub intake_bytes_max: u64,
-    /// Bytes of history kept; none for all of it.
-    pub history_bytes_max: Option<u64>,
-    /// What time it is.
-    pub clock: Clock,
+    /// Bounds that the operator sets.
+    pub bounds: Bounds,
 }
 
 /// The plugins at work.
@@ -61,6 +68,8 @@ pub struct Settings {
 pub struct Stages {
     /// Sources with a door.
     pub doors: Vec<Door>,
+    /// Sources that the engine reads by itself.
+    pub drivers: Vec<Driver>,
     /// The transforms of each source.
     pub chains: Chains,
     /// Destinations.
@@ -84,6 +93,14 @@ pub enum EngineError {
     /// A plugin.
     #[error(transparent)]
     Stage(#[from] weft_host::HostError),
+    /// A plugin does not begin with its configuration.
+    #[error("the stage `{stage}` does not open: {fault}")]
+    Open {
+        /// The stage.
+        stage: String,
+        /// What the plugin said.
+        fault: weft_host::Fault,
+    },
     /// The writer.
     #[error(transparent)]
     Writer(#[from] WriterError),
@@ -104,18 +121,54 @@ pub struct Engine {
     intake: Intake,
     status: Arc<Status>,
     metrics: Arc<Metrics>,
+    clock: Clock,
     address: Option<SocketAddr>,
     doors: Arc<Doors>,
     writer: Writer,
     intake_thread: JoinHandle<Result<(), StoreError>>,
+    open: watch::Sender<Open>,
+    tokens: watch::Sender<Arc<[Token]>>,
+    bounds: watch::Sender<Bounds>,
+    switches: mpsc::Sender<Switch>,
+    crew: Mutex<Crew>,
     stop_server: watch::Sender<bool>,
     stop_pipeline: watch::Sender<bool>,
-    stop_lanes: watch::Sender<bool>,
+    stop_keeper: watch::Sender<bool>,
     server: JoinSet<()>,
     pipeline: JoinSet<()>,
-    lanes: JoinSet<()>,
+    keeping: JoinSet<()>,
     notes: Vec<String>,
     keeper: Arc<Keeper>,
+}
+
+/// What runs for each stage.
+#[derive(Default)]
+struct Crew {
+    lanes: BTreeMap<(String, Stream), Hand>,
+    drivers: BTreeMap<String, Hand>,
+}
+
+/// A stage at work, on a task of its own.
+struct Hand {
+    making: Option<Arc<Making>>,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Hand {
+    /// Whether it would be the same if it were made of this.
+    fn is_of(&self, making: Option<&Arc<Making>>) -> bool {
+        making.is_some() && self.making.as_ref() == making
+    }
+
+    /// Lets it finish what it has in hand, within the bound; then it is ended.
+    async fn dismiss(mut self) {
+        self.stop.send_replace(true);
+        if tokio::time::timeout(limits::DRAIN_TIME_MAX, &mut self.task).await.is_err() {
+            tracing::warn!("a stage did not end in time and is cut off; nothing that was acknowledged is lost");
+            self.task.abort();
+        }
+    }
 }
 
 impl Engine {
@@ -139,55 +192,120 @@ impl Engine {
         let state = vault.state;
         let writer = Writer::start(vault.history, vault.overlay, state.clone(), settings.clock.clone(), metrics.clone());
         let ledger = writer.ledger().clone();
-        let mut plan = settings.plan;
+        let stages = stages(&ledger).await?;
+        open_all(&stages, &Crew::default()).await?;
+        let Terms { mut plan, tokens, bounds } = settings.terms;
         if in_force.generation == 0 || !plan.says_the_same(&in_force) {
             plan.generation = in_force.generation + 1;
             ledger.log(Input::Plan(plan)).await;
         }
-        let stages = stages(&ledger).await?;
-        let status = Arc::new(Status::of(&stages.lanes, &stages.doors, intake.clone()));
-        let doors =
-            Doors::open(stages.doors, intake.clone(), ledger.clone(), settings.clock, metrics.clone(), settings.intake_lag_max);
-        let keeper = Keeper {
-            intake: intake.clone(),
-            ledger: ledger.clone(),
-            state,
-            intake_bytes_max: settings.intake_bytes_max,
-            history_bytes_max: settings.history_bytes_max,
-        };
+        let (open, opened) = watch::channel(Open::default());
+        let (bounds, bounds_in_force) = watch::channel(bounds);
+        let clock = settings.clock;
+        let doors = Doors::new(opened, intake.clone(), ledger.clone(), clock.clone(), metrics.clone(), bounds_in_force.clone());
+        let keeper = Keeper { intake: intake.clone(), ledger: ledger.clone(), state, bounds: bounds_in_force };
+        let (switches, switched) = mpsc::channel(1);
         let mut engine = Engine {
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             doors: Arc::new(doors),
+            status: Arc::new(Status::of(intake.clone())),
             ledger,
             intake,
-            status,
             metrics,
+            clock,
             writer,
             intake_thread,
+            open,
+            tokens: watch::channel(tokens.into()).0,
+            bounds,
+            switches,
+            crew: Mutex::default(),
             stop_server: watch::channel(false).0,
             stop_pipeline: watch::channel(false).0,
-            stop_lanes: watch::channel(false).0,
+            stop_keeper: watch::channel(false).0,
             server: JoinSet::new(),
             pipeline: JoinSet::new(),
-            lanes: JoinSet::new(),
+            keeping: JoinSet::new(),
             notes: vault.notes,
             keeper: Arc::new(keeper),
         };
-        engine.run_pipeline(stages.chains);
-        engine.lanes.spawn(engine.keeper.clone().run(engine.stop_lanes.subscribe()));
-        engine.run_lanes(stages.lanes);
+        engine.run_pipeline(stages.chains.clone(), switched);
+        engine.keeping.spawn(engine.keeper.clone().run(engine.stop_keeper.subscribe()));
+        engine.staff(&mut *engine.crew.lock().await, stages).await;
         if let Some(listener) = listener {
-            engine.serve(listener, settings.tokens);
+            engine.serve(listener);
         }
         Ok(engine)
     }
 
-    fn run_pipeline(&mut self, chains: Chains) {
+    /// Takes on other terms and other stages, as one transaction: all that is new is opened beside what runs; then, at the boundary of a
+    /// batch, the plan enters history and the transforms change with it; then doors, lanes and drivers change, of which those that would
+    /// be the same go on. What is refused changes nothing (invariant 8). The generation that is in force now.
+    ///
+    /// # Errors
+    /// [`EngineError::Open`], where a stage does not open; [`EngineError::Broken`], where the engine has ended.
+    pub async fn adopt(&self, terms: Terms, stages: Stages) -> Result<u64, EngineError> {
+        let mut crew = self.crew.lock().await;
+        open_all(&stages, &crew).await?;
+        let Terms { mut plan, tokens, bounds } = terms;
+        plan.generation = self.ledger.state().plan().generation + 1;
+        let generation = plan.generation;
+        let (done, switched) = oneshot::channel();
+        let switch = Switch { chains: Arc::new(stages.chains.clone()), plan, done };
+        let ended = || EngineError::Broken("the pipeline has ended".into());
+        self.switches.send(switch).await.map_err(|_| ended())?;
+        switched.await.map_err(|_| ended())?;
+        self.tokens.send_replace(tokens.into());
+        self.bounds.send_replace(bounds);
+        self.staff(&mut crew, stages).await;
+        Ok(generation)
+    }
+
+    /// Opens these doors, and has these lanes and drivers run and no others. Those that would be the same go on.
+    async fn staff(&self, crew: &mut Crew, stages: Stages) {
+        let mut shown = self.status.shown();
+        shown.doors = stages.doors.iter().map(|door| (door.name.clone(), door.path.clone())).collect();
+        self.open.send_replace(in_order(stages.doors));
+
+        let key = |lane: &Lane| (lane.name.clone(), lane.stream);
+        let lanes: BTreeMap<_, _> = stages.lanes.into_iter().map(|lane| (key(&lane), lane)).collect();
+        let drivers: BTreeMap<_, _> = stages.drivers.into_iter().map(|driver| (driver.name.clone(), driver)).collect();
+        let gone = take_other(&mut crew.lanes, |key| lanes.get(key).map(|lane| lane.making.as_ref()));
+        let gone = gone.chain(take_other(&mut crew.drivers, |key| drivers.get(key).map(|driver| driver.making.as_ref())));
+        let mut leaving: JoinSet<()> = gone.map(Hand::dismiss).collect();
+        if !leaving.is_empty() {
+            while leaving.join_next().await.is_some() {}
+            // What they told the writer last is where the next ones begin.
+            self.ledger.commit().await;
+        }
+        shown.lanes.retain(|lane| crew.lanes.contains_key(&(lane.name.clone(), lane.stream)));
+        shown.drivers.retain(|driver| crew.drivers.contains_key(&driver.name));
+        for (key, lane) in lanes {
+            if let Entry::Vacant(free) = crew.lanes.entry(key) {
+                let (name, stream) = free.key().clone();
+                shown.lanes.push(ShownLane { name, stream, standing: lane.standing.clone() });
+                free.insert(self.run_lane(lane));
+            }
+        }
+        for (name, driver) in drivers {
+            if let Entry::Vacant(free) = crew.drivers.entry(name) {
+                let (reads, standing) = (driver.reads.name(), driver.standing.clone());
+                shown.drivers.push(ShownDriver { name: free.key().clone(), reads, standing });
+                free.insert(self.run_driver(driver));
+            }
+        }
+        shown.lanes.sort_by(|one, other| (&one.name, one.stream).cmp(&(&other.name, other.stream)));
+        shown.drivers.sort_by(|one, other| one.name.cmp(&other.name));
+        self.status.show(shown);
+    }
+
+    fn run_pipeline(&mut self, chains: Chains, switches: mpsc::Receiver<Switch>) {
         let run = pipeline::run(
             self.intake.reader().clone(),
             self.intake.durable(),
             Arc::new(chains),
             self.ledger.clone(),
+            switches,
             self.stop_pipeline.subscribe(),
         );
         let status = self.status.clone();
@@ -198,21 +316,34 @@ impl Engine {
         });
     }
 
-    fn run_lanes(&mut self, lanes: Vec<Lane>) {
-        for lane in lanes {
-            let (name, status) = (lane.name.clone(), self.status.clone());
-            let run = lane.run(self.ledger.clone(), self.metrics.clone(), self.stop_lanes.subscribe());
-            self.lanes.spawn(async move {
-                if let Err(error) = run.await {
-                    status.trouble(format!("the lane of `{name}` cannot read history: {error}"));
-                }
-            });
-        }
+    fn run_lane(&self, lane: Lane) -> Hand {
+        let (name, making, status) = (lane.name.clone(), lane.making.clone(), self.status.clone());
+        let (stop, stopped) = watch::channel(false);
+        let run = lane.run(self.ledger.clone(), self.metrics.clone(), stopped);
+        let task = tokio::spawn(async move {
+            if let Err(error) = run.await {
+                status.trouble(format!("the lane of `{name}` cannot read history: {error}"));
+            }
+        });
+        Hand { making, stop, task }
     }
 
-    fn serve(&mut self, listener: TcpListener, tokens: Vec<Token>) {
+    fn run_driver(&self, driver: Driver) -> Hand {
+        let making = driver.making.clone();
+        let (stop, stopped) = watch::channel(false);
+        let shore = Shore {
+            intake: self.intake.clone(),
+            ledger: self.ledger.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            bounds: self.bounds.subscribe(),
+        };
+        Hand { making, stop, task: tokio::spawn(driver.run(shore, stopped)) }
+    }
+
+    fn serve(&mut self, listener: TcpListener) {
         let (ledger, metrics, status) = (self.ledger.clone(), self.metrics.clone(), self.status.clone());
-        let pages = Arc::new(Pages { ledger, metrics, status, tokens });
+        let pages = Arc::new(Pages { ledger, metrics, status, tokens: self.tokens.subscribe() });
         let router = router(pages, self.doors.clone());
         self.server.spawn(crate::listener::serve(listener, router, self.stop_server.subscribe()));
     }
@@ -305,10 +436,13 @@ impl Engine {
         self.doors.close();
         self.stop_server.send_replace(true);
         join(&mut self.server).await;
+        let Crew { lanes, drivers } = std::mem::take(self.crew.get_mut());
+        dismiss(drivers.into_values()).await;
         self.stop_pipeline.send_replace(true);
         join(&mut self.pipeline).await;
-        self.stop_lanes.send_replace(true);
-        join(&mut self.lanes).await;
+        dismiss(lanes.into_values()).await;
+        self.stop_keeper.send_replace(true);
+        join(&mut self.keeping).await;
         let Engine { ledger, intake, status, doors, writer, intake_thread, keeper, .. } = self;
         let trouble = status.obstacle();
         let state = keeper.state.clone();
@@ -322,6 +456,42 @@ impl Engine {
         ended.await.map_err(|panic| EngineError::Broken(panic.to_string()))??;
         trouble.map_or(Ok(()), |trouble| Err(EngineError::Broken(trouble)))
     }
+}
+
+/// Opens what does not run already: whether each plugin takes its configuration.
+async fn open_all(stages: &Stages, crew: &Crew) -> Result<(), EngineError> {
+    let failed = |stage: &str, fault: weft_host::Fault| EngineError::Open { stage: stage.to_owned(), fault };
+    for door in &stages.doors {
+        door.source.open().await.map_err(|fault| failed(&door.name, fault))?;
+    }
+    for step in stages.chains.values().flatten() {
+        step.transform.open().await.map_err(|fault| failed(&step.name, fault))?;
+    }
+    let is_new = |hand: Option<&Hand>, making: &Option<Arc<Making>>| hand.is_none_or(|hand| !hand.is_of(making.as_ref()));
+    for lane in &stages.lanes {
+        if is_new(crew.lanes.get(&(lane.name.clone(), lane.stream)), &lane.making) {
+            lane.destination.open().await.map_err(|fault| failed(&lane.name, fault))?;
+        }
+    }
+    for driver in &stages.drivers {
+        if is_new(crew.drivers.get(&driver.name), &driver.making) {
+            driver.source.open().await.map_err(|fault| failed(&driver.name, fault))?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes out those who are not wanted any more, or not as they are.
+fn take_other<'a, K: Ord + Clone + 'a>(
+    hands: &'a mut BTreeMap<K, Hand>,
+    wanted: impl Fn(&K) -> Option<Option<&'a Arc<Making>>> + 'a,
+) -> impl Iterator<Item = Hand> + 'a {
+    hands.extract_if(.., move |key, hand| !wanted(key).is_some_and(|making| hand.is_of(making))).map(|(_, hand)| hand)
+}
+
+async fn dismiss(hands: impl Iterator<Item = Hand>) {
+    let mut leaving: JoinSet<()> = hands.map(Hand::dismiss).collect();
+    while leaving.join_next().await.is_some() {}
 }
 
 /// Waits for tasks to end by themselves, within the bound; then they are ended.

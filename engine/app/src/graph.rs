@@ -67,7 +67,7 @@ impl Graph {
         let stage = |name: &str, kind, says: String, column| Stage { name: name.to_owned(), kind, says, column };
         let mut stages = Vec::new();
         for (name, source) in &config.sources {
-            let at = source.http_path.as_deref().map_or_else(String::new, |path| format!(" at {path}"));
+            let at = source.http_path().map_or_else(String::new, |path| format!(" at {path}"));
             stages.push(stage(name, Kind::Source, format!("{}{at}", source.plugin), 0));
         }
         let mut transforms: Vec<_> = config.transforms.iter().collect();

@@ -9,7 +9,9 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use weft_domain::input::Arrival;
+use weft_domain::event::{Environment, Event};
+use weft_domain::input::{Arrival, Named};
+use weft_domain::value::Timestamp;
 use weft_store::StoreError;
 use weft_store::log::{Log, LogReader, Record};
 
@@ -31,6 +33,12 @@ impl Arrived {
         self.records.push((kind, start..self.bytes.len()));
     }
 
+    /// How many records there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.records.len()
+    }
+
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -45,6 +53,35 @@ impl Arrived {
 
     fn records(&self) -> impl Iterator<Item = Record<'_>> {
         self.records.iter().map(|(kind, span)| Record { kind: *kind, bytes: &self.bytes[span.clone()] })
+    }
+}
+
+/// Where events come from: what the engine adds to what a source's plugin says of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// The source stage.
+    pub source: &'a str,
+    /// Where its events count unless they say otherwise.
+    pub environment: Environment,
+    /// When they were received.
+    pub at: Timestamp,
+}
+
+impl Origin<'_> {
+    /// Adds what a plugin gave as an event; as a dead letter where it is none (invariant 3).
+    pub fn event(&self, json: &[u8], arrived: &mut Arrived) {
+        let source = self.source;
+        match Event::parse(json) {
+            Ok(mut event) => {
+                event.stamp(self.at, self.environment);
+                let named = if event.message_id.is_some() { Named::BySender } else { Named::ByPlace };
+                arrived.push(&Arrival::Event { source, named, json: &event.to_json() });
+            }
+            Err(message) => {
+                tracing::warn!(stage = source, error = message, "the plugin gave something that is no event");
+                arrived.push(&Arrival::Refused { source, code: "invalid_event", message: &message, bytes: json });
+            }
+        }
     }
 }
 
@@ -94,6 +131,16 @@ impl Intake {
             mpsc::error::TrySendError::Full(_) => Unavailable::Busy,
             mpsc::error::TrySendError::Closed(_) => Unavailable::Closed,
         })?;
+        durable.await.map_err(|_| Unavailable::Closed)
+    }
+
+    /// The same for those who would rather wait than be turned away.
+    ///
+    /// # Errors
+    /// [`Unavailable::Closed`].
+    pub async fn append_in_turn(&self, arrived: Arrived) -> Result<(), Unavailable> {
+        let (done, durable) = oneshot::channel();
+        self.queue.send(Order::Append(arrived, done)).await.map_err(|_| Unavailable::Closed)?;
         durable.await.map_err(|_| Unavailable::Closed)
     }
 

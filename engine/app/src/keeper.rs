@@ -12,6 +12,7 @@ use weft_store::StoreError;
 use weft_store::log::SegmentInfo;
 use weft_store::state::{Live, StateStore};
 
+use crate::bounds::InForce;
 use crate::intake::Intake;
 use crate::limits;
 use crate::writer::{Ledger, Order};
@@ -24,10 +25,8 @@ pub struct Keeper {
     pub ledger: Ledger,
     /// State as sled has it.
     pub state: Arc<Live>,
-    /// Bytes of intake to keep.
-    pub intake_bytes_max: u64,
-    /// Bytes of history to keep; none for all of it.
-    pub history_bytes_max: Option<u64>,
+    /// How much to keep.
+    pub bounds: InForce,
 }
 
 impl Keeper {
@@ -60,7 +59,7 @@ impl Keeper {
         };
         let through = if self.ledger.history().durable_end() >= position { folded } else { 0 };
         let reader = self.intake.reader();
-        let (before, _) = excess(&reader.segments(), reader.bytes(), self.intake_bytes_max, through);
+        let (before, _) = excess(&reader.segments(), reader.bytes(), self.bounds.borrow().intake_bytes_max, through);
         if before > 0 {
             self.intake.trim(before).await;
         }
@@ -70,7 +69,8 @@ impl Keeper {
     /// much history can go.
     fn trim_history(&self) -> Result<(), StoreError> {
         let reader = self.ledger.history();
-        let Some(max) = self.history_bytes_max.filter(|max| reader.bytes() > *max) else { return Ok(()) };
+        let max = self.bounds.borrow().history_bytes_max;
+        let Some(max) = max.filter(|max| reader.bytes() > *max) else { return Ok(()) };
         let (segments, bytes) = (reader.segments(), reader.bytes());
         let needed = match self.needed_from() {
             Ok(needed) => needed,

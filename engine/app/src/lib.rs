@@ -4,7 +4,10 @@
 //! `weft-host`; nothing here decides who somebody is or what follows from an event. Each module uses only those before it.
 
 pub mod limits;
+pub mod bounds;
+pub mod patience;
 pub mod clock;
+pub mod watch;
 pub mod telemetry;
 pub mod config;
 pub mod render;
@@ -15,6 +18,7 @@ pub mod writer;
 pub mod vault;
 pub mod keeper;
 pub mod lending;
+pub mod driver;
 pub mod pipeline;
 pub mod delivery;
 pub mod door;

@@ -114,3 +114,25 @@ pub const LETTERS_LOOKED_AT_ONCE: usize = 500;
 
 /// Connections and stages that `weft check --connect` tries at once: enough that slow ones wait beside each other, and no burst at anybody's door.
 pub const PROBES_AT_ONCE: usize = 8;
+
+/// Bytes of a file or an object that a plugin decodes at once. After each, events and position are made durable together: at some 100 barriers a
+/// second that is 25 MB a second, more than identity takes.
+pub const CHUNK_BYTES: usize = 256 << 10;
+
+/// Bytes of events that are held until a plugin says how far it has read: past it, they go to intake without a position.
+pub const OUTPUT_HELD_BYTES_MAX: usize = 4 << 20;
+
+/// Tries of a chunk over which a plugin crashes, before what it is a part of becomes a dead letter.
+pub const DECODE_ATTEMPTS_MAX: u32 = 5;
+
+/// Files or objects of one source that are remembered as read. A mark takes some 200 bytes of memory and of state.
+pub const MARKS_MAX: usize = 10_000;
+
+/// Files of one source that are looked at: each costs a call of the system in every round.
+pub const FILES_FOUND_MAX: usize = 5_000;
+
+/// Files of one source that are held open while they are followed. Each is a file descriptor, of which a process often has 1,024.
+pub const FILES_FOLLOWED_MAX: usize = 128;
+
+/// Folders of one source that are watched; further ones are looked at now and then.
+pub const FOLDERS_WATCHED_MAX: usize = 256;

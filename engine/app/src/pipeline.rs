@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use weft_domain::event::Event;
-use weft_domain::input::{Arrival, DeadLetter, Input, Named, Passed, name_by_place};
+use weft_domain::input::{Arrival, DeadLetter, Input, Kv, Named, Passed, name_by_place, positions_of};
+use weft_domain::plan::Plan;
 use weft_host::{Fault, Outcome, Transform};
 use weft_store::StoreError;
 use weft_store::log::{Block, LogReader, TOMBSTONE};
@@ -34,6 +35,16 @@ pub struct Step {
 
 /// The transforms that the events of each source go through, in order.
 pub type Chains = BTreeMap<String, Vec<Step>>;
+
+/// Other transforms, from a batch boundary on.
+pub struct Switch {
+    /// The transforms.
+    pub chains: Arc<Chains>,
+    /// The plan that they belong to: it enters history between what the old ones gave and what the new ones give.
+    pub plan: Plan,
+    /// Told when they are at work.
+    pub done: oneshot::Sender<()>,
+}
 
 /// Why the pipeline ended.
 #[derive(Debug, thiserror::Error)]
@@ -64,41 +75,77 @@ pub enum PipelineError {
     Broken(String),
 }
 
-/// Runs until it is told to stop, has nothing left to do, and has done it.
+/// Runs until it is told to stop, has nothing left to do, and has done it. A switch takes hold at once, also where the old transforms do not
+/// answer: what they were working on begins anew, which costs nothing, since they are pure.
 ///
 /// # Errors
 /// [`PipelineError`], after which nothing more reaches history; what arrived stays in intake.
 pub async fn run(
     intake: LogReader,
     mut durable: watch::Receiver<u64>,
-    chains: Arc<Chains>,
+    mut chains: Arc<Chains>,
     ledger: Ledger,
+    mut switches: mpsc::Receiver<Switch>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), PipelineError> {
     let mut cursor = intake.cursor(ledger.state().intake_through());
-    let mut under_way: VecDeque<JoinHandle<Result<Vec<Prepared>, PipelineError>>> = VecDeque::new();
+    let mut under_way: VecDeque<UnderWay> = VecDeque::new();
     loop {
         while under_way.len() < limits::TRANSFORM_BATCHES_MAX {
             let mut block = Block::default();
             if !cursor.next_into(&mut block)? {
                 break;
             }
-            under_way.push_back(tokio::spawn(transform(block, chains.clone())));
+            under_way.push_back(UnderWay { first: block.first(), work: tokio::spawn(transform(block, chains.clone())) });
         }
-        if let Some(first) = under_way.pop_front() {
-            let prepared = first.await.map_err(|error| PipelineError::Broken(error.to_string()))??;
-            if !hand_over(&ledger, prepared).await {
+        let switch = if let Some(first) = under_way.front_mut() {
+            tokio::select! {
+                prepared = &mut first.work => {
+                    under_way.pop_front();
+                    let prepared = prepared.map_err(|error| PipelineError::Broken(error.to_string()))??;
+                    if !hand_over(&ledger, prepared).await {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Some(switch) = switches.recv() => switch,
+            }
+        } else {
+            if *stop.borrow() {
                 return Ok(());
             }
-            continue;
+            tokio::select! {
+                changed = durable.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                _ = stop.changed() => continue,
+                Some(switch) = switches.recv() => switch,
+            }
+        };
+        if let Some(first) = under_way.front() {
+            cursor = intake.cursor(first.first);
         }
-        if *stop.borrow() {
-            return Ok(());
-        }
-        tokio::select! {
-            changed = durable.changed() => if changed.is_err() { return Ok(()) },
-            _ = stop.changed() => (),
-        }
+        under_way.clear();
+        ledger.log(Input::Plan(switch.plan)).await;
+        chains = switch.chains;
+        // Whoever asked may have gone away.
+        let _ = switch.done.send(());
+    }
+}
+
+/// A block of intake in the transforms.
+struct UnderWay {
+    /// Its first record.
+    first: u64,
+    work: JoinHandle<Result<Vec<Prepared>, PipelineError>>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.work.abort();
     }
 }
 
@@ -110,6 +157,7 @@ async fn hand_over(ledger: &Ledger, prepared: Vec<Prepared>) -> bool {
         let (intake, size) = match &one {
             Prepared::Event { intake, json, .. } => (Some(*intake), json.len()),
             Prepared::Other(Input::DeadLetter(letter)) => (letter.intake, letter.bytes.len()),
+            Prepared::Other(Input::Position { intake, kv }) => (Some(*intake), kv.value.as_ref().map_or(0, Vec::len)),
             Prepared::Other(input) => (input.intake(), 64),
         };
         // What one record of intake gave stays together: history answers for it whole or not at all.
@@ -155,6 +203,11 @@ async fn transform(block: Block, chains: Arc<Chains>) -> Result<Vec<Prepared>, P
                 let (stage, code, message) = (source.to_owned(), code.to_owned(), message.to_owned());
                 let letter = DeadLetter { stage, code, message, intake: Some(position), bytes: bytes.to_vec() };
                 prepared.push((position, vec![Prepared::Other(Input::DeadLetter(letter))]));
+            }
+            Arrival::Position { source, key, value } => {
+                let value = Some(value.to_vec()).filter(|value| !value.is_empty());
+                let kv = Kv { stage: positions_of(source), key: key.to_owned(), value };
+                prepared.push((position, vec![Prepared::Other(Input::Position { intake: position, kv })]));
             }
         }
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use weft_host::{Destination, Failure, Fault, Source, Stage, WantedLimits};
 
-use crate::assembly::{Plugins, connections};
+use crate::assembly::{Connections, Plugins};
 use crate::config::{Block, Config};
 use crate::egress::Outlet;
 use crate::engine::EngineError;
@@ -84,7 +84,8 @@ impl Trial {
 /// # Errors
 /// A connection or a stage cannot be made.
 pub async fn probe(config: &Config, plugins: &Plugins) -> Result<Vec<Finding>, EngineError> {
-    let outlets = connections(config)?;
+    let mut connections = Connections::default();
+    connections.adopt(config)?;
     let stage = |name: &str, block: &Block, connection: &str| Stage {
         name: name.to_owned(),
         config: block.json.clone(),
@@ -92,15 +93,16 @@ pub async fn probe(config: &Config, plugins: &Plugins) -> Result<Vec<Finding>, E
             stage: name.to_owned(),
             secrets: block.secrets.clone(),
             folders: block.folders.clone(),
-            connection: outlets.get(connection).cloned(),
+            connection: connections.get(connection),
             ledger: None,
         }),
         limits: WantedLimits::default(),
     };
     let plugin = |name: &str| plugins.get(name).ok_or_else(|| EngineError::Broken(format!("the plugin `{name}` is not loaded")));
     let mut trials = Vec::new();
-    for (name, outlet) in &outlets {
-        trials.push((What::Connection, name.clone(), None, Trial::Connection(outlet.clone())));
+    for name in config.connections.keys() {
+        let Some(outlet) = connections.get(name) else { continue };
+        trials.push((What::Connection, name.clone(), None, Trial::Connection(outlet)));
     }
     for (name, source) in &config.sources {
         let Some(connection) = &source.connection else { continue };

@@ -14,7 +14,7 @@ use weft_domain::profile::Profile;
 use weft_domain::value::{Json, Timestamp};
 use weft_domain::view::View;
 
-use crate::assembly::{Plugins, settings, stages};
+use crate::assembly::{Connections, Plugins, settings, stages};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::spec::scenario::{Expected, ExpectedDelivery, ExpectedProfile, Given, Moment, Scenario};
@@ -42,7 +42,7 @@ pub async fn play(config: &Config, plugins: &Plugins, scenario: &Scenario) -> Re
     let mut settings = settings(config, clock.clone());
     (settings.data, settings.listen) = (DataFolder::at(folder.path()), None);
     let chains = async |ledger: &_| {
-        let Stages { chains, .. } = stages(config, plugins, ledger)?;
+        let Stages { chains, .. } = stages(config, plugins, ledger, &mut Connections::default())?;
         Ok(Stages { chains, ..Stages::default() })
     };
     let engine = Engine::start(settings, chains, |_| ()).await?;

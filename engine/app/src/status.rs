@@ -2,20 +2,53 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use weft_domain::input::Stream;
 use weft_domain::view::{Totals, View};
 
-use crate::delivery::{Lane, Standing};
-use crate::door::Door;
+use crate::delivery;
+use crate::driver;
 use crate::intake::Intake;
 use crate::writer::Ledger;
 
 /// What the engine says of itself.
 #[derive(Default)]
 pub struct Status {
-    lanes: Vec<(String, &'static str, Arc<Mutex<Standing>>)>,
-    doors: Vec<(String, String)>,
+    shown: Mutex<Shown>,
     intake: Option<Intake>,
     trouble: Mutex<Option<String>>,
+}
+
+/// The stages that are shown.
+#[derive(Clone, Default)]
+pub struct Shown {
+    /// Sources with a door, and their paths.
+    pub doors: Vec<(String, String)>,
+    /// Sources that are read.
+    pub drivers: Vec<ShownDriver>,
+    /// Destinations.
+    pub lanes: Vec<ShownLane>,
+}
+
+/// A destination's lane that is shown.
+#[derive(Clone)]
+pub struct ShownLane {
+    /// The destination's name.
+    pub name: String,
+    /// What it is fed with.
+    pub stream: Stream,
+    /// How it is doing.
+    pub standing: Arc<Mutex<delivery::Standing>>,
+}
+
+/// A source's driver that is shown.
+#[derive(Clone)]
+pub struct ShownDriver {
+    /// The source's name.
+    pub name: String,
+    /// What it reads, as in YAML.
+    pub reads: &'static str,
+    /// How it is doing.
+    pub standing: Arc<Mutex<driver::Standing>>,
 }
 
 /// [`Status`] at one moment.
@@ -31,7 +64,7 @@ pub struct Report {
     pub intake: Waiting,
     /// Records of history, and how many of them are folded.
     pub history: Waiting,
-    /// Sources and their paths.
+    /// Sources with a path, and sources that are read.
     pub sources: Vec<SourceReport>,
     /// Destinations.
     pub lanes: Vec<LaneReport>,
@@ -51,8 +84,14 @@ pub struct Waiting {
 pub struct SourceReport {
     /// Its name.
     pub name: String,
-    /// Where it listens.
-    pub path: String,
+    /// How events come in: `http`, `poll`, `file` or `bucket`.
+    pub reads: String,
+    /// Where it listens, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// How it is doing, where it is read.
+    #[serde(flatten)]
+    pub standing: Option<driver::Standing>,
 }
 
 /// A destination's lane.
@@ -64,20 +103,25 @@ pub struct LaneReport {
     pub stream: String,
     /// How it is doing.
     #[serde(flatten)]
-    pub standing: Standing,
+    pub standing: delivery::Standing,
 }
 
 impl Status {
-    /// Of an engine with these lanes and doors.
+    /// Of an engine without stages.
     #[must_use]
-    pub fn of(lanes: &[Lane], doors: &[Door], intake: Intake) -> Self {
-        let standing = |lane: &Lane| (lane.name.clone(), lane.stream.name(), lane.standing.clone());
-        Status {
-            lanes: lanes.iter().map(standing).collect(),
-            doors: doors.iter().map(|door| (door.name.clone(), door.path.clone())).collect(),
-            intake: Some(intake),
-            trouble: Mutex::new(None),
-        }
+    pub fn of(intake: Intake) -> Self {
+        Status { intake: Some(intake), ..Status::default() }
+    }
+
+    /// The stages that are shown.
+    #[must_use]
+    pub fn shown(&self) -> Shown {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows these stages from now on.
+    pub fn show(&self, shown: Shown) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
     }
 
     /// Why the engine takes nothing, where it does not.
@@ -99,10 +143,21 @@ impl Status {
             let state = ledger.state();
             (state.plan().generation, state.totals(), state.position())
         };
-        let lane = |(name, stream, standing): &(String, &'static str, Arc<Mutex<Standing>>)| LaneReport {
-            name: name.clone(),
-            stream: (*stream).to_owned(),
-            standing: standing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        let shown = self.shown();
+        let lane = |lane: &ShownLane| LaneReport {
+            name: lane.name.clone(),
+            stream: lane.stream.name().to_owned(),
+            standing: lane.standing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        };
+        let door = |(name, path): &(String, String)| {
+            let (name, reads, path) = (name.clone(), "http".to_owned(), Some(path.clone()));
+            SourceReport { name, reads, path, standing: None }
+        };
+        let driver = |driver: &ShownDriver| SourceReport {
+            name: driver.name.clone(),
+            reads: driver.reads.to_owned(),
+            path: None,
+            standing: Some(driver.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()),
         };
         Report {
             trouble: self.obstacle(),
@@ -113,8 +168,8 @@ impl Status {
                 through: ledger.intake_through(),
             },
             history: Waiting { records: ledger.history().durable_end(), through },
-            sources: self.doors.iter().map(|(name, path)| SourceReport { name: name.clone(), path: path.clone() }).collect(),
-            lanes: self.lanes.iter().map(lane).collect(),
+            sources: shown.doors.iter().map(door).chain(shown.drivers.iter().map(driver)).collect(),
+            lanes: shown.lanes.iter().map(lane).collect(),
         }
     }
 }

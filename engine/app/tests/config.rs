@@ -56,6 +56,7 @@ fn manifest(name: &str) -> Result<Manifest, Refusal> {
             let config = json!({ "type": "object", "properties": { "auth": { "oneOf": [hmac, open] } } });
             ("source", config, json!({ "reads": ["receive"] }))
         }
+        "csv" => ("source", json!({ "type": "object" }), json!({ "reads": ["decode"] })),
         "crm" => ("source", json!({ "type": "object" }), json!({ "reads": ["poll"], "capabilities": ["http"] })),
         "normalize" => {
             let config = json!({
@@ -182,10 +183,7 @@ fn summary(config: &Config) -> String {
     };
     for (name, source) in &config.sources {
         let chain = config.chain(name).join(" > ");
-        line(
-            &mut out,
-            format!("source {name}: {:?} {:?} [{chain}] {}", source.http_path, source.environment, block(&source.block)),
-        );
+        line(&mut out, format!("source {name}: {:?} {:?} [{chain}] {}", source.reads, source.environment, block(&source.block)));
     }
     for (name, transform) in &config.transforms {
         line(&mut out, format!("transform {name}: {:?} {}", transform.on_error, block(&transform.block)));
@@ -282,6 +280,13 @@ fn secrets_that_change_are_new_for_all_who_hold_them() {
     check(0, "secret/unset", "two");
     write("three");
     check(2, "", "three");
+    // What goes on after a reload holds the secrets of the configuration before.
+    let mut next = load(&path).unwrap();
+    next.follow(&config);
+    drop(config);
+    write("four");
+    assert_eq!(next.renew_secrets(&environment()).0, 2);
+    assert_eq!((lent.expose_text(), sent.expose_text()), ("four".to_owned(), "key-four".to_owned()));
 }
 
 #[test]

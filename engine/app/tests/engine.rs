@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use weft::clock::Clock;
-use weft::engine::{Engine, Settings, Stages};
+use weft::engine::{Engine, Settings, Stages, Terms};
 use weft::intake::Arrived;
 use weft::limits;
 use weft::vault::{DataFolder, Vault};
@@ -23,11 +23,7 @@ fn settings(data: &Path, clock: &Clock) -> Settings {
     Settings {
         data: DataFolder::at(data),
         listen: None,
-        plan: Plan { profile_lanes: vec!["lake".into()], ..Plan::default() },
-        tokens: Vec::new(),
-        intake_lag_max: limits::INTAKE_LAG_RECORDS_MAX,
-        intake_bytes_max: limits::INTAKE_BYTES_MAX,
-        history_bytes_max: None,
+        terms: Terms { plan: Plan { profile_lanes: vec!["lake".into()], ..Plan::default() }, ..Terms::default() },
         clock: clock.clone(),
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use weft::clock::Clock;
-use weft::engine::{Engine, Settings, Stages};
+use weft::engine::{Engine, Settings, Stages, Terms};
 use weft::intake::Arrived;
 use weft::limits;
 use weft::vault::DataFolder;
@@ -21,11 +21,7 @@ async fn start(data: &Path) -> Engine {
     let settings = Settings {
         data: DataFolder::at(data),
         listen: Some("127.0.0.1:0".parse().expect("valid")),
-        plan: Plan::default(),
-        tokens: Vec::new(),
-        intake_lag_max: limits::INTAKE_LAG_RECORDS_MAX,
-        intake_bytes_max: limits::INTAKE_BYTES_MAX,
-        history_bytes_max: None,
+        terms: Terms { plan: Plan::default(), ..Terms::default() },
         clock: Clock::at(NOON.parse().expect("valid")),
     };
     Engine::start(settings, async |_| Ok(Stages::default()), |_| ()).await.expect("the engine starts")

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use weft::clock::Clock;
-use weft::engine::{Engine, Settings};
+use weft::engine::{Engine, Settings, Terms};
 use weft::intake::{Arrived, Unavailable};
 use weft::limits;
 use weft::vault::{DataFolder, Vault};
@@ -199,11 +199,7 @@ impl Machine {
         let settings = Settings {
             data: self.data(),
             listen: None,
-            plan: Plan { event_lanes: lake.clone(), profile_lanes: lake, ..Plan::default() },
-            tokens: Vec::new(),
-            intake_lag_max: limits::INTAKE_LAG_RECORDS_MAX,
-            intake_bytes_max: limits::INTAKE_BYTES_MAX,
-            history_bytes_max: None,
+            terms: Terms { plan: Plan { event_lanes: lake.clone(), profile_lanes: lake, ..Plan::default() }, ..Terms::default() },
             clock: self.clock.clone(),
         };
         let stages = async |_: &Ledger| Ok(self.plugins.stages(&self.told));

@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use weft::bounds::Bounds;
 use weft::clock::Clock;
-use weft::engine::{Engine, Settings, Stages};
+use weft::engine::{Engine, Settings, Stages, Terms};
 use weft::intake::Arrived;
-use weft::limits;
 use weft::vault::{DataFolder, Vault, VaultError};
 use weft_domain::claim::IdentifierId;
 use weft_domain::event::{Environment, Event};
@@ -28,11 +28,11 @@ async fn start(root: &Path, event_lanes: &[&str]) -> Engine {
     let settings = Settings {
         data: data(root),
         listen: None,
-        plan: Plan { event_lanes, ..Plan::default() },
-        tokens: Vec::new(),
-        intake_lag_max: limits::INTAKE_LAG_RECORDS_MAX,
-        intake_bytes_max: limits::INTAKE_BYTES_MAX,
-        history_bytes_max: Some(KEPT),
+        terms: Terms {
+            plan: Plan { event_lanes, ..Plan::default() },
+            bounds: Bounds { history_bytes_max: Some(KEPT), ..Bounds::default() },
+            ..Terms::default()
+        },
         clock: Clock::at("2026-03-01T12:00:00Z".parse().expect("valid")),
     };
     Engine::start(settings, async |_| Ok(Stages::default()), |_| ()).await.expect("the engine starts")

@@ -36,7 +36,7 @@ pub fn fold(plan: &Plan, view: &impl View, position: u64, input: &Input) -> Read
         Input::Receipts(receipts) => close_deliveries(&mut step, position, receipts)?,
         Input::Plan(new) => adopt(plan, &mut step, position, new)?,
         Input::Command(command) => obey(plan, &mut step, command)?,
-        Input::Kv(kv) => keep_value(&mut step, kv)?,
+        Input::Kv(kv) | Input::Position { kv, .. } => keep_value(&mut step, kv)?,
     }
     Ok(step.changes)
 }

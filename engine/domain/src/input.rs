@@ -33,6 +33,15 @@ pub enum Arrival<'a> {
         /// The bytes as they came.
         bytes: &'a [u8],
     },
+    /// How far a source has read, in the same block as what it read to get there.
+    Position {
+        /// The source stage.
+        source: &'a str,
+        /// What of the source's: a file, an object; empty where there is one for all.
+        key: &'a str,
+        /// The position, in the words of the driver; empty takes it away.
+        value: &'a [u8],
+    },
 }
 
 /// Whether an event brought its own message id.
@@ -57,6 +66,7 @@ pub struct Unreadable {
 const ARRIVAL_EVENT: u8 = 1;
 const ARRIVAL_UNNAMED: u8 = 2;
 const ARRIVAL_REFUSED: u8 = 3;
+const ARRIVAL_POSITION: u8 = 4;
 
 impl<'a> Arrival<'a> {
     /// The record's kind byte; the payload is appended to `out`.
@@ -73,6 +83,12 @@ impl<'a> Arrival<'a> {
                 put_text(out, message);
                 out.extend_from_slice(bytes);
                 ARRIVAL_REFUSED
+            }
+            Arrival::Position { source, key, value } => {
+                put_text(out, source);
+                put_text(out, key);
+                out.extend_from_slice(value);
+                ARRIVAL_POSITION
             }
         }
     }
@@ -91,6 +107,7 @@ impl<'a> Arrival<'a> {
                 let (code, message) = (reader.text()?, reader.text()?);
                 Ok(Arrival::Refused { source, code, message, bytes: reader.rest })
             }
+            ARRIVAL_POSITION => Ok(Arrival::Position { source, key: reader.text()?, value: reader.rest }),
             _ => Err(reader.error("the kind is unknown")),
         }
     }
@@ -135,6 +152,19 @@ pub enum Input {
     Command(Command),
     /// A value of a stage's own small store.
     Kv(Kv),
+    /// How far a source has read.
+    Position {
+        /// Its place in the intake log.
+        intake: u64,
+        /// Under the stage that [`positions_of`] names.
+        kv: Kv,
+    },
+}
+
+/// The stage under which the positions of a source are kept: no stage has a slash in its name, so no plugin reaches them.
+#[must_use]
+pub fn positions_of(source: &str) -> String {
+    format!("{source}/position")
 }
 
 /// Why nothing follows from a record of intake.
@@ -257,6 +287,7 @@ const RECEIPTS: u8 = 5;
 const PLAN: u8 = 6;
 const COMMAND: u8 = 7;
 const KV: u8 = 8;
+const POSITION: u8 = 9;
 
 /// Appends the payload of an event record; its kind is [`kind_of_event`]. Apart from [`Input::encode`] so that an event's
 /// JSON reaches history as the bytes that it already is.
@@ -321,6 +352,13 @@ impl Input {
                 json(out, kv);
                 KV
             }
+            Input::Position { intake, kv } => {
+                out.extend_from_slice(&intake.to_le_bytes());
+                put_text(out, &kv.stage);
+                put_text(out, &kv.key);
+                out.extend_from_slice(kv.value.as_deref().unwrap_or_default());
+                POSITION
+            }
         }
     }
 
@@ -348,6 +386,11 @@ impl Input {
             PLAN => Input::Plan(reader.json()?),
             COMMAND => Input::Command(reader.json()?),
             KV => Input::Kv(reader.json()?),
+            POSITION => {
+                let (intake, stage, key) = (reader.number()?, reader.text()?.to_owned(), reader.text()?.to_owned());
+                let value = Some(reader.rest.to_vec()).filter(|value| !value.is_empty());
+                Input::Position { intake, kv: Kv { stage, key, value } }
+            }
             _ => return Err(reader.error("the kind is unknown")),
         })
     }
@@ -356,7 +399,7 @@ impl Input {
     #[must_use]
     pub fn intake(&self) -> Option<u64> {
         match self {
-            Input::Event { intake, .. } | Input::Passed { intake, .. } => Some(*intake),
+            Input::Event { intake, .. } | Input::Passed { intake, .. } | Input::Position { intake, .. } => Some(*intake),
             Input::DeadLetter(letter) => letter.intake,
             _ => None,
         }
@@ -439,7 +482,10 @@ mod tests {
         check(Input::Plan(Plan::default()));
         check(Input::Command(Command::Retract { claim: ClaimId([7; 16]), reason: "two people".into() }));
         check(Input::Command(Command::DropLetters { letters: vec![(7, 0), (u64::MAX, 3)], reason: "seen to".into() }));
-        check(Input::Kv(Kv { stage: "crm".into(), key: "k".into(), value: Some(vec![1]) }));
+        let kv = |value| Kv { stage: positions_of("crm"), key: "k".into(), value };
+        check(Input::Kv(kv(Some(vec![1]))));
+        check(Input::Position { intake: 9, kv: kv(Some(vec![1])) });
+        check(Input::Position { intake: 9, kv: kv(None) });
         assert!(Input::decode(99, b"").is_err());
     }
 
@@ -449,6 +495,10 @@ mod tests {
         let arrival = Arrival::Event { source: "web", named: Named::ByPlace, json: br#"{"type":"page"}"# };
         let kind = arrival.encode(&mut payload);
         assert_eq!(Arrival::decode(kind, &payload), Ok(arrival));
+        let mut payload = Vec::new();
+        let position = Arrival::Position { source: "list", key: "a.csv", value: b"{}" };
+        let kind = position.encode(&mut payload);
+        assert_eq!(Arrival::decode(kind, &payload), Ok(position));
         let named = name_by_place("web", 12, br#"{"type":"page"}"#);
         assert_eq!(Event::parse(&named).expect("valid").message_id.as_deref(), Some("web-12"));
     }

@@ -76,6 +76,10 @@ pub const SPLIT_RECORDS_MAX: usize = 1_000;
 /// The most events that one call of `receive` or of `emit` may give.
 pub const EVENTS_PER_CALL_MAX: usize = 10_000;
 
+/// The longest bytes that a source may refuse through `output`: twice the longest event with its mark-up, and far below a
+/// record of a log.
+pub const REFUSED_BYTES_MAX: usize = 1 << 20;
+
 /// What a guest may hand to the host in one call, in bytes as the host holds them. Above every bound here, so that they
 /// answer first; a guest that points thousands of list entries at the same memory meets this one.
 pub const BORDER_BYTES_MAX: usize = 96 << 20;

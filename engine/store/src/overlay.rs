@@ -19,7 +19,8 @@ use weft_domain::view::{
     Changes, Customer, IdentifierRow, Lane, Letter, Read, Rows, Totals, View, ViewError, Window, WindowPage,
 };
 
-use crate::rows::{Delivery, Filed, Keys, Meta, Row, Value, letter_of, timer_key, timer_of};
+use crate::key;
+use crate::rows::{Delivery, Filed, Keys, Meta, Row, Value, letter_of, timer_key, timer_of, value_key};
 use crate::state::{Space, StateStore};
 use crate::{StoreError, format};
 
@@ -403,6 +404,31 @@ impl Overlay {
         self.kv.get(&*self.base, self.epoch, &(stage.to_owned(), key.to_owned())).map_err(unreadable)
     }
 
+    /// All values of a stage's own small store, by key.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn values(&self, stage: &str) -> Read<BTreeMap<String, Arc<Value>>> {
+        let mut found = BTreeMap::new();
+        let begins = value_key(stage, "");
+        // The row under the empty key is the count of the others.
+        let (mut from, to) = (key::after(&begins), key::after_prefix(&begins));
+        loop {
+            let rows = self.base.scan(Space::Kv, &from, to.as_deref(), SCAN_ROWS).map_err(unreadable)?;
+            for (key, bytes) in &rows {
+                let name = String::from_utf8(key[begins.len()..].to_vec());
+                let name = name.map_err(|_| ViewError("the key of a value is not UTF-8".into()))?;
+                found.insert(name, Some(Arc::new(format::decode::<Value>(bytes).map_err(unreadable)?.1)));
+            }
+            match rows.last() {
+                Some((last, _)) if rows.len() == SCAN_ROWS => from = key::after(last),
+                _ => break,
+            }
+        }
+        for ((_, name), held) in self.kv.rows.borrow().iter().filter(|((of, _), _)| of == stage) {
+            found.insert(name.clone(), held.row.clone());
+        }
+        Ok(found.into_iter().filter_map(|(name, row)| Some((name, row?))).collect())
+    }
+
     /// Dead letters from an id on, at most `max`, in the order in which they came.
     #[allow(clippy::missing_errors_doc)]
     pub fn letters(&self, from: (u64, u32), max: usize) -> Read<Letters> {
@@ -423,6 +449,9 @@ impl Overlay {
         Ok(found.into_iter().filter_map(|(id, row)| Some((id, row?))).take(max).collect())
     }
 }
+
+/// Rows that are read at once where all are wanted: a page or two of memory.
+const SCAN_ROWS: usize = 1_000;
 
 fn unreadable(error: StoreError) -> ViewError {
     ViewError(error.to_string())

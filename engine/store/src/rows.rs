@@ -111,6 +111,12 @@ fn text(key: Key, text: &str) -> Key {
     key.u16(u16::try_from(text.len()).unwrap_or(u16::MAX)).bytes(text.as_bytes())
 }
 
+/// The key of a value of a stage's own small store.
+#[must_use]
+pub fn value_key(stage: &str, key: &str) -> Vec<u8> {
+    text(begin(), stage).bytes(key.as_bytes()).finish()
+}
+
 /// The key of a timer. Timers have no value: the key says it all.
 #[must_use]
 pub fn timer_key((due, customer): &(Timestamp, CustomerId)) -> Vec<u8> {

@@ -66,6 +66,31 @@ pub enum Learnt {
     Alias,
 }
 
+/// Where an event counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// It is real.
+    Production,
+    /// It is somebody's who tries something.
+    Development,
+}
+
+impl Environment {
+    /// The environment of that name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        [Environment::Production, Environment::Development].into_iter().find(|environment| environment.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Environment::Production => "production",
+            Environment::Development => "development",
+        }
+    }
+}
+
 /// The ways to answer a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -96,6 +121,8 @@ pub struct EventBuilder<'a> {
     pub occurred: Option<Timestamp>,
     /// When it was sent, by the sender's clock: with it the engine corrects `occurred`.
     pub sent: Option<Timestamp>,
+    /// Where it counts, where the sender says so. Without it, the source's own holds.
+    pub environment: Option<Environment>,
     /// What is true of the event: an object.
     pub properties: Option<Json<'a>>,
     /// The products that it is about.
@@ -192,6 +219,7 @@ impl<'a> EventBuilder<'a> {
             message_id: None,
             occurred: None,
             sent: None,
+            environment: None,
             properties: None,
             products: Vec::new(),
             context: ContextBuilder::default(),
@@ -253,6 +281,7 @@ impl<'a> EventBuilder<'a> {
         text(&mut out, "message_id", self.message_id.as_deref());
         instant(&mut out, "occurred", self.occurred);
         instant(&mut out, "sent", self.sent);
+        text(&mut out, "environment", self.environment.map(Environment::name));
         self.write_claims(&mut out);
         if !self.traits.is_empty() {
             key(&mut out, "traits");
@@ -510,6 +539,7 @@ mod tests {
         event.message_id = Some("m-1".into());
         event.occurred = Timestamp::from_ms(1_772_357_400_123);
         event.sent = Timestamp::from_ms(1_772_357_401_000);
+        event.environment = Environment::of("development");
         event.claim("user_id", "ann").claim("user_id", "ann").claim("email", "").claim_alias("anonymous_id", "a");
         event.fact("age", Json::of(&7).expect("JSON")).fact("\u{1}", Json::parse("null").expect("JSON"));
         event.properties = object("{\"total\": 19.90}");
@@ -526,7 +556,7 @@ mod tests {
     fn the_engine_reads_what_is_built() {
         let bytes = full().finish().expect("within bounds");
         let event = weft_domain::event::Event::parse(&bytes).expect("an event");
-        let want = r#"{"type":"track","name":"Order \"Completed\"\n","message_id":"m-1","occurred":"2026-03-01T09:30:00.123Z","sent":"2026-03-01T09:30:01.000Z","claims":[{"type":"user_id","value":"ann"},{"type":"anonymous_id","value":"a","how":"alias"}],"traits":{"\u0001":null,"age":7},"properties":{"total":19.90},"products":[{"id":"p","price":9.95}],"context":{"zone":"Europe/Berlin","extra":{"a":1}},"consent":{"ads":false,"marketing":true},"group":{"id":"g","traits":{"plan":"pro"}},"in_response_to":{"delivery":"k","action":"opened"}}"#;
+        let want = r#"{"type":"track","name":"Order \"Completed\"\n","message_id":"m-1","occurred":"2026-03-01T09:30:00.123Z","sent":"2026-03-01T09:30:01.000Z","environment":"development","claims":[{"type":"user_id","value":"ann"},{"type":"anonymous_id","value":"a","how":"alias"}],"traits":{"\u0001":null,"age":7},"properties":{"total":19.90},"products":[{"id":"p","price":9.95}],"context":{"zone":"Europe/Berlin","extra":{"a":1}},"consent":{"ads":false,"marketing":true},"group":{"id":"g","traits":{"plan":"pro"}},"in_response_to":{"delivery":"k","action":"opened"}}"#;
         assert_eq!(String::from_utf8(event.to_json()).expect("UTF-8"), want);
         assert_eq!(EventBuilder::new(Kind::Page).finish().expect("within bounds"), br#"{"type":"page"}"#);
     }

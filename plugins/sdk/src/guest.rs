@@ -361,6 +361,11 @@ pub(crate) mod engine {
     pub(crate) fn emit(events: Vec<Vec<u8>>) -> Result<(), Failure> {
         output::emit(&events).map_err(Into::into)
     }
+    pub(crate) fn refuse(refused: Vec<(Rejection, Vec<u8>)>) -> Result<(), Failure> {
+        let refused: Vec<output::Refused> =
+            refused.into_iter().map(|(why, bytes)| output::Refused { rejection: why.into(), bytes }).collect();
+        output::refuse(&refused).map_err(Into::into)
+    }
     pub(crate) fn checkpoint(state: &str) -> Result<(), Failure> {
         output::checkpoint(state).map_err(Into::into)
     }

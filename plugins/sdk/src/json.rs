@@ -108,6 +108,21 @@ pub fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     string_of(raw.get())
 }
 
+/// A string, or a number's own text; none for anything else. Senders write ids either way.
+#[must_use]
+pub fn string_or_number(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let is_number = raw.get().starts_with(|first: char| first.is_ascii_digit() || first == '-');
+    if is_number { Some(Cow::Borrowed(raw.get())) } else { string(raw) }
+}
+
+/// Whether there is anything to see in a text: a letter that is more than white space, a control character, or of no width. A text
+/// without one names nobody.
+#[must_use]
+pub fn is_visible(text: &str) -> bool {
+    let has_no_width = |letter: char| matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+    text.chars().any(|letter| !letter.is_whitespace() && !letter.is_control() && !has_no_width(letter))
+}
+
 /// A string to deserialise, borrowed where it has no escapes. (`Cow` alone always copies.)
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Text<'a>(pub Cow<'a, str>);

@@ -53,6 +53,9 @@ pub mod log {
 pub mod http {
     use crate::contract::Failure;
 
+    /// As much of an answer as a message should have, in letters.
+    const EXCERPT_LETTERS_MAX: usize = 200;
+
     /// A request to the connection's host.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct Request {
@@ -104,6 +107,36 @@ pub mod http {
         #[must_use]
         pub fn header(&self, name: &str) -> Option<&str> {
             self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+        }
+
+        /// The status and the beginning of the body, in one line: for messages.
+        #[must_use]
+        pub fn excerpt(&self) -> String {
+            let body = String::from_utf8_lossy(&self.body);
+            let mut letters = body.trim().chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+            let beginning: String = letters.by_ref().take(EXCERPT_LETTERS_MAX).collect();
+            let end = if letters.next().is_some() { "…" } else { "" };
+            match beginning.is_empty() {
+                true => format!("the answer is {}", self.status),
+                false => format!("the answer is {}: {beginning}{end}", self.status),
+            }
+        }
+
+        /// `Retry-After` in seconds. A date needs a clock: with 429 and 503 the engine, which has one, waits by itself.
+        #[must_use]
+        pub fn retry_after_ms(&self) -> Option<u64> {
+            self.header("retry-after")?.trim().parse::<u64>().ok().map(|seconds| seconds.saturating_mul(1000))
+        }
+    }
+
+    /// Appends a value to a target: all but the unreserved letters of RFC 3986 are percent-encoded, so that it stays one value.
+    pub fn push_encoded(target: &mut String, value: &str) {
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                target.push(char::from(byte));
+            } else {
+                target.push_str(&format!("%{byte:02X}"));
+            }
         }
     }
 
@@ -242,7 +275,12 @@ pub mod files {
 
 /// Where [`crate::Source::poll`] and [`crate::Source::decode`] put what they read.
 pub mod output {
-    use crate::contract::Failure;
+    use crate::contract::{Failure, Rejection};
+
+    /// Records that [`emit`] and [`refuse`] take in one call.
+    pub const RECORDS_MAX: usize = 10_000;
+    /// Bytes that [`refuse`] takes of one record.
+    pub const REFUSED_BYTES_MAX: usize = 1024 * 1024;
 
     /// Canonical events, one JSON document each. Returns when the engine has taken them: this is the back-pressure.
     ///
@@ -252,7 +290,15 @@ pub mod output {
         super::engine::emit(events)
     }
 
-    /// Everything emitted so far is covered by this state, a JSON text. The engine commits it together with those events.
+    /// What could not become an event: why, and its bytes. Each becomes a dead letter.
+    ///
+    /// # Errors
+    /// As [`emit`].
+    pub fn refuse(refused: Vec<(Rejection, Vec<u8>)>) -> Result<(), Failure> {
+        super::engine::refuse(refused)
+    }
+
+    /// Everything emitted and refused so far is covered by this state, a JSON text. The engine commits it together with those.
     ///
     /// # Errors
     /// It could not be kept.
@@ -265,3 +311,29 @@ pub mod output {
 pub(crate) use crate::guest::engine;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::testing::engine;
+
+#[cfg(test)]
+mod tests {
+    use super::http::{Response, push_encoded};
+
+    #[test]
+    fn a_message_has_the_beginning_of_an_answer_in_one_line() {
+        let body = format!(" a\n\u{1b}{}", "é".repeat(300));
+        let answer = |headers: &[(&str, &str)]| Response {
+            status: 400,
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            body: body.clone().into_bytes(),
+        };
+        assert_eq!(answer(&[]).excerpt(), format!("the answer is 400: a  {}…", "é".repeat(197)));
+        assert_eq!(Response { status: 204, ..Response::default() }.excerpt(), "the answer is 204");
+        assert_eq!(answer(&[("retry-after", " 7")]).retry_after_ms(), Some(7000));
+        assert_eq!(answer(&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")]).retry_after_ms(), None);
+    }
+
+    #[test]
+    fn a_value_stays_one_in_a_target() {
+        let mut target = "a?b=".to_owned();
+        push_encoded(&mut target, "é /?&=%+~");
+        assert_eq!(target, "a?b=%C3%A9%20%2F%3F%26%3D%25%2B~");
+    }
+}

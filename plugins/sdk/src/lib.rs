@@ -18,11 +18,15 @@ pub mod hash;
 mod json;
 mod lent;
 pub mod limits;
+pub mod mapping;
+mod outbox;
 mod path;
+pub mod place;
 mod record;
 pub mod template;
 mod time;
 mod traits;
+pub mod web;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
@@ -36,10 +40,11 @@ pub use about::{About, Capability, Example, Limits, Reads};
 pub use contract::{
     Batch, Body, ConfigProblem, Failure, FailureKind, Outcome, Receipt, Received, Refused, Rejection, Request, Response,
 };
-pub use event::{Action, ContextBuilder, EventBuilder, GroupBuilder, Kind, Learnt, ProductBuilder};
-pub use json::{Fields, Json, Text, document, fields, string};
+pub use event::{Action, ContextBuilder, Environment, EventBuilder, GroupBuilder, Kind, Learnt, ProductBuilder};
+pub use json::{Fields, Json, Text, document, fields, is_visible, string, string_or_number};
 pub use lent::config::{Folder, Secret};
 pub use lent::{crypto, email, files, http, kv, log, output};
+pub use outbox::{Leftover, Outbox};
 pub use path::{For, Path, PathError};
 pub use record::{Change, Record};
 pub use schemars::JsonSchema;

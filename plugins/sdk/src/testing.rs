@@ -17,7 +17,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::contract::{ConfigProblem, Failure};
+use crate::contract::{ConfigProblem, Failure, Rejection};
 use crate::lent::{email, http, log};
 use crate::traits;
 
@@ -44,6 +44,8 @@ pub struct Double {
     pub logged: Vec<(log::Level, String)>,
     /// What was emitted.
     pub emitted: Vec<Vec<u8>>,
+    /// What was refused.
+    pub refused: Vec<(Rejection, Vec<u8>)>,
     /// The states that were given to `checkpoint`.
     pub checkpoints: Vec<String>,
     /// Calls of `kv` and `files` so far that change something.
@@ -120,7 +122,7 @@ pub(crate) mod engine {
     use sha2::{Digest, Sha256, Sha512};
 
     use super::{Died, Double, How, with};
-    use crate::contract::Failure;
+    use crate::contract::{Failure, Rejection};
     use crate::lent::crypto::Algorithm;
     use crate::lent::{email, files, http, log};
 
@@ -288,6 +290,11 @@ pub(crate) mod engine {
 
     pub(crate) fn emit(events: Vec<Vec<u8>>) -> Result<(), Failure> {
         with(|double| double.emitted.extend(events));
+        Ok(())
+    }
+
+    pub(crate) fn refuse(refused: Vec<(Rejection, Vec<u8>)>) -> Result<(), Failure> {
+        with(|double| double.refused.extend(refused));
         Ok(())
     }
 

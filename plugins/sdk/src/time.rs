@@ -34,6 +34,12 @@ impl Timestamp {
     /// of seconds or milliseconds since 1970 as text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        Timestamp::parse_in(text, 0)
+    }
+
+    /// The same, where a time without an offset is one of a zone that is so many minutes ahead of UTC.
+    #[must_use]
+    pub fn parse_in(text: &str, zone_minutes: i64) -> Option<Self> {
         let text = text.trim();
         if text.len() >= 9 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
             return Timestamp::from_number(text.parse().ok()?);
@@ -46,7 +52,7 @@ impl Timestamp {
         let day = rest.number(2)?;
         let days = days_from_civil(year, month, day)?;
         if rest.0.is_empty() {
-            return Timestamp::from_ms(days * DAY_MS);
+            return Timestamp::from_ms(days * DAY_MS - zone_minutes * 60_000);
         }
         let (b'T' | b't' | b' ') = rest.next()? else { return None };
         let hour = rest.number(2)?;
@@ -64,7 +70,7 @@ impl Timestamp {
         if hour > 23 || minute > 59 || second > 59 {
             return None;
         }
-        let offset_minutes = rest.offset_minutes()?;
+        let offset_minutes = rest.offset_minutes(zone_minutes)?;
         Timestamp::from_ms(days * DAY_MS + ((hour * 60 + minute - offset_minutes) * 60 + second) * 1000 + ms)
     }
 
@@ -152,11 +158,13 @@ impl Digits<'_> {
         (digits > 0).then(|| place(0, 100) + place(1, 10) + place(2, 1))
     }
 
-    fn offset_minutes(&mut self) -> Option<i64> {
+    /// The offset that stands there, or the zone's.
+    fn offset_minutes(&mut self, zone_minutes: i64) -> Option<i64> {
         // Python's `str(datetime)` and some databases put a space before the offset.
         let _ = self.literal(b' ');
         let sign = match self.0 {
-            [] | [b'Z' | b'z'] => return Some(0),
+            [] => return Some(zone_minutes),
+            [b'Z' | b'z'] => return Some(0),
             b"UTC" | b"GMT" => return Some(0),
             [b'+', ..] => 1,
             [b'-', ..] => -1,
@@ -227,6 +235,18 @@ mod tests {
         check("1772357400", "2026-03-01T09:30:00.000Z");
         check("1772357400123", "2026-03-01T09:30:00.123Z");
         check("1772357400.5", "2026-03-01T09:30:00.500Z");
+    }
+
+    #[test]
+    fn a_time_without_an_offset_is_of_a_zone() {
+        let check = |text: &str, want: &str| {
+            assert_eq!(Timestamp::parse_in(text, 120).map(|at| at.to_string()).as_deref(), Some(want), "{text}");
+        };
+        check("2026-03-01T09:30:00", "2026-03-01T07:30:00.000Z");
+        check("2026-03-01", "2026-02-28T22:00:00.000Z");
+        check("2026-03-01T09:30:00Z", "2026-03-01T09:30:00.000Z");
+        check("2026-03-01T09:30:00-01:00", "2026-03-01T10:30:00.000Z");
+        check("1772357400", "2026-03-01T09:30:00.000Z");
     }
 
     #[test]

@@ -1,18 +1,16 @@
 //! The HTTP side: paths, write keys, sizes, and what senders are told.
 //!
 //! Nothing is looked into before its sender is known. Answers are those that Segment documents; where it answers 200 and
-//! throws away, this answers 200 and keeps a dead letter. What a call means is in `event.rs`.
+//! throws away, this answers 200 and keeps a dead letter. What a call means is in `segment-calls`.
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use segment_calls::{Arrival, Batch, Call, Calls, event, typed};
 use serde_json::json;
+use weft_plugin::web::{Credentials, base64_decoded, cross_origin, percent_decoded, query};
 use weft_plugin::{Body, Kind, RawValue, Received, Refused, Rejection, Request, Response, Secret, string};
 
 use crate::Config;
-use crate::call::{Batch, Call};
-use crate::event::{Calls, event};
 
 /// Bytes of one call, on its own or in a batch: Segment's limit.
 pub(crate) const CALL_BYTES_MAX: usize = 32 * 1024;
@@ -20,15 +18,8 @@ pub(crate) const CALL_BYTES_MAX: usize = 32 * 1024;
 pub(crate) const BATCH_BYTES_MAX: usize = 500 * 1024;
 /// Calls in a batch: Segment's limit.
 pub(crate) const BATCH_CALLS_MAX: usize = 2_500;
-/// Bytes of a preflight's list of headers that is repeated to it: SDKs ask for three.
-const ASKED_HEADERS_BYTES_MAX: usize = 1024;
-
-/// Base64 as senders write it: with padding or without, in the standard alphabet or in the one for URLs.
-const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-    .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent)
-    .with_decode_allow_trailing_bits(true);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
+/// Headers that the SDKs send besides those that every page may.
+const HEADERS: &str = "authorization, content-type, anonymousid";
 
 /// A transparent GIF of one pixel, for the pixel API.
 const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
@@ -54,7 +45,7 @@ enum Route<'a> {
 /// Takes a request.
 pub(crate) fn receive(config: &Config, request: &Request) -> Received {
     let mut received = route(config, request);
-    cross_origin(&mut received.response, request);
+    cross_origin(&mut received.response, request, HEADERS);
     received
 }
 
@@ -183,7 +174,7 @@ fn post(config: &Config, request: &Request, what: Post) -> Received {
 
 fn one(config: &Config, request: &Request, call: &Call<'_>, kind: Kind) -> Received {
     let mut received = Received::answer(success());
-    match event(call, kind, &Calls { request, ip: config.ip, envelope: None }) {
+    match event(call, kind, &Calls { arrival: sent(request), ip: config.ip, envelope: None }).and_then(|event| event.finish()) {
         Ok(event) => received.events.push(event),
         Err(rejection) => received.refused.push(Refused { rejection, bytes: None }),
     }
@@ -193,7 +184,7 @@ fn one(config: &Config, request: &Request, call: &Call<'_>, kind: Kind) -> Recei
 fn many(config: &Config, request: &Request, envelope: &Call<'_>, calls: &[&RawValue]) -> Received {
     let mut received = Received::answer(success());
     received.events.reserve(calls.len());
-    let around = Calls { request, ip: config.ip, envelope: Some(envelope) };
+    let around = Calls { arrival: sent(request), ip: config.ip, envelope: Some(envelope) };
     for raw in calls {
         match of_batch(raw.get(), &around) {
             Ok(event) => received.events.push(event),
@@ -203,23 +194,16 @@ fn many(config: &Config, request: &Request, envelope: &Call<'_>, calls: &[&RawVa
     received
 }
 
-fn of_batch(text: &str, around: &Calls<'_, '_>) -> Result<Vec<u8>, Rejection> {
+fn of_batch<'a>(text: &'a str, around: &Calls<'_, 'a>) -> Result<Vec<u8>, Rejection> {
     if text.len() > CALL_BYTES_MAX {
         return Err(Rejection::new("too_large", format!("the call has {} bytes, and {CALL_BYTES_MAX} are allowed", text.len())));
     }
-    if !text.starts_with('{') {
-        return Err(Rejection::new("not_an_object", "a call in a batch must be an object"));
-    }
-    // The batch was read as JSON, down to names that are no Unicode: half a surrogate pair.
-    let call: Call = serde_json::from_str(text)
-        .map_err(|error| Rejection::new("invalid_json", format!("the call cannot be read: {error}")))?;
-    let name = call.kind.and_then(string);
-    // Segment has no call of that name, and nothing without a person comes by this door.
-    let kind = name.as_deref().and_then(Kind::of).filter(|kind| *kind != Kind::Record);
-    let Some(kind) = kind else {
-        return Err(Rejection::new("bad_type", "the type of a call must be track, page, screen, identify, group or alias"));
-    };
-    event(&call, kind, around)
+    let (call, kind) = typed(text)?;
+    event(&call, kind, around)?.finish()
+}
+
+fn sent(request: &Request) -> Arrival<'_> {
+    Arrival::Sent { remote: &request.remote }
 }
 
 /// The pixel API: `?data=` holds a call as JSON in base64. The answer is an image whatever happens, since a mail client shows it.
@@ -227,13 +211,13 @@ fn pixel(config: &Config, request: &Request, kind: Kind) -> Received {
     let image = Response { status: 200, headers: vec![("content-type".into(), "image/gif".into())], body: PIXEL.to_vec() };
     let mut received = Received::answer(image.header("cache-control", "no-store"));
     let Some(data) = query(&request.query, "data") else { return received };
-    let Ok(bytes) = STANDARD.decode(data.as_bytes()).or_else(|_| URL_SAFE.decode(data.as_bytes())) else { return received };
+    let Some(bytes) = base64_decoded(&data) else { return received };
     let Ok(call) = serde_json::from_slice::<Call>(&bytes) else { return received };
     let key = call.write_key.and_then(string).or_else(|| query(&request.query, "writeKey"));
     if !key.is_some_and(|key| known(config, &key)) {
         return received;
     }
-    match event(&call, kind, &Calls { request, ip: config.ip, envelope: None }) {
+    match event(&call, kind, &Calls { arrival: sent(request), ip: config.ip, envelope: None }).and_then(|event| event.finish()) {
         Ok(event) => received.events.push(event),
         Err(rejection) => received.refused.push(Refused { rejection, bytes: Some(bytes.clone()) }),
     }
@@ -250,15 +234,11 @@ enum Key<'a> {
 impl<'a> Key<'a> {
     /// The user of `Authorization: Basic`, else `writeKey` in the query. A header of another scheme is a wrong key.
     fn of_request(request: &'a Request) -> Self {
-        if let Some(header) = request.header("authorization") {
-            let user =
-                header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic")).and_then(|(_, credentials)| {
-                    let credentials = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
-                    Some(credentials.split_once(':').map_or(credentials.clone(), |(user, _)| user.to_owned()))
-                });
-            return Key::Sent(Cow::Owned(user.unwrap_or_default()));
+        match Credentials::of(request) {
+            Credentials::Basic { user, .. } => Key::Sent(Cow::Owned(user)),
+            Credentials::Unreadable => Key::Sent(Cow::Borrowed("")),
+            Credentials::None => query(&request.query, "writeKey").map_or(Key::None, Key::Sent),
         }
-        query(&request.query, "writeKey").map_or(Key::None, Key::Sent)
     }
 }
 
@@ -334,25 +314,6 @@ impl<'a> Public<'a> {
     }
 }
 
-/// What a browser needs to hear. The write key is no cookie: any site may send that has it, so every origin is let in.
-fn cross_origin(response: &mut Response, request: &Request) {
-    let Some(origin) = request.header("origin") else { return };
-    let mut add = |name: &str, value: &str| response.headers.push((name.to_owned(), value.to_owned()));
-    add("access-control-allow-origin", origin);
-    // A beacon is sent in credentials mode, which asks for this and for a named origin.
-    add("access-control-allow-credentials", "true");
-    add("vary", "Origin");
-    if request.method != "OPTIONS" {
-        return;
-    }
-    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b',' | b' ');
-    let asked = request.header("access-control-request-headers");
-    let asked = asked.filter(|asked| asked.len() <= ASKED_HEADERS_BYTES_MAX && asked.bytes().all(harmless));
-    add("access-control-allow-methods", "GET, POST, OPTIONS");
-    add("access-control-allow-headers", asked.unwrap_or("authorization, content-type, anonymousid"));
-    add("access-control-max-age", "86400");
-}
-
 fn success() -> Response {
     Response::json(200, "{\"success\":true}")
 }
@@ -371,34 +332,4 @@ fn refuse_whole(code: &str, message: String) -> Received {
     let mut received = refuse(400, &message);
     received.refused.push(Refused { rejection: Rejection::new(code, message), bytes: None });
     received
-}
-
-/// The first value of a name in a query, decoded.
-fn query<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
-    query
-        .split('&')
-        .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
-        .map(|(_, value)| percent_decoded(value))
-}
-
-/// Decodes `%41`; a `+` stays one, since base64 has it. What is not UTF-8 afterwards, or no escape, stays as it was.
-fn percent_decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let (bytes, mut decoded, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
-    while at < bytes.len() {
-        let escape = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
-        match escape.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                decoded.push(byte);
-                at += 3;
-            }
-            None => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).map_or(Cow::Borrowed(text), Cow::Owned)
 }

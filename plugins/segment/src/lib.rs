@@ -1,16 +1,14 @@
 //! A source that is Segment's HTTP tracking API: SDKs are pointed here and notice nothing.
 //!
 //! It turns calls into canonical events and keeps nothing: no session, no identity, no duplicate is known here. `door.rs` is
-//! the HTTP side (paths, keys, answers), `call.rs` reads what was sent, `event.rs` says what it means. The mapping, field by
+//! the HTTP side (paths, keys, answers), the library `segment-calls` reads what was sent and says what it means. The mapping, field by
 //! field, is in README.md.
 #![deny(clippy::unwrap_used)]
 
-mod call;
 mod door;
-mod event;
-mod product;
 
 use schemars::JsonSchema;
+pub use segment_calls::Ip;
 use serde::Deserialize;
 use weft_plugin::{About, Capability, ConfigProblem, Example, Failure, Reads, Received, Request, Secret, Source};
 
@@ -28,19 +26,6 @@ pub struct Config {
     /// browser library asks for name this source; without it, name it in `analytics.load` (README.md).
     #[serde(default)]
     pub public_url: Option<String>,
-}
-
-/// Which address of the sender an event keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Ip {
-    /// The one in `context.ip`; else, from libraries that run at the person's, the one that the request came from.
-    #[default]
-    Client,
-    /// The one in `context.ip` only.
-    Sent,
-    /// None.
-    Never,
 }
 
 /// The plugin.

@@ -49,7 +49,7 @@ pub(crate) fn fate(answer: Result<http::Response, Failure>, api: Api) -> Fate {
     };
     let status = answer.status;
     let waits =
-        |kind: FailureKind, message: String| Fate::Waits(Failure { kind, message, retry_after_ms: retry_after_ms(&answer) });
+        |kind: FailureKind, message: String| Fate::Waits(Failure { kind, message, retry_after_ms: answer.retry_after_ms() });
     match status {
         429 => return waits(FailureKind::RateLimited, "slack asks for patience".into()),
         408 | 500.. => return waits(FailureKind::Unavailable, format!("slack answers {status}")),
@@ -110,11 +110,6 @@ fn meaning(word: &str) -> Meaning {
 fn is_code(word: &str) -> bool {
     (1..=WORD_BYTES_MAX).contains(&word.len())
         && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-}
-
-/// `Retry-After`, which Slack gives in seconds.
-fn retry_after_ms(answer: &http::Response) -> Option<u64> {
-    answer.header("retry-after")?.trim().parse::<u64>().ok().map(|seconds| seconds.saturating_mul(1000))
 }
 
 #[cfg(test)]

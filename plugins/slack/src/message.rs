@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use weft_plugin::{ConfigProblem, Fields};
 
 use crate::Config;
-use weft_plugin::template::{Part, Template, plain};
+use weft_plugin::place::plain;
+use weft_plugin::template::{Part, Template};
 
 /// The parts of a message.
 #[derive(Debug)]
@@ -99,7 +100,7 @@ fn fill(template: &Template, record: &Fields<'_>, push: fn(&mut String, &str)) -
     for part in template.parts() {
         match part {
             Part::Text(fixed) => text.push_str(fixed),
-            Part::Value(path) => push(&mut text, &path.find(record).map(plain).unwrap_or_default()),
+            Part::Value(path) => push(&mut text, &path.find_in(record).map(plain).unwrap_or_default()),
         }
     }
     text

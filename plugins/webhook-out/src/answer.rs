@@ -4,9 +4,6 @@ use weft_plugin::{Failure, Rejection, http};
 
 use crate::OnServerError;
 
-/// As much of an answer as a message should have, in letters.
-const ANSWER_LETTERS_MAX: usize = 200;
-
 /// What became of what was sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -28,8 +25,8 @@ pub(crate) fn fate(answer: Result<http::Response, Failure>, on_500: OnServerErro
         }
         Err(failure) => return Fate::Waits(failure),
     };
-    let words = said(&answer);
-    let waits = |failure: Failure| Fate::Waits(Failure { retry_after_ms: retry_after_ms(&answer), ..failure });
+    let words = answer.excerpt();
+    let waits = |failure: Failure| Fate::Waits(Failure { retry_after_ms: answer.retry_after_ms(), ..failure });
     match answer.status {
         200..=299 => Fate::Taken,
         401 | 403 => Fate::Waits(Failure::credentials(words)),
@@ -39,23 +36,6 @@ pub(crate) fn fate(answer: Result<http::Response, Failure>, on_500: OnServerErro
         500.. => waits(Failure::unavailable(words)),
         status => Fate::Refused(Rejection::new(format!("http_{status}"), words)),
     }
-}
-
-/// The status and the beginning of the body, in one line.
-fn said(answer: &http::Response) -> String {
-    let body = String::from_utf8_lossy(&answer.body);
-    let mut letters = body.trim().chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    let beginning: String = letters.by_ref().take(ANSWER_LETTERS_MAX).collect();
-    let end = if letters.next().is_some() { "…" } else { "" };
-    match beginning.is_empty() {
-        true => format!("the answer is {}", answer.status),
-        false => format!("the answer is {}: {beginning}{end}", answer.status),
-    }
-}
-
-/// `Retry-After` in seconds. A date needs a clock: with 429 and 503 the engine, which has one, waits by itself.
-fn retry_after_ms(answer: &http::Response) -> Option<u64> {
-    answer.header("retry-after")?.trim().parse::<u64>().ok().map(|seconds| seconds.saturating_mul(1000))
 }
 
 #[cfg(test)]
@@ -100,12 +80,5 @@ mod tests {
         let of = |failure: Failure| fate(Err(failure), OnServerError::Wait);
         assert_eq!(of(Failure::unavailable("gone")), Fate::Waits(Failure::unavailable("gone")));
         assert_eq!(of(Failure::rejected("5 MiB")), Fate::Refused(Rejection::new("answer_too_large", "5 MiB")));
-    }
-
-    #[test]
-    fn a_message_has_the_beginning_of_the_answer_in_one_line() {
-        let said = said(&answer(400, &[], &format!(" a\n\u{1b}{}", "é".repeat(300))));
-        assert_eq!(said, format!("the answer is 400: a  {}…", "é".repeat(197)));
-        assert_eq!(retry_after_ms(&answer(429, &[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")], "")), None);
     }
 }

@@ -6,7 +6,8 @@ use weft_plugin::crypto::{self, Algorithm};
 use weft_plugin::{Failure, Fields, Json, RawValue, Rejection, Timestamp, http};
 
 use crate::{Body, Config};
-use weft_plugin::template::{Part, Place, Template, field, plain};
+use weft_plugin::place::{Place, field, plain};
+use weft_plugin::template::{Part, Template, in_record};
 
 /// Bytes of a value in an address: it is a word and not a text.
 const PATH_VALUE_BYTES_MAX: usize = 512;
@@ -35,7 +36,7 @@ impl Shape {
     pub(crate) fn read(body: &Body, at: &str, wrong: &mut impl FnMut(String, &str)) -> Shape {
         match body {
             Body::Path(text) if text == "record" && at == "/body" => Shape::Record,
-            Body::Path(text) => Place::parse(text).map_or_else(
+            Body::Path(text) => in_record(text).map_or_else(
                 || {
                     wrong(at.to_owned(), text);
                     Shape::Record
@@ -58,7 +59,7 @@ impl Shape {
     fn of<'a>(&self, text: &'a str, record: &Fields<'a>) -> Option<Cow<'a, str>> {
         Some(match self {
             Shape::Record => Cow::Borrowed(text),
-            Shape::Value(path) => Cow::Borrowed(path.find(record)?.get()),
+            Shape::Value(path) => Cow::Borrowed(path.find_in(record)?.get()),
             Shape::Object(pairs) => {
                 let raw = |text: Cow<str>| RawValue::from_string(text.into_owned()).ok();
                 let found: Vec<(&str, Box<RawValue>)> =
@@ -88,7 +89,7 @@ impl Maker {
                     bare.push_str(text);
                 }
                 Part::Value(path) => {
-                    let value = path.find(record).map(plain).unwrap_or_default();
+                    let value = path.find_in(record).map(plain).unwrap_or_default();
                     if value.trim().is_empty() {
                         return Err(Rejection::new("missing_value", "a value of the path is missing"));
                     }
@@ -96,7 +97,7 @@ impl Maker {
                     if value.len() > PATH_VALUE_BYTES_MAX || value.contains('%') {
                         return Err(Rejection::new("bad_path", "a value of the path is too long, or has a percent sign"));
                     }
-                    push_encoded(&mut target, &value);
+                    http::push_encoded(&mut target, &value);
                     bare.push_str(&value);
                 }
             }
@@ -142,17 +143,6 @@ pub(crate) fn time_ms(record: &Fields<'_>) -> i64 {
 pub(crate) fn key(name: &str, contents: &[u8]) -> String {
     const HASH_BYTES: usize = 8;
     format!("{name}-{}", hex(&crypto::hash(Algorithm::Sha256, contents)[..HASH_BYTES]))
-}
-
-/// Percent-encodes all but the unreserved letters of RFC 3986.
-fn push_encoded(target: &mut String, value: &str) {
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            target.push(char::from(byte));
-        } else {
-            target.push_str(&format!("%{byte:02X}"));
-        }
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,13 +1,12 @@
 //! The HTTP side: who may send, what is read, and what senders are told.
 //!
 //! Nothing is looked into before its sender is known, and nothing of an unknown one is kept. What a payload means is in
-//! `mapping.rs`.
+//! the SDK's `mapping`.
 
 use serde_json::json;
+use weft_plugin::mapping::Scope;
 use weft_plugin::{Body, Failure, RawValue, Received, Refused, Rejection, Request, Response, fields, string};
 
-use crate::mapping::Mapping;
-use crate::path::Scope;
 use crate::signature::{Sender, Signature};
 use crate::{Challenge, Webhook};
 
@@ -42,18 +41,20 @@ pub(crate) fn receive(plugin: &Webhook, request: &Request) -> Result<Received, F
     {
         return Ok(Received::answer(Response::json(200, json!({ "challenge": challenge }).to_string())));
     }
-    Ok(take(&plugin.mapping, request, payload))
+    Ok(take(plugin, request, payload))
 }
 
 /// Makes events of a payload.
-fn take(mapping: &Mapping, request: &Request, payload: &RawValue) -> Received {
-    let items = match &mapping.each {
+fn take(plugin: &Webhook, request: &Request, payload: &RawValue) -> Received {
+    let (mapping, each) = (&plugin.mapping, &plugin.each);
+    let scope = |item| Scope { headers: &request.headers, payload, item };
+    let items: Vec<&RawValue> = match each {
         None => vec![payload],
-        Some(each) => match each.list(payload) {
+        Some(each) => match each.find(payload).and_then(|list| serde_json::from_str(list.get()).ok()) {
             Some(items) => items,
             None => {
                 // What is not meant need not have a list.
-                if !mapping.is_wanted(&Scope { request, payload, item: payload }) {
+                if !mapping.is_wanted(&scope(payload)) {
                     return Received::answer(taken());
                 }
                 return refused_whole(422, "No events", "no_list", "there is no list where `each` says".into());
@@ -66,14 +67,14 @@ fn take(mapping: &Mapping, request: &Request, payload: &RawValue) -> Received {
     }
     let mut received = Received::answer(taken());
     for (number, item) in items.into_iter().enumerate() {
-        let scope = Scope { request, payload, item };
+        let scope = scope(item);
         if !mapping.is_wanted(&scope) {
             continue;
         }
-        match mapping.event(&scope, number) {
+        match mapping.event(&scope, each.as_ref().map(|_| number)).and_then(|event| event.finish()) {
             Ok(event) => received.events.push(event),
             Err(rejection) => {
-                let bytes = mapping.each.as_ref().map(|_| item.get().as_bytes().to_vec());
+                let bytes = each.as_ref().map(|_| item.get().as_bytes().to_vec());
                 received.refused.push(Refused { rejection, bytes });
             }
         }

@@ -350,3 +350,10 @@ fn the_examples_become_events() {
         r#"{"type":"identify","message_id":"crm/42-3","occurred":"2026-03-01T09:29:58.000Z","claims":[{"type":"email","value":"ann@shop.example"},{"type":"user_id","value":"42"}],"traits":{"account":"Acme","name":"Ann"}}"#,
     );
 }
+
+#[test]
+fn the_schema_refuses_options_that_there_are_not() {
+    let manifest: serde_json::Value = serde_json::from_str(&weft_plugin::manifest_of_source::<webhook::Webhook>()).expect("JSON");
+    assert_eq!(manifest["config"]["additionalProperties"], false, "{}", manifest["config"]);
+    assert!(manifest["config"]["properties"]["claims"].is_object());
+}

@@ -1,17 +1,33 @@
-// What a server in Node sends through Segment's own SDK (@segment/analytics-node, from the package index).
+// What a server in Node sends through Segment's SDK or RudderStack's, from the package index.
 //
-//     story.mjs HOST WRITE_KEY PREFIX
+//     story.mjs segment|rudder HOST WRITE_KEY PREFIX
 //
-// The SDK is looked for from the working folder. Every name begins with PREFIX. It is the same story as story.py, call for call; peers.rs
-// says what must come of it. It leaves with 1 where the SDK gave up a batch.
+// The SDK is looked for from the working folder. Every name begins with PREFIX. It is the same story as story.py and story.html, call for call;
+// peers.rs says what must come of it. It leaves with 1 where the SDK gave up a batch.
 
 import { createRequire } from 'node:module'
 
-const { Analytics } = createRequire(`${process.cwd()}/`)('@segment/analytics-node')
-const [host, writeKey, prefix] = process.argv.slice(2)
-const client = new Analytics({ writeKey, host, path: '/segment/v1/batch', maxEventsInBatch: 7, flushInterval: 200, maxRetries: 10 })
+const require = createRequire(`${process.cwd()}/`)
+const [sdk, host, writeKey, prefix] = process.argv.slice(2)
 const failures = []
-client.on('error', (error) => failures.push(`${error.code}: ${error.reason ?? ''}`))
+const client = { segment, rudder }[sdk]()
+
+function segment() {
+  const { Analytics } = require('@segment/analytics-node')
+  const client = new Analytics({ writeKey, host, path: '/segment/v1/batch', maxEventsInBatch: 7, flushInterval: 200, maxRetries: 10 })
+  client.on('error', (error) => failures.push(`${error.code}: ${error.reason ?? ''}`))
+  client.end = () => client.closeAndFlush({ timeout: 60_000 })
+  return client
+}
+
+function rudder() {
+  const Analytics = require('@rudderstack/rudder-sdk-node')
+  const errorHandler = (error) => failures.push(`${error.message}`)
+  const options = { flushAt: 7, flushInterval: 200, retryCount: 10, logLevel: 'none', errorHandler }
+  const client = new Analytics(writeKey, { dataPlaneUrl: `${host}/segment`, ...options })
+  client.end = () => client.flush()
+  return client
+}
 
 const [ann, bob, bobby, carl, laptop] = ['ann', 'bob', 'bobby', 'carl', 'laptop'].map((name) => `${prefix}-${name}`)
 
@@ -43,7 +59,7 @@ for (let number = 0; number < 20; number += 1) {
   client.track({ userId: carl, event: 'Clicked', properties: { number } })
 }
 
-await client.closeAndFlush({ timeout: 60_000 })
+await client.end()
 if (failures.length > 0) {
   console.error(failures.join('\n'))
   process.exit(1)

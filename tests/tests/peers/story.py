@@ -1,19 +1,20 @@
-"""What a server in Python sends through Segment's own SDK (segment-analytics-python, from the package index).
+"""What a server in Python sends through Segment's SDK or RudderStack's, from the package index.
 
-    story.py HOST WRITE_KEY PREFIX json|gzip
+    story.py segment|rudder HOST WRITE_KEY PREFIX json|gzip
 
-Every name begins with PREFIX, so that several clients can tell the same story to one engine. It is the same story as story.mjs, call for
-call; peers.rs says what must come of it. It leaves with 1 where the SDK gave up a batch.
+Every name begins with PREFIX, so that several clients can tell the same story to one engine. It is the same story as story.mjs and
+story.html, call for call; peers.rs says what must come of it. It leaves with 1 where the SDK gave up a batch.
 """
 
 import datetime
+import importlib
 import sys
 
-from segment.analytics.client import Client
-
-host, key, prefix, encoding = sys.argv[1:]
+sdk, host, key, prefix, encoding = sys.argv[1:]
 failures = []
-client = Client(
+# RudderStack's client is a descendant of Segment's, and is called as it is.
+module = {"segment": "segment.analytics.client", "rudder": "rudderstack.analytics.client"}[sdk]
+client = importlib.import_module(module).Client(
     key,
     host=host,
     gzip=encoding == "gzip",

@@ -143,7 +143,16 @@ pub(super) fn status(report: &Report) -> String {
     }
     let _ = writeln!(text, "\nsources");
     for source in &report.sources {
-        let _ = writeln!(text, "  {:<16} {}", source.name, source.path);
+        let way = source.path.as_ref().map_or_else(|| source.reads.clone(), |path| format!("{} {path}", source.reads));
+        let Some(standing) = &source.standing else {
+            let _ = writeln!(text, "  {:<16} {way}", source.name);
+            continue;
+        };
+        let reading = standing.reading.as_ref().map_or_else(String::new, |what| format!(", reading {what}"));
+        let _ = writeln!(text, "  {:<16} {way}, {} events since start{reading}", source.name, standing.events_total);
+        if let Some(error) = &standing.last_error {
+            let _ = writeln!(text, "    cannot be read: {error}");
+        }
     }
     let _ = writeln!(text, "\n{:<24}{:>12}{:>12}{:>12}", "destinations, since start", "delivered", "refused", "waiting");
     for lane in &report.lanes {

@@ -16,11 +16,13 @@ use super::schema::{self, Schema};
 use super::secret::{Environment, Secret, Vault};
 use super::settle::{self, Ground};
 use super::source::{Report, Sources, Span, join};
-use super::spec::stage::PluginSpec;
+use super::spec::stage::{FileSpec, HttpSpec, PluginSpec, PollSpec, SourceSpec};
 use super::spec::{self, WorkspaceSpec};
 use super::tree::{Entry, Node, Value};
 use super::workspace::{self, Workspace};
-use super::{Block, Config, Destination, Manifests, PluginFile, Refusal, SECRETS_VARIABLE, Source, Token, Transform};
+use super::{
+    Block, Config, Destination, Manifests, PluginFile, Reads, Refusal, SECRETS_VARIABLE, Source, Token, Transform,
+};
 
 /// The sections of stages, each with a plugin's block in it.
 const STAGES: [&str; 3] = ["sources", "transforms", "destinations"];
@@ -305,17 +307,9 @@ impl Parts {
         let token = |token: spec::TokenSpec| Token { hash: hash_bytes(&token.hash.0), scopes: token.scopes };
         let sources = spec.sources.into_iter().map(|(name, source)| {
             let block = self.block("sources", &name);
-            let http_path = source.http.map(|http| http.path.0.trim_end_matches('/').to_owned());
-            (
-                name,
-                Source {
-                    plugin: source.plugin,
-                    http_path,
-                    connection: source.connection,
-                    block,
-                    environment: source.environment,
-                },
-            )
+            let reads = self.reads(&source);
+            let SourceSpec { plugin, connection, environment, .. } = source;
+            (name, Source { plugin, reads, connection, block, environment })
         });
         let sources = sources.collect();
         let transforms = spec.transforms.into_iter().map(|(name, transform)| {
@@ -363,6 +357,27 @@ impl Parts {
 
     fn block(&mut self, section: &str, stage: &str) -> Block {
         self.blocks.remove(&(section.to_owned(), stage.to_owned())).expect("a stage without errors has a block")
+    }
+
+    /// What the source reads; that it reads one thing was checked.
+    fn reads(&self, source: &SourceSpec) -> Reads {
+        if let Some(HttpSpec { path }) = &source.http {
+            return Reads::Http(path.0.trim_end_matches('/').to_owned());
+        }
+        if let Some(FileSpec { path, tail, rest, every }) = &source.file {
+            let pattern = self.folder.join(path).display().to_string();
+            return Reads::Files { pattern, tail: *tail, rest: *rest, every: *every };
+        }
+        match (&source.poll, &source.bucket) {
+            (Some(PollSpec::At(times)), _) => {
+                let mut times: Vec<u64> = times.iter().filter_map(|time| schema::time_of_day(&time.0).ok()).collect();
+                times.sort_unstable();
+                times.dedup();
+                Reads::PollAt(times)
+            }
+            (Some(PollSpec::Every(every)), _) => Reads::PollEvery(*every),
+            (None, bucket) => Reads::Bucket(bucket.clone().unwrap_or_default()),
+        }
     }
 }
 

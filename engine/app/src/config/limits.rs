@@ -41,3 +41,6 @@ pub const STATE_CACHE_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=256 << 3
 
 /// The bytes of a destination's batch: at least one event of the largest size, at most what is handed to a plugin at once.
 pub const BATCH_BYTES: std::ops::RangeInclusive<u64> = 256 * 1024..=4 * 1024 * 1024;
+
+/// How often it is looked for what is new, at most: each look costs the other side, or the disk, a call.
+pub const LOOK_EVERY_MS_MIN: u64 = 1_000;

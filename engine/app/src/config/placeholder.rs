@@ -18,15 +18,23 @@ pub(super) struct Recipe {
     /// Where the text stands.
     pub at: At,
     text: String,
-    secret: Secret,
+    /// Those that are made of it: its own, and of configurations before, those that are still in use.
+    secrets: Vec<Secret>,
 }
 
 impl Recipe {
     /// Reads again what the text names; whether that made another secret of it. One that cannot be read stays as it is.
     pub(super) fn renew(&self, vault: &Vault<'_>) -> Result<bool, Box<Problem>> {
-        match filled(&self.text, vault)? {
-            (_, Origin::Secret(now)) => Ok(self.secret.renew(&now.expose_text())),
-            (_, Origin::Environment | Origin::Written) => Ok(false),
+        let (_, Origin::Secret(now)) = filled(&self.text, vault)? else { return Ok(false) };
+        let now = now.expose_text();
+        Ok(self.secrets.iter().fold(false, |renewed, secret| secret.renew(&now) || renewed))
+    }
+
+    /// Renews from now on what another made that has the same text.
+    pub(super) fn follow(&mut self, other: &Recipe) {
+        if self.text == other.text {
+            let still_used = other.secrets.iter().filter(|secret| secret.is_shared());
+            self.secrets.extend(still_used.cloned());
         }
     }
 }
@@ -42,7 +50,7 @@ pub(super) fn fill(tree: &mut Node, vault: &Vault<'_>, report: &mut Report) -> V
         }
         match filled(&text.text, vault) {
             Ok((_, Origin::Secret(secret))) => {
-                recipes.push(Recipe { at: span.at(path), text: text.text.clone(), secret: secret.clone() });
+                recipes.push(Recipe { at: span.at(path), text: text.text.clone(), secrets: vec![secret.clone()] });
                 *text = Text { text: handle(path), origin: Origin::Secret(secret) };
             }
             Ok((value, origin)) => *text = Text { text: value, origin },

@@ -14,7 +14,7 @@ use super::connection;
 use super::limits;
 use super::schema::nearest;
 use super::source::{At, Report, Span, join};
-use super::spec::stage::{DestinationSpec, SourceSpec, TransformSpec};
+use super::spec::stage::{DestinationSpec, PollSpec, SourceSpec, TransformSpec};
 use super::spec::{NAMED_SECTIONS, RESERVED_NAMES, WorkspaceSpec};
 use super::tree::{Entry, Node};
 
@@ -147,18 +147,78 @@ impl References<'_> {
     fn source(&self, name: &str, source: &SourceSpec, report: &mut Report) {
         let path = format!("/sources/{name}");
         let manifest = self.plugin(&path, &source.plugin, Kind::Source, report);
-        self.lent(&path, &source.plugin, source.connection.as_deref(), report);
-        let Some(manifest) = manifest else { return };
-        let receives = manifest.reads.contains(&Reads::Receive);
-        if source.http.is_some() && !receives {
-            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the plugin `{}` takes no requests", source.plugin))
-                .hint("take `http` away");
-            report.add(self.at(&format!("{path}/http")), problem);
+        if source.bucket.is_some() {
+            if let Some(connection) = &source.connection {
+                let path = format!("{path}/connection");
+                if self.must_exist("connections", "connection", connection, &path, report) {
+                    self.speaks(&path, connection, &[Capability::Http], report);
+                }
+            }
+        } else {
+            self.lent(&path, &source.plugin, source.connection.as_deref(), report);
         }
-        if source.http.is_none() && receives {
-            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("nothing can reach the source `{name}`: it has no path"))
-                .expected(format!("`http: {{ path: /{name} }}`"));
-            report.add(self.at(&path), problem);
+        let Some(manifest) = manifest else { return };
+        self.ways(&path, name, source, manifest, report);
+        self.schedule(&path, source, report);
+    }
+
+    /// That a source has one way by which it comes by what it reads, and that its plugin knows it.
+    fn ways(&self, path: &str, name: &str, source: &SourceSpec, manifest: &Manifest, report: &mut Report) {
+        let ways = [
+            ("http", source.http.is_some(), Reads::Receive, "takes no requests"),
+            ("poll", source.poll.is_some(), Reads::Poll, "asks no API"),
+            ("file", source.file.is_some(), Reads::Decode, "reads no files"),
+            ("bucket", source.bucket.is_some(), Reads::Decode, "reads no files"),
+        ];
+        let given: Vec<_> = ways.iter().filter(|(_, is_given, ..)| *is_given).collect();
+        if let [(first, ..), (second, ..), ..] = given[..] {
+            let message = format!("the source `{name}` has both `{first}` and `{second}`, and a source has one way in");
+            let problem = Problem::error(Code::REFERENCE_CONFLICT, message).hint("make two sources of it");
+            report.add(self.at(&format!("{path}/{second}")), problem);
+        }
+        if let Some((key, _, reads, message)) = given.first()
+            && !manifest.reads.contains(reads)
+        {
+            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the plugin `{}` {message}", source.plugin));
+            let problem = match example(name, manifest) {
+                Some(expected) => problem.expected(expected),
+                None => problem.hint(format!("take `{key}` away")),
+            };
+            report.add(self.at(&format!("{path}/{key}")), problem);
+        }
+        if given.is_empty() {
+            let message = format!("nothing can reach the source `{name}`: it does not say where its events come from");
+            let problem = Problem::error(Code::REFERENCE_UNFIT, message);
+            let problem = example(name, manifest).into_iter().fold(problem, Problem::expected);
+            report.add(self.at(path), problem);
+        }
+        if source.bucket.is_some() && source.connection.is_none() {
+            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the source `{name}` does not say where its bucket is"))
+                .hint("declare its address (`https://host/bucket/`) under `connections`, and name it here as `connection`");
+            report.add(self.at(path), problem);
+        }
+    }
+
+    /// That what is looked for now and then is not looked for all the time.
+    fn schedule(&self, path: &str, source: &SourceSpec, report: &mut Report) {
+        let poll = if let Some(PollSpec::Every(every)) = &source.poll { Some(every) } else { None };
+        let looks = [
+            ("poll", poll),
+            ("file", source.file.as_ref().map(|file| &file.every)),
+            ("bucket", source.bucket.as_ref().map(|bucket| &bucket.every)),
+        ];
+        for (key, every) in looks.into_iter().filter_map(|(key, every)| Some((key, every?))) {
+            if every.as_ms() < limits::LOOK_EVERY_MS_MIN {
+                let problem = Problem::error(Code::CONFIG_OUT_OF_RANGE, format!("it cannot be looked every `{every}`"))
+                    .expected("`1s` or more");
+                report.add(self.at(&format!("{path}/{key}/every")), problem);
+            }
+        }
+        if let Some(file) = &source.file
+            && let Err(error) = glob::Pattern::new(&file.path)
+        {
+            let message = format!("`{}` is no pattern of files: {}", Excerpt(&file.path), error.msg);
+            report.add(self.at(&format!("{path}/file/path")), Problem::error(Code::CONFIG_BAD_VALUE, message));
         }
     }
 
@@ -240,28 +300,8 @@ impl References<'_> {
             .hint(format!("add it to `plugins.{plugin}.allow.http`"));
             report.add_with(self.at(&path), problem, "this is what it may use", self.at(&format!("/plugins/{plugin}/allow")));
         }
-        let url = self.spec.connections.get(connection).and_then(|spec| super::schema::url(&spec.base_url.0).ok());
-        if let (Some(manifest), Some(url)) = (manifest, url)
-            && asks_out(manifest)
-        {
-            let (wanted, takes, expected) = if connection::is_mail(&url) {
-                (
-                    Capability::Email,
-                    "messages, which the plugin does not send",
-                    "a connection whose `base_url` begins with `https://`",
-                )
-            } else {
-                (
-                    Capability::Http,
-                    "requests, which the plugin does not make",
-                    "a connection whose `base_url` begins with `smtp://` or `smtps://`",
-                )
-            };
-            if !manifest.asks_for(wanted) {
-                let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the connection `{connection}` takes {takes}"))
-                    .expected(expected);
-                report.add(self.at(&path), problem);
-            }
+        if let Some(manifest) = manifest.filter(|manifest| asks_out(manifest)) {
+            self.speaks(&path, connection, &manifest.capabilities, report);
         }
         if manifest.is_some_and(|manifest| !asks_out(manifest)) {
             let problem = Problem::warning(
@@ -269,6 +309,21 @@ impl References<'_> {
                 format!("the plugin `{plugin}` makes no requests: the connection is not used"),
             );
             report.add(self.at(&path), problem);
+        }
+    }
+
+    /// That a connection takes what is sent through it: requests, or messages.
+    fn speaks(&self, path: &str, connection: &str, sent: &[Capability], report: &mut Report) {
+        let spec = self.spec.connections.get(connection);
+        let Some(url) = spec.and_then(|spec| super::schema::url(&spec.base_url.0).ok()) else { return };
+        let (wanted, message, expected) = if connection::is_mail(&url) {
+            (Capability::Email, "takes messages, and here requests are made", "one whose `base_url` begins with `https://`")
+        } else {
+            (Capability::Http, "takes requests, and here messages are sent", "one whose `base_url` begins with `smtp://` or `smtps://`")
+        };
+        if !sent.contains(&wanted) {
+            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the connection `{connection}` {message}"));
+            report.add(self.at(path), problem.expected(expected));
         }
     }
 
@@ -397,6 +452,15 @@ fn asks_out(manifest: &Manifest) -> bool {
 /// The entries of a section that could be read, in the order in which they were written.
 fn in_order<'a, T>(written: &'a [Entry], read: &'a BTreeMap<String, T>) -> impl Iterator<Item = (&'a str, &'a T)> {
     written.iter().filter_map(|entry| Some((&*entry.key, read.get(&entry.key)?)))
+}
+
+/// How a source of this plugin says where its events come from.
+fn example(name: &str, manifest: &Manifest) -> Option<String> {
+    Some(match manifest.reads.first()? {
+        Reads::Receive => format!("`http: {{ path: /{name} }}`"),
+        Reads::Poll => "`poll: { every: 15m }`".to_owned(),
+        Reads::Decode => format!("`file: {{ path: {name}/* }}`"),
+    })
 }
 
 fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> Problem {

@@ -18,7 +18,7 @@ use super::source::{Report, Sources};
 use super::tree::{Node, Origin, Text, Value};
 
 pub(super) use explain::{dotted, one_of};
-pub(super) use format::{token_url, url};
+pub(super) use format::{time_of_day, token_url, url};
 pub(super) use leaves::Leaf;
 
 /// A schema that is ready to check with.

@@ -39,7 +39,12 @@ pub(crate) enum Said {
     Event(String),
     /// Bytes that the source plugin could not make an event of.
     Rubbish(String),
+    /// How far the source has read.
+    Place(String),
 }
+
+/// What the source's position is a position in.
+pub(crate) const PLACE: &str = "a.csv";
 
 /// A record of the intake log: its kind and its bytes.
 pub(crate) type Arriving = (u8, Vec<u8>);
@@ -53,6 +58,7 @@ impl Said {
             3..6 => return Said::Event(format!(r#"{{"drop":{serial}}}"#)),
             6..9 => return Said::Event(format!(r#"{{"deny":{serial}}}"#)),
             9..11 => return Said::Event(format!(r#"{{"twin":{serial}}}"#)),
+            13..17 => return Said::Place(format!(r#"{{"offset":{serial}}}"#)),
             11..13 => return Said::Event(format!(r#"{{"type":"nothing like it","message_id":"m{serial}"}}"#)),
             _ => (),
         }
@@ -86,6 +92,7 @@ impl Said {
             Said::Rubbish(text) => {
                 take(&Arrival::Refused { source: SOURCE, code: "rubbish", message: "no event", bytes: text.as_bytes() });
             }
+            Said::Place(value) => take(&Arrival::Position { source: SOURCE, key: PLACE, value: value.as_bytes() }),
             Said::Event(json) => match Event::parse(json.as_bytes()) {
                 Ok(mut event) => {
                     event.stamp(now, Environment::Production);

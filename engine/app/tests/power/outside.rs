@@ -46,10 +46,10 @@ impl Plugins {
             let destination = Arc::new(self.destination.destination(stage(LAKE, told.clone())).expect("a destination"));
             let (batch_bytes, batch_records) = (1 << 20, BATCH_RECORDS);
             let (name, filter, standing) = (LAKE.to_owned(), Filter::default(), Arc::default());
-            Lane { name, stream, filter, batch_records, batch_bytes, attempts_max: 1, destination, standing }
+            Lane { name, stream, filter, batch_records, batch_bytes, attempts_max: 1, destination, standing, making: None }
         };
         let lanes = vec![lane(Stream::Events, &told.events), lane(Stream::Profiles, &told.profiles)];
-        Stages { doors: Vec::new(), chains: Chains::from([(SOURCE.to_owned(), vec![tidy])]), lanes }
+        Stages { chains: Chains::from([(SOURCE.to_owned(), vec![tidy])]), lanes, ..Stages::default() }
     }
 }
 

@@ -6,12 +6,12 @@ use weft::writer::Ledger;
 use weft_domain::claim::{ClaimId, CustomerId, IdentifierId};
 use weft_domain::event::Event;
 use weft_domain::explain::explain;
-use weft_domain::input::{Arrival, Input, Named, Passed, event_json};
+use weft_domain::input::{Arrival, Input, Named, Passed, event_json, positions_of};
 use weft_domain::view::{Lane, View};
 use weft_store::log::LogReader;
 use weft_store::overlay::Overlay;
 
-use crate::crowd::{Arriving, SOURCE, identifiers};
+use crate::crowd::{Arriving, PLACE, SOURCE, identifiers};
 use crate::outside::{LAKE, Told};
 
 /// What becomes of a record of intake (invariant 3).
@@ -23,6 +23,8 @@ pub(crate) enum Fate {
     Dropped,
     /// A dead letter with this code and these bytes.
     Letter(String, Vec<u8>),
+    /// How far a source has read.
+    Position(Vec<u8>),
 }
 
 /// What both logs hold.
@@ -60,6 +62,10 @@ impl Logs {
                     fates.push((place, Fate::Letter(code.to_owned(), bytes.to_vec())));
                     continue;
                 }
+                Arrival::Position { value, .. } => {
+                    fates.push((place, Fate::Position(value.to_vec())));
+                    continue;
+                }
             };
             let letter = |code: &str| (place, Fate::Letter(code.to_owned(), json.to_vec()));
             let event = Event::parse(json).ok().and_then(|event| match named {
@@ -86,6 +92,7 @@ impl Logs {
                 Input::Passed { reason: Passed::Duplicate, .. } => Fate::Repetition,
                 Input::Passed { reason: Passed::Dropped { .. }, .. } => Fate::Dropped,
                 Input::DeadLetter(letter) => Fate::Letter(letter.code.clone(), letter.bytes.clone()),
+                Input::Position { kv, .. } => Fate::Position(kv.value.clone().unwrap_or_default()),
                 _ => return None,
             };
             Some((input.intake().expect("nothing else makes these"), fate))
@@ -193,6 +200,11 @@ impl Everybody {
         let letters = state.letters((0, 0), usize::MAX).expect("state can be read");
         let wanted = logs.inputs.iter().filter(|input| matches!(input, Input::DeadLetter(_))).count();
         assert_eq!((totals.events, totals.letters, letters.len()), (events.len() as u64, wanted as u64, wanted));
+
+        let place = state.value(&positions_of(SOURCE), PLACE).expect("state can be read");
+        let last =
+            logs.owed().into_iter().rev().find_map(|(_, fate)| if let Fate::Position(value) = fate { Some(value) } else { None });
+        assert_eq!(place.map(|place| place.0.clone()), last, "how far the source has read");
 
         let claims = claims(state);
         let (mut filed, mut customers) = (Vec::new(), BTreeSet::new());

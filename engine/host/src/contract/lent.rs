@@ -191,7 +191,10 @@ pub trait Output: Send + Sync + 'static {
     /// back-pressure. Answer a failure of kind `cancelled` to ask the plugin to return.
     fn emit(&self, events: Vec<bytes::Bytes>) -> Lending<'_, Result<(), Failure>>;
 
-    /// Everything emitted so far in this call is covered by this state (JSON text, checked). Commit both or neither.
+    /// Takes what could not become an event: why, and its bytes. Each becomes a dead letter, in its place among the events.
+    fn refuse(&self, refused: Vec<(Rejection, bytes::Bytes)>) -> Lending<'_, Result<(), Failure>>;
+
+    /// Everything emitted and refused so far in this call is covered by this state (JSON text, checked). Commit both or neither.
     fn checkpoint(&self, state: String) -> Lending<'_, Result<(), Failure>>;
 }
 

@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq;
 use wasmtime::ResourceLimiter;
 
 use crate::contract::wit::imports::{crypto, email, files, http, kv, log, output, types};
-use crate::contract::{Capability, Email, Failure, FailureKind, Lent, Level, Output};
+use crate::contract::{Capability, Email, Failure, FailureKind, Lent, Level, Output, Rejection};
 use crate::limits;
 
 /// How often a guest has made progress in a call: shared with the meter outside the store.
@@ -389,6 +389,19 @@ impl output::Host for Guest {
         answered(answer)
     }
 
+    async fn refuse(&mut self, records: Vec<output::Refused>) -> wasmtime::Result<Result<(), types::Failure>> {
+        let Some(output) = self.output.clone() else {
+            return nowhere();
+        };
+        let refused = refused_fit(records).map_err(Broken)?;
+        let refused_some = !refused.is_empty();
+        let answer = output.refuse(refused).await;
+        if refused_some && answer.is_ok() {
+            self.progress.fetch_add(1, Ordering::Relaxed);
+        }
+        answered(answer)
+    }
+
     async fn checkpoint(&mut self, state: String) -> wasmtime::Result<Result<(), types::Failure>> {
         let Some(output) = self.output.clone() else {
             return nowhere();
@@ -419,6 +432,34 @@ pub(crate) fn document(bytes: Vec<u8>, what: &str) -> Result<Bytes, String> {
         Ok(_) => Ok(Bytes::from(bytes)),
         Err(error) => Err(format!("the plugin gave an {what} that is not UTF-8: {error}")),
     }
+}
+
+/// Takes over what a guest refused: not too many, not too long.
+fn refused_fit(records: Vec<output::Refused>) -> Result<Vec<(Rejection, Bytes)>, String> {
+    if records.len() > limits::EVENTS_PER_CALL_MAX {
+        return Err(format!("the plugin refused {} records at once, more than {}", records.len(), limits::EVENTS_PER_CALL_MAX));
+    }
+    let fits = |refused: output::Refused| {
+        if refused.bytes.len() > limits::REFUSED_BYTES_MAX {
+            return Err(format!("the plugin refused {} bytes, more than {}", refused.bytes.len(), limits::REFUSED_BYTES_MAX));
+        }
+        Ok((rejection_fits(refused.rejection.into())?, Bytes::from(refused.bytes)))
+    };
+    records.into_iter().map(fits).collect()
+}
+
+/// A rejection has a code to count by, and a message that is not too long.
+pub(crate) fn rejection_fits(rejection: Rejection) -> Result<Rejection, String> {
+    if rejection.code.is_empty()
+        || rejection.code.len() > limits::CODE_BYTES_MAX
+        || !rejection.code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    {
+        return Err(format!(
+            "the plugin's rejection has a code that is not 1 to {} letters in snake case",
+            limits::CODE_BYTES_MAX
+        ));
+    }
+    Ok(Rejection { code: rejection.code, message: cut(rejection.message, limits::MESSAGE_BYTES_MAX) })
 }
 
 /// A state is JSON and small.
@@ -461,6 +502,18 @@ mod tests {
         assert!(!of(b"") && !of(b"\xff"));
         assert!(documents(vec![b"1".to_vec(); limits::EVENTS_PER_CALL_MAX], "event").is_ok());
         assert!(documents(vec![b"1".to_vec(); limits::EVENTS_PER_CALL_MAX + 1], "event").is_err());
+    }
+
+    #[test]
+    fn what_is_refused_has_a_code_and_is_not_too_long() {
+        let refused = |code: &str, bytes: usize| output::Refused {
+            rejection: types::Rejection { code: code.to_owned(), message: "no".to_owned() },
+            bytes: vec![0xff; bytes],
+        };
+        assert_eq!(refused_fit(vec![refused("a_1", limits::REFUSED_BYTES_MAX)]).unwrap()[0].0.code, "a_1");
+        assert!(refused_fit(vec![refused("a", limits::REFUSED_BYTES_MAX + 1)]).is_err());
+        assert!(refused_fit(vec![refused("A", 1)]).is_err() && refused_fit(vec![refused("", 1)]).is_err());
+        assert!(refused_fit((0..=limits::EVENTS_PER_CALL_MAX).map(|_| refused("a", 1)).collect()).is_err());
     }
 
     #[test]

@@ -17,10 +17,10 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::engine::Engine;
 use super::fault::{Crash, CrashKind, Trouble};
-use super::guest::{Guest, Progress, cut, document, documents, state_fits};
+use super::guest::{Guest, Progress, cut, document, documents, rejection_fits, state_fits};
 use crate::contract::wit::exports;
 use crate::contract::{
-    Batch, Body, Capability, ConfigProblem, Failure, Kind, Lent, Limits, Outcome, Output, Receipt, Received, Refused, Rejection,
+    Batch, Body, Capability, ConfigProblem, Failure, Kind, Lent, Limits, Outcome, Output, Receipt, Received, Refused,
     Request, Response,
 };
 use crate::limits;
@@ -277,7 +277,9 @@ impl Instance<exports::destination::Guest> {
                 Ok(match receipt {
                     exports::destination::Receipt::Ok => Receipt::Ok,
                     exports::destination::Receipt::Retry(after_ms) => Receipt::Retry(after_ms),
-                    exports::destination::Receipt::Reject(rejection) => Receipt::Reject(rejection_fits(rejection.into())?),
+                    exports::destination::Receipt::Reject(rejection) => {
+                        Receipt::Reject(rejection_fits(rejection.into()).map_err(Crash::broken)?)
+                    }
                 })
             })
             .collect()
@@ -337,19 +339,6 @@ fn count_fits(given: usize, wanted: usize, what: &str) -> Result<(), Crash> {
     Err(Crash::broken(format!("the plugin answered {given} {what}s for {wanted} records")))
 }
 
-fn rejection_fits(rejection: Rejection) -> Result<Rejection, Crash> {
-    if rejection.code.is_empty()
-        || rejection.code.len() > limits::CODE_BYTES_MAX
-        || !rejection.code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-    {
-        return Err(Crash::broken(format!(
-            "the plugin's rejection has a code that is not 1 to {} letters in snake case",
-            limits::CODE_BYTES_MAX
-        )));
-    }
-    Ok(Rejection { code: rejection.code, message: cut(rejection.message, limits::MESSAGE_BYTES_MAX) })
-}
-
 fn outcomes_fit(outcomes: Vec<exports::transform::Outcome>, records: &[Bytes]) -> Result<Vec<Outcome>, Crash> {
     use exports::transform::Outcome as Answer;
     count_fits(outcomes.len(), records.len(), "outcome")?;
@@ -378,7 +367,7 @@ fn outcomes_fit(outcomes: Vec<exports::transform::Outcome>, records: &[Bytes]) -
                     }
                     Outcome::Split(parts.into_iter().map(&mut take).collect::<Result<_, _>>()?)
                 }
-                Answer::Reject(rejection) => Outcome::Reject(rejection_fits(rejection.into())?),
+                Answer::Reject(rejection) => Outcome::Reject(rejection_fits(rejection.into()).map_err(Crash::broken)?),
             })
         })
         .collect()
@@ -402,7 +391,10 @@ fn received_fits(received: exports::source::Received) -> Result<Received, Crash>
             .refused
             .into_iter()
             .map(|refused| {
-                Ok(Refused { rejection: rejection_fits(refused.rejection.into())?, bytes: refused.bytes.map(Bytes::from) })
+                Ok(Refused {
+                    rejection: rejection_fits(refused.rejection.into()).map_err(Crash::broken)?,
+                    bytes: refused.bytes.map(Bytes::from),
+                })
             })
             .collect::<Result<_, Crash>>()?,
     })

@@ -127,6 +127,15 @@ async fn a_poll_emits_and_checkpoints_in_order() {
 }
 
 #[tokio::test]
+async fn what_a_poll_refuses_keeps_its_place() {
+    let bench = bench();
+    let source = source(&bench, Arc::new(Nothing)).await;
+    let basket = Arc::new(Basket::default());
+    source.poll(Some(r#"{"deny":1}"#), basket.clone()).await.unwrap();
+    assert_eq!(*basket.taken.lock().unwrap(), ["denied \u{fffd}\u{fffd}", "1", r#"state {"at":1}"#]);
+}
+
+#[tokio::test]
 async fn a_poll_that_is_cancelled_returns() {
     let bench = bench();
     let source = source(&bench, Arc::new(Nothing)).await;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use weft_host::{
-    Failure, Host, HostOptions, HttpRequest, HttpResponse, Lending, Lent, Level, Output, Plugin, Stage, WantedLimits,
+    Failure, Host, HostOptions, HttpRequest, HttpResponse, Lending, Lent, Level, Output, Plugin, Rejection, Stage, WantedLimits,
 };
 
 /// A host with a small pool, and its cache folder.
@@ -133,6 +133,12 @@ impl Output for Basket {
             return ready(Err(failure.clone()));
         }
         taken.extend(events.iter().map(|event| String::from_utf8_lossy(event).into_owned()));
+        ready(Ok(()))
+    }
+
+    fn refuse(&self, refused: Vec<(Rejection, Bytes)>) -> Lending<'_, Result<(), Failure>> {
+        let line = |(why, bytes): &(Rejection, Bytes)| format!("{} {}", why.code, String::from_utf8_lossy(bytes));
+        self.taken.lock().unwrap().extend(refused.iter().map(line));
         ready(Ok(()))
     }
 

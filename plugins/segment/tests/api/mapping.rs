@@ -124,6 +124,10 @@ fn times_ids_and_what_has_no_place() {
     check(r#""timestamp":null,"sentAt":null,"messageId":null,"context":null,"properties":null"#, "CLAIMS");
     check(
         r#""timestamp":"2026-03-01T10:00:00Z","originalTimestamp":"2026-03-01T09:30:00Z","sentAt":"2026-03-01T09:30:05Z""#,
+        r#""occurred":"2026-03-01T10:00:00.000Z",CLAIMS"#,
+    );
+    check(
+        r#""timestamp":"","originalTimestamp":"2026-03-01T09:30:00Z","sentAt":"2026-03-01T09:30:05Z""#,
         r#""occurred":"2026-03-01T09:30:00.000Z","sent":"2026-03-01T09:30:05.000Z",CLAIMS"#,
     );
     check(r#""messageId":17"#, r#""message_id":"17",CLAIMS"#);

@@ -39,6 +39,7 @@ pub(super) static ALL: &[Format] = &[
         noun: "a moment: \"09:30\", `30m`, or a time such as `2026-03-01T09:30:00Z`",
         check: |text| text.parse::<Moment>().map(drop),
     },
+    Format { name: "weft-time", noun: "a time of the day, such as \"03:00\"", check: |text| time_of_day(text).map(drop) },
     Format { name: "weft-zone", noun: "an IANA time zone, such as `Europe/Berlin` or `UTC`", check: zone },
     Format { name: "weft-listen", noun: "an IP address and a port, such as `127.0.0.1:8080`", check: listen },
     Format { name: "weft-url", noun: "an address, such as `https://api.example.com/v1/`", check: |text| url(text).map(drop) },
@@ -70,6 +71,18 @@ pub(super) static ALL: &[Format] = &[
 /// The format of this name, where it is ours.
 pub(super) fn find(name: &str) -> Option<&'static Format> {
     ALL.iter().find(|format| format.name == name)
+}
+
+/// A time of the day such as `03:00`, in milliseconds since midnight.
+pub(in super::super) fn time_of_day(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{}` is not a time of the day", Excerpt(text));
+    let (hour, minute) = text.split_once(':').filter(|(_, minute)| minute.len() == 2).ok_or_else(wrong)?;
+    let number = |digits: &str, below: u64| {
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse().ok().filter(|number| is_number && *number < below)
+    };
+    let (hour, minute): (u64, u64) = number(hour, 24).zip(number(minute, 60)).ok_or_else(wrong)?;
+    Ok((hour * 60 + minute) * 60_000)
 }
 
 fn zone(text: &str) -> Result<(), String> {

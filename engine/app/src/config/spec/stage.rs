@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use weft_domain::event::Environment;
 use weft_domain::value::Json;
 
-use super::super::units::Size;
+use super::super::units::{Duration, Size};
 
 /// A plugin's file, and what it is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -39,7 +39,16 @@ pub struct SourceSpec {
     /// Takes requests at a path of the listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpSpec>,
-    /// The connection that the plugin's own requests go through.
+    /// Asks an API by a schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll: Option<PollSpec>,
+    /// Reads files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileSpec>,
+    /// Reads the objects of an S3-compatible bucket, at the address of the source's connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<BucketSpec>,
+    /// The connection that the plugin's own requests go through, or where the bucket is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
     /// What the plugin itself wants to know: see its documentation.
@@ -57,6 +66,66 @@ pub struct SourceSpec {
 pub struct HttpSpec {
     /// The path, such as `/segment`. What follows it in a request is the plugin's.
     pub path: HttpPath,
+}
+
+/// When an API is asked: every so often, or at times of the day. What was missed meanwhile is asked for at the start.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum PollSpec {
+    /// So long after the last time, such as `15m`.
+    Every(Duration),
+    /// At these times of the day, such as `["03:00"]`, by the clocks of the workspace's `zone`.
+    At(#[schemars(length(min = 1, max = 96))] Vec<TimeOfDay>),
+}
+
+/// A time of the day.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct TimeOfDay(pub String);
+
+text_schema!(TimeOfDay, { "type": "string", "format": "weft-time" });
+
+/// Files to be read. Packed ones (gzip, zstd) are unpacked, whatever their names are.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSpec {
+    /// The file, or files, relative to the workspace: `*`, `?`, `[…]` and `**` stand for what they stand for in a shell.
+    #[schemars(length(min = 1))]
+    pub path: String,
+    /// Whether files are followed while they grow, as logs do. Otherwise each is read when it is complete, and again when what is in it is another.
+    #[serde(default)]
+    pub tail: bool,
+    /// How long a file must not have changed before it counts as complete.
+    #[serde(default = "default_rest")]
+    pub rest: Duration,
+    /// How often it is looked for files, where the system does not tell of them by itself.
+    #[serde(default = "default_look")]
+    pub every: Duration,
+}
+
+fn default_rest() -> Duration {
+    Duration::from_ms(2_000)
+}
+
+fn default_look() -> Duration {
+    Duration::from_ms(10_000)
+}
+
+/// Objects of a bucket to be read, each once. Packed ones (gzip, zstd) are unpacked, whatever their keys are.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BucketSpec {
+    /// The folder of the objects, such as `exports/orders/`; all of the bucket where it is empty.
+    pub prefix: String,
+    /// What the keys end with, such as `.csv.gz`.
+    pub suffix: String,
+    /// How often it is looked for new objects.
+    pub every: Duration,
+}
+
+impl Default for BucketSpec {
+    fn default() -> Self {
+        BucketSpec { prefix: String::new(), suffix: String::new(), every: Duration::from_ms(300_000) }
+    }
 }
 
 /// A path of the listener.

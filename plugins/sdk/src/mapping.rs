@@ -1,20 +1,28 @@
-//! What becomes of a payload: the mapping of the configuration, read once, and the events that it makes.
+//! From any JSON to canonical events, by a mapping that stands in a configuration ([`Spec`]).
+//!
+//! A payload is what arrived (a request's body, a line, an API's answer), an item what one event is made of: the payload itself, or
+//! one of a list in it. A [`Mapping`] is read once, and each item then costs what is looked for in it.
 //!
 //! A value that is missing, or null, says nothing. One that is there and cannot be what the mapping says is refused, so that
 //! it can be replayed under a better mapping.
 
+mod spec;
+
 use std::borrow::Cow;
 
 use serde_json::Value;
-use weft_plugin::{ConfigProblem, EventBuilder, Failure, Json, Kind, RawValue, Rejection, Timestamp, fields};
+use serde_json::value::{RawValue, to_raw_value};
 
-use crate::path::{Path, Scope, word};
-use crate::{Choice, Config, Name, Pairs, Pick, Type};
+pub use self::spec::{Choice, FixedType, Found, Name, Pairs, Pick, Scalar, Spec, Type, Values};
+use crate::contract::{ConfigProblem, Failure, Rejection};
+use crate::event::{EventBuilder, Kind};
+use crate::json::{Json, fields};
+use crate::place::{Place, word};
+use crate::time::Timestamp;
 
-/// The configuration's mapping, with every path read.
+/// A mapping with every path read.
 #[derive(Debug)]
-pub(crate) struct Mapping {
-    pub(crate) each: Option<Path>,
+pub struct Mapping {
     only: Vec<(Path, Vec<Value>)>,
     kind: Either<Kind>,
     name: Option<Either<String>>,
@@ -23,6 +31,35 @@ pub(crate) struct Mapping {
     claims: Vec<(String, Path)>,
     traits: Fields,
     properties: Fields,
+}
+
+/// Whether what is mapped came with headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Headers {
+    /// It is a request's body.
+    There,
+    /// It is not: `$header` is a mistake.
+    None,
+}
+
+/// What paths are looked up in.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// Names in lower case, and values.
+    pub headers: &'a [(String, String)],
+    /// What arrived.
+    pub payload: &'a RawValue,
+    /// What one event is made of.
+    pub item: &'a RawValue,
+}
+
+/// Where a value is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Path {
+    Item(Place),
+    Payload(Place),
+    /// By its name in lower case.
+    Header(String),
 }
 
 /// What is fixed, or found.
@@ -47,15 +84,22 @@ enum Fields {
 
 /// Reads paths, and notes those that are none.
 struct Reader {
+    headers: Headers,
     problems: Vec<ConfigProblem>,
 }
 
 impl Reader {
     fn path(&mut self, text: &str, at: &str) -> Option<Path> {
         let path = Path::parse(text);
-        if path.is_none() {
-            let hint = "such as customer.email, /customer/e.mail, $.account.id or $header.x-topic";
-            self.problems.push(ConfigProblem::at(at, format!("`{text}` is no path")).hint(hint));
+        match &path {
+            None => self.problems.push(ConfigProblem::at(at, format!("`{text}` is no path")).hint(match self.headers {
+                Headers::There => "such as customer.email, /customer/e.mail, $.account.id or $header.x-topic",
+                Headers::None => "such as customer.email, /customer/e.mail or $.account.id",
+            })),
+            Some(Path::Header(_)) if self.headers == Headers::None => {
+                self.problems.push(ConfigProblem::at(at, "there are no headers here"));
+            }
+            Some(_) => {}
         }
         path
     }
@@ -91,33 +135,32 @@ fn place(at: &str, name: &str) -> String {
 }
 
 impl Mapping {
-    /// Reads the mapping of a configuration.
+    /// Reads a mapping.
     ///
     /// # Errors
     /// All that is wrong with it.
-    pub(crate) fn read(config: &Config) -> Result<Self, Vec<ConfigProblem>> {
-        let mut reader = Reader { problems: Vec::new() };
-        let each = config.each.as_ref().and_then(|path| reader.path(path, "/each"));
+    pub fn read(spec: &Spec, headers: Headers) -> Result<Self, Vec<ConfigProblem>> {
+        let mut reader = Reader { headers, problems: Vec::new() };
         let mut only = Vec::new();
-        for (path, values) in &config.only {
+        for (path, values) in &spec.only {
             only.extend(reader.path(path, &place("/only", path)).map(|path| (path, values.to_list())));
         }
-        let kind = match &config.kind {
+        let kind = match &spec.kind {
             Type::Fixed(kind) => Some(Either::Fixed(kind.to_kind())),
             Type::Found(found) => reader.prefixed(&Pick::Prefixed(found.clone()), "/type").map(Either::Found),
         };
-        let name = match &config.event {
+        let name = match &spec.event {
             None => None,
             Some(Name::Fixed(name)) => Some(Either::Fixed(name.clone())),
             Some(Name::Found(found)) => reader.prefixed(&Pick::Prefixed(found.clone()), "/event").map(Either::Found),
         };
-        let message_id = config.message_id.as_ref().and_then(|pick| reader.prefixed(pick, "/message_id"));
-        let occurred = config.occurred.as_ref().and_then(|path| reader.path(path, "/occurred"));
-        let claims = reader.pairs(&config.claims, "/claims");
-        let traits = reader.fields(&config.traits, "/traits");
-        let properties = reader.fields(&config.properties, "/properties");
+        let message_id = spec.message_id.as_ref().and_then(|pick| reader.prefixed(pick, "/message_id"));
+        let occurred = spec.occurred.as_ref().and_then(|path| reader.path(path, "/occurred"));
+        let claims = reader.pairs(&spec.claims, "/claims");
+        let traits = reader.fields(&spec.traits, "/traits");
+        let properties = reader.fields(&spec.properties, "/properties");
         let mut problems = reader.problems;
-        let is_unnamed = match &config.event {
+        let is_unnamed = match &spec.event {
             None => true,
             Some(Name::Fixed(name)) => name.is_empty(),
             Some(Name::Found(_)) => false,
@@ -126,36 +169,38 @@ impl Mapping {
             let hint = "a name such as Order Paid, or { path: … } to where it stands";
             problems.push(ConfigProblem::at("/event", "events of type track need a name").hint(hint));
         }
-        if each.as_ref().is_some_and(Path::is_header) {
-            problems.push(ConfigProblem::at("/each", "a header holds no list"));
-        }
         match kind {
             Some(kind) if problems.is_empty() => {
-                Ok(Mapping { each, only, kind, name, message_id, occurred, claims, traits, properties })
+                Ok(Mapping { only, kind, name, message_id, occurred, claims, traits, properties })
             }
             _ => Err(problems),
         }
     }
 
     /// The same, for a configuration that was validated.
-    pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
-        Mapping::read(config)
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn open(spec: &Spec, headers: Headers) -> Result<Self, Failure> {
+        Mapping::read(spec, headers)
             .map_err(|problems| Failure::config(problems.into_iter().next().map_or_else(String::new, |problem| problem.message)))
     }
 
     /// Whether events are made of this at all.
-    pub(crate) fn is_wanted(&self, scope: &Scope<'_>) -> bool {
+    #[must_use]
+    pub fn is_wanted(&self, scope: &Scope<'_>) -> bool {
         self.only.iter().all(|(path, values)| {
             let found = path.find(scope).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
             values.iter().any(|value| is_equal(value, &found))
         })
     }
 
-    /// The canonical event that an item is; `number` is its place among the payload's.
+    /// The canonical event that an item is, but for what its source adds; `number` is the item's place where the payload has a list
+    /// of them.
     ///
     /// # Errors
     /// Why it is none.
-    pub(crate) fn event(&self, scope: &Scope<'_>, number: usize) -> Result<Vec<u8>, Rejection> {
+    pub fn event<'a>(&'a self, scope: &Scope<'a>, number: Option<usize>) -> Result<EventBuilder<'a>, Rejection> {
         let mut event = EventBuilder::new(self.kind(scope)?);
         event.name = match &self.name {
             None => None,
@@ -166,7 +211,7 @@ impl Mapping {
             && let Some(mut id) = found.text(scope, "bad_message_id")?
         {
             // All items of a payload find the same id there, and would be taken for repetitions of one.
-            if self.each.is_some() && found.path.is_outside_of_items() {
+            if let (Some(number), false) = (number, matches!(found.path, Path::Item(_))) {
                 id.push_str(&format!("/{number}"));
             }
             event.message_id = Some(id.into());
@@ -186,7 +231,7 @@ impl Mapping {
             }
         }
         self.fill(&mut event, scope)?;
-        event.finish()
+        Ok(event)
     }
 
     fn kind(&self, scope: &Scope<'_>) -> Result<Kind, Rejection> {
@@ -233,6 +278,40 @@ impl Mapping {
     }
 }
 
+impl Path {
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(name) = text.strip_prefix("$header.") {
+            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            return (!name.is_empty() && name.bytes().all(token)).then(|| Path::Header(name.to_ascii_lowercase()));
+        }
+        match text.strip_prefix('$') {
+            None => Place::parse(text).map(Path::Item),
+            Some("") => Some(Path::Payload(Place::default())),
+            Some(rest) => {
+                let rest = rest.strip_prefix('.').or_else(|| rest.starts_with('/').then_some(rest))?;
+                Place::parse(rest).map(Path::Payload)
+            }
+        }
+    }
+
+    /// The value there; none where there is nothing.
+    fn find<'a>(&self, scope: &Scope<'a>) -> Option<Cow<'a, RawValue>> {
+        match self {
+            Path::Item(place) => place.find(scope.item).map(Cow::Borrowed),
+            Path::Payload(place) => place.find(scope.payload).map(Cow::Borrowed),
+            Path::Header(name) => {
+                let (_, value) = scope.headers.iter().find(|(header, _)| header == name)?;
+                to_raw_value(value).ok().map(Cow::Owned)
+            }
+        }
+    }
+
+    /// The value there; none where there is nothing, or null.
+    fn find_some<'a>(&self, scope: &Scope<'a>) -> Option<Cow<'a, RawValue>> {
+        self.find(scope).filter(|value| value.get() != "null")
+    }
+}
+
 impl Prefixed {
     /// The text there, with its prefix; none where there is nothing to see.
     fn text(&self, scope: &Scope<'_>, code: &str) -> Result<Option<String>, Rejection> {
@@ -264,5 +343,49 @@ fn beginning(value: &RawValue) -> Cow<'_, str> {
     match value.get().char_indices().nth(LETTERS_MAX) {
         None => Cow::Borrowed(value.get()),
         Some((end, _)) => Cow::Owned(format!("{}…", &value.get()[..end])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_begins_at_the_item_the_payload_or_a_header() {
+        let payload: &RawValue = serde_json::from_str(r#"{"id":1,"items":[{"a":2}],"~/":4}"#).expect("JSON");
+        let item: &RawValue = serde_json::from_str(r#"{"a":2,"n":null}"#).expect("JSON");
+        let headers = [("x-topic".to_owned(), "a\"b".to_owned())];
+        let check = |path: &str, want: Option<&str>| {
+            let scope = Scope { headers: &headers, payload, item };
+            let found = Path::parse(path).and_then(|path| path.find(&scope));
+            assert_eq!(found.as_ref().map(|value| value.get()), want, "{path}");
+        };
+        check("a", Some("2"));
+        check("n", Some("null"));
+        check("id", None);
+        check("$.id", Some("1"));
+        check("$.items.0.a", Some("2"));
+        check("$/~0~1", Some("4"));
+        check("$", Some(payload.get()));
+        check("$header.X-Topic", Some(r#""a\"b""#));
+        check("$header.x-none", None);
+        for wrong in ["", "a..b", "$a", "$.", "$header.", "$header.a b"] {
+            assert_eq!(Path::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_mapping_that_says_nothing_is_the_default() {
+        assert_eq!(serde_json::from_str::<Spec>("{}").expect("a mapping"), Spec::default());
+    }
+
+    #[test]
+    fn headers_are_a_mistake_where_there_are_none() {
+        let spec: Spec = serde_json::from_str(r#"{"event":"E","claims":{"id":"$header.x","a/b":".."}}"#).expect("a mapping");
+        let paths = |headers| -> Vec<String> {
+            Mapping::read(&spec, headers).expect_err("wrong").into_iter().map(|problem| problem.path).collect()
+        };
+        assert_eq!(paths(Headers::There), ["/claims/a~1b"]);
+        assert_eq!(paths(Headers::None), ["/claims/a~1b", "/claims/id"]);
     }
 }

@@ -10,7 +10,7 @@ use weft_plugin::{Fields, RawValue, Text};
 
 /// One call of the tracking API; also the envelope of a batch, which has the same outer fields.
 #[derive(Debug, Default)]
-pub(crate) struct Call<'a> {
+pub struct Call<'a> {
     pub(crate) kind: Option<&'a RawValue>,
     pub(crate) user_id: Option<&'a RawValue>,
     pub(crate) anonymous_id: Option<&'a RawValue>,
@@ -26,9 +26,11 @@ pub(crate) struct Call<'a> {
     pub(crate) properties: Option<&'a RawValue>,
     pub(crate) traits: Option<&'a RawValue>,
     pub(crate) integrations: Option<&'a RawValue>,
-    pub(crate) write_key: Option<&'a RawValue>,
+    /// The key, where it is sent in the body.
+    pub write_key: Option<&'a RawValue>,
     pub(crate) context: Context<'a>,
-    pub(crate) batch: Option<Batch<'a>>,
+    /// What stood under `batch`, where anything did.
+    pub batch: Option<Batch<'a>>,
     /// Fields that the API does not know.
     pub(crate) rest: Fields<'a>,
 }
@@ -67,8 +69,10 @@ pub(crate) enum Sent {
 
 /// The calls of a batch, each as its text.
 #[derive(Debug)]
-pub(crate) enum Batch<'a> {
+pub enum Batch<'a> {
+    /// A list.
     Calls(Vec<&'a RawValue>),
+    /// Something else.
     NoList,
 }
 

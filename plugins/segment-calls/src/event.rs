@@ -1,22 +1,53 @@
 //! What a call means: from Segment's spec to the canonical event.
 //!
-//! README.md has the mapping as a table. Nothing is looked up and nothing guessed: what the spec has no place for goes to
+//! The README of `segment` has the mapping as a table. Nothing is looked up and nothing guessed: what the spec has no place for goes to
 //! `context.extra`, and what breaks a rule is refused with a stable code.
 
 use std::borrow::Cow;
 
-use weft_plugin::{EventBuilder, Fields, GroupBuilder, Json, Kind, RawValue, Rejection, Request, Timestamp, fields, string};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use weft_plugin::{
+    EventBuilder, Fields, GroupBuilder, Json, Kind, RawValue, Rejection, Timestamp, fields, is_visible, string, string_or_number,
+};
 
-use crate::Ip;
 use crate::call::{Call, Context, Sent};
 use crate::product;
 
+/// Which address of the sender an event keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ip {
+    /// The one in `context.ip`; else, from libraries that run at the person's, the one that the request came from.
+    #[default]
+    Client,
+    /// The one in `context.ip` only.
+    Sent,
+    /// None.
+    Never,
+}
+
+/// How calls came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival<'r> {
+    /// From their sender, just now: the clock of the sender is to be corrected.
+    Sent {
+        /// The sender's address.
+        remote: &'r str,
+    },
+    /// Out of an archive: `timestamp` is Segment's own correction, and there is nothing left to correct.
+    Kept,
+}
+
 /// What calls share that came together.
-pub(crate) struct Calls<'r, 'a> {
-    pub(crate) request: &'r Request,
-    pub(crate) ip: Ip,
+#[derive(Debug)]
+pub struct Calls<'r, 'a> {
+    /// How they came.
+    pub arrival: Arrival<'r>,
+    /// Which address is kept.
+    pub ip: Ip,
     /// The batch's own fields, which hold for each call that does not say otherwise.
-    pub(crate) envelope: Option<&'r Call<'a>>,
+    pub envelope: Option<&'r Call<'a>>,
 }
 
 /// Names that libraries at the person's give themselves: their request comes from the person's own address. A server's does not.
@@ -38,14 +69,40 @@ const CLIENT_LIBRARIES: [&str; 12] = [
 /// Fields of a call that are never kept: the key is a credential, the others describe the transport.
 const DROPPED: [&str; 3] = ["writeKey", "_metadata", "receivedAt"];
 
-/// The canonical event that a call is, as JSON bytes.
-pub(crate) fn event(call: &Call<'_>, kind: Kind, around: &Calls<'_, '_>) -> Result<Vec<u8>, Rejection> {
+/// Reads a call that says itself of which type it is.
+///
+/// # Errors
+/// It is no call, or of no type that there is.
+pub fn typed(text: &str) -> Result<(Call<'_>, Kind), Rejection> {
+    if !text.starts_with('{') {
+        return Err(Rejection::new("not_an_object", "a call must be an object"));
+    }
+    // What was read as JSON before need not be: a name can be half a surrogate pair.
+    let call: Call = serde_json::from_str(text)
+        .map_err(|error| Rejection::new("invalid_json", format!("the call cannot be read: {error}")))?;
+    let name = call.kind.and_then(string);
+    // Segment has no call of that name.
+    let kind = name.as_deref().and_then(Kind::of).filter(|kind| *kind != Kind::Record);
+    let bad = || Rejection::new("bad_type", "the type of a call must be track, page, screen, identify, group or alias");
+    Ok((call, kind.ok_or_else(bad)?))
+}
+
+/// The canonical event that a call is, but for what its source adds.
+///
+/// # Errors
+/// The rule of the spec, or of an event, that it breaks.
+pub fn event<'a>(call: &Call<'a>, kind: Kind, around: &Calls<'_, 'a>) -> Result<EventBuilder<'a>, Rejection> {
     let envelope = around.envelope;
     let mut event = EventBuilder::new(kind);
     event.message_id = identifier("messageId", call.message_id).map_err(|bad| Rejection::new("bad_message_id", bad.message))?;
-    event.occurred = instant(call.original_timestamp.or(call.timestamp))?;
-    // Only a correction hangs on it: what cannot be read corrects nothing.
-    event.sent = call.sent_at.or(envelope.and_then(|envelope| envelope.sent_at)).and_then(Timestamp::from_json);
+    let (named, own) = (instant(call.timestamp)?, instant(call.original_timestamp)?);
+    event.occurred = named.or(own);
+    // Where both are there, the SDK's clock said the second, and the first is somebody's who knew better: who called the SDK
+    // (RudderStack's), or a server that has corrected it. Else it is the SDK's clock's, and is corrected.
+    if matches!(around.arrival, Arrival::Sent { .. }) && (named.is_none() || own.is_none()) {
+        // Only a correction hangs on it: what cannot be read corrects nothing.
+        event.sent = call.sent_at.or(envelope.and_then(|envelope| envelope.sent_at)).and_then(Timestamp::from_json);
+    }
     event.name = match kind {
         Kind::Track => call.event.and_then(string),
         Kind::Page | Kind::Screen => call.name.and_then(string).or_else(|| call.category.and_then(string)),
@@ -91,7 +148,7 @@ pub(crate) fn event(call: &Call<'_>, kind: Kind, around: &Calls<'_, '_>) -> Resu
     consent(&mut event, context.consent);
     place(&mut event, context, around);
     event.context.extra = extra(call, kind, context, envelope);
-    event.finish()
+    Ok(event)
 }
 
 /// Who the call names outright.
@@ -131,8 +188,8 @@ fn contact_claims<'a>(event: &mut EventBuilder<'a>, traits: &[(Cow<'a, str>, &'a
                 event.claim("email", address.unwrap_or_default());
             }
             "phone" => {
-                let number =
-                    text_of(value).filter(|number| number.len() <= 40 && number.bytes().filter(u8::is_ascii_digit).count() >= 5);
+                let number = string_or_number(value)
+                    .filter(|number| number.len() <= 40 && number.bytes().filter(u8::is_ascii_digit).count() >= 5);
                 event.claim("phone", number.unwrap_or_default());
             }
             _ => {}
@@ -144,7 +201,7 @@ fn contact_claims<'a>(event: &mut EventBuilder<'a>, traits: &[(Cow<'a, str>, &'a
 fn external_claims<'a>(event: &mut EventBuilder<'a>, ids: Option<&'a RawValue>) {
     let Some(ids) = ids.and_then(|ids| serde_json::from_str::<Vec<&RawValue>>(ids.get()).ok()) else { return };
     for id in ids.into_iter().filter_map(fields) {
-        let field = |name: &str| id.iter().find(|(known, _)| known == name).and_then(|(_, value)| text_of(value));
+        let field = |name: &str| id.iter().find(|(known, _)| known == name).and_then(|(_, value)| string_or_number(value));
         let people = field("collection").is_none_or(|collection| collection == "users");
         let plain = field("encoding").is_none_or(|encoding| encoding == "none");
         if let (Some(value), Some(kind), true, true) = (field("id"), field("type"), people, plain) {
@@ -185,8 +242,8 @@ fn place<'a>(event: &mut EventBuilder<'a>, context: &Context<'a>, around: &Calls
         Ip::Never => None,
         Ip::Sent => context.ip.and_then(string),
         Ip::Client => context.ip.and_then(string).or_else(|| {
-            let sender = &around.request.remote;
-            (!sender.is_empty() && is_client(context.library)).then(|| Cow::Owned(sender.clone()))
+            let Arrival::Sent { remote } = around.arrival else { return None };
+            (!remote.is_empty() && is_client(context.library)).then(|| Cow::Owned(remote.to_owned()))
         }),
     };
 }
@@ -254,22 +311,10 @@ fn extra<'a>(call: &Call<'a>, kind: Kind, context: &Context<'a>, envelope: Optio
 /// and `normalize` would leave the event to nobody without a word.
 fn identifier<'a>(name: &str, raw: Option<&'a RawValue>) -> Result<Option<Cow<'a, str>>, Rejection> {
     let Some(raw) = raw else { return Ok(None) };
-    match text_of(raw) {
-        Some(text) => Ok(Some(text).filter(|text| text.chars().any(is_visible))),
+    match string_or_number(raw) {
+        Some(text) => Ok(Some(text).filter(|text| is_visible(text))),
         None => Err(Rejection::new("bad_identifier", format!("`{name}` must be a string or a number"))),
     }
-}
-
-/// A string, or a number's own text; none for anything else.
-pub(crate) fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let number = raw.get().starts_with(|first: char| first.is_ascii_digit() || first == '-');
-    if number { Some(Cow::Borrowed(raw.get())) } else { string(raw) }
-}
-
-/// Whether a letter is more than white space, a control character, or of no width.
-fn is_visible(letter: char) -> bool {
-    let is_of_no_width = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
-    !letter.is_whitespace() && !letter.is_control() && !is_of_no_width
 }
 
 fn instant(raw: Option<&RawValue>) -> Result<Option<Timestamp>, Rejection> {

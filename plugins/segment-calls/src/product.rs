@@ -4,9 +4,7 @@
 //! object stays where it is. The calls about one product have its fields beside others in `properties`: they stay there, where
 //! conditions look for them, and are copied.
 
-use weft_plugin::{EventBuilder, Fields, Json, ProductBuilder, RawValue, fields, limits};
-
-use crate::event::text_of;
+use weft_plugin::{EventBuilder, Fields, Json, ProductBuilder, RawValue, fields, limits, string_or_number};
 
 /// Events about one product whose fields are in `properties` (Segment's e-commerce spec, version 2).
 const ABOUT_ONE: [&str; 6] = [
@@ -83,7 +81,7 @@ fn known<'a>(product: &mut ProductBuilder<'a>, name: &str, value: &'a RawValue) 
         "position" => return amount(&mut product.position, value),
         _ => return false,
     };
-    put(text, text_of(value), value)
+    put(text, string_or_number(value), value)
 }
 
 fn amount<'a>(slot: &mut Option<&'a str>, value: &'a RawValue) -> bool {
