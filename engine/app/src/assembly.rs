@@ -17,7 +17,7 @@ use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, In
 use crate::delivery::{Filter, Lane};
 use crate::door::Door;
 use crate::driver::{self, Bucket, Driver, Files, Schedule};
-use crate::egress::Outlet;
+use crate::egress::Gateway;
 use crate::engine::{EngineError, Settings, Stages, Terms};
 use crate::lending::Desk;
 use crate::pipeline::{Chains, Step};
@@ -107,7 +107,7 @@ pub fn terms(config: &Config) -> Terms {
 
 /// Connections that are in use, from one configuration to the next: one that is the same goes on, with its pace and its open sockets.
 #[derive(Default)]
-pub struct Connections(BTreeMap<String, (config::Connection, Outlet)>);
+pub struct Connections(BTreeMap<String, (config::Connection, Gateway)>);
 
 impl Connections {
     /// Has the connections of a configuration, and no others.
@@ -116,14 +116,14 @@ impl Connections {
         for (name, spec) in &config.connections {
             let made = match before.remove(name) {
                 Some((same, connection)) if same == *spec => connection,
-                _ => Outlet::new(name, spec).map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?,
+                _ => Gateway::new(name, spec).map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?,
             };
             self.0.insert(name.clone(), (spec.clone(), made));
         }
         Ok(())
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<Outlet> {
+    pub(crate) fn get(&self, name: &str) -> Option<Gateway> {
         self.0.get(name).map(|(_, connection)| connection.clone())
     }
 }
@@ -222,7 +222,7 @@ impl Bench<'_> {
     fn bucket(&self, name: &str, source: &config::Source, spec: &BucketSpec) -> Result<Bucket, EngineError> {
         let named = source.connection.as_ref();
         let base_url = named.and_then(|name| Some(&self.config.connections.get(name)?.base_url));
-        let (Some(base_url), Some(Outlet::Http(connection))) = (base_url, named.and_then(|name| self.connections.get(name))) else {
+        let (Some(base_url), Some(Gateway::Http(connection))) = (base_url, named.and_then(|name| self.connections.get(name))) else {
             return Err(EngineError::Broken(format!("the source `{name}` has no connection that takes requests")));
         };
         let made = Bucket::new(base_url, connection, &spec.prefix, &spec.suffix, spec.every.into());

@@ -378,24 +378,24 @@ impl Connection {
 
 /// A connection of the configuration, as what its address makes it.
 #[derive(Clone, Debug)]
-pub enum Outlet {
+pub enum Gateway {
     /// `http` and `https`: requests.
     Http(Arc<Connection>),
     /// `smtp` and `smtps`: messages.
     Mail(Arc<Mailer>),
 }
 
-impl Outlet {
+impl Gateway {
     /// What the configuration says of a connection, made ready. Opens nothing yet.
     ///
     /// # Errors
     /// [`EgressError`], where what it says does not hold together.
-    pub fn new(name: &str, spec: &crate::config::Connection) -> Result<Outlet, EgressError> {
+    pub fn new(name: &str, spec: &crate::config::Connection) -> Result<Gateway, EgressError> {
         let options = ConnectionOptions::of(name, spec);
         Ok(if spec.is_mail() {
-            Outlet::Mail(Arc::new(Mailer::new(options)?))
+            Gateway::Mail(Arc::new(Mailer::new(options)?))
         } else {
-            Outlet::Http(Arc::new(Connection::new(options)?))
+            Gateway::Http(Arc::new(Connection::new(options)?))
         })
     }
 
@@ -405,8 +405,8 @@ impl Outlet {
     /// What is in the way.
     pub async fn try_out(&self) -> Result<(), Failure> {
         match self {
-            Outlet::Http(connection) => connection.try_out().await,
-            Outlet::Mail(mailer) => mailer.try_out().await,
+            Gateway::Http(connection) => connection.try_out().await,
+            Gateway::Mail(mailer) => mailer.try_out().await,
         }
     }
 }

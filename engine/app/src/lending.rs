@@ -12,7 +12,7 @@ use weft_domain::input::Kv;
 use weft_host::{Email, Failure, FailureKind, HttpRequest, HttpResponse, Lending, Lent, Level, Mailed};
 
 use crate::config::Secret;
-use crate::egress::{Mailer, Outlet};
+use crate::egress::{Mailer, Gateway};
 use crate::limits;
 use crate::writer::Ledger;
 
@@ -25,7 +25,7 @@ pub struct Desk {
     /// Folders by handle.
     pub folders: BTreeMap<String, PathBuf>,
     /// Where its requests or its messages go.
-    pub connection: Option<Outlet>,
+    pub connection: Option<Gateway>,
     /// Where its small store is; none while the outside is only tried, when the store is empty and takes nothing.
     pub ledger: Option<Ledger>,
 }
@@ -44,8 +44,8 @@ impl Lent for Desk {
     fn http(&self, request: HttpRequest) -> Lending<'_, Result<HttpResponse, Failure>> {
         Box::pin(async move {
             match &self.connection {
-                Some(Outlet::Http(connection)) => connection.send(request).await,
-                Some(Outlet::Mail(_)) => {
+                Some(Gateway::Http(connection)) => connection.send(request).await,
+                Some(Gateway::Mail(_)) => {
                     Err(Failure::new(FailureKind::Config, "the stage's connection takes messages, not requests"))
                 }
                 None => Err(Failure::new(FailureKind::Config, "the stage names no connection")),
@@ -119,8 +119,8 @@ impl Lent for Desk {
 impl Desk {
     fn mailer(&self) -> Result<&Mailer, Failure> {
         match &self.connection {
-            Some(Outlet::Mail(mailer)) => Ok(mailer),
-            Some(Outlet::Http(_)) => {
+            Some(Gateway::Mail(mailer)) => Ok(mailer),
+            Some(Gateway::Http(_)) => {
                 Err(Failure::new(FailureKind::Config, "the stage's connection takes requests, not messages"))
             }
             None => Err(Failure::new(FailureKind::Config, "the stage names no connection")),

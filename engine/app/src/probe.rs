@@ -12,7 +12,7 @@ use weft_host::{Destination, Failure, Fault, Source, Stage, WantedLimits};
 
 use crate::assembly::{Connections, Plugins};
 use crate::config::{Block, Config};
-use crate::egress::Outlet;
+use crate::egress::Gateway;
 use crate::engine::EngineError;
 use crate::lending::Desk;
 use crate::limits;
@@ -57,7 +57,7 @@ pub struct Obstacle {
 
 /// What is tried.
 enum Trial {
-    Connection(Outlet),
+    Connection(Gateway),
     Source(Source),
     Destination(Destination),
 }
@@ -66,7 +66,7 @@ impl Trial {
     async fn run(&self) -> Result<(), Obstacle> {
         let of_failure = |failure: Failure| Obstacle { kind: failure.kind.code().to_owned(), message: failure.message };
         let fault = match self {
-            Trial::Connection(outlet) => return outlet.try_out().await.map_err(of_failure),
+            Trial::Connection(gateway) => return gateway.try_out().await.map_err(of_failure),
             Trial::Source(source) => source.check().await,
             Trial::Destination(destination) => destination.check().await,
         };
@@ -101,8 +101,8 @@ pub async fn probe(config: &Config, plugins: &Plugins) -> Result<Vec<Finding>, E
     let plugin = |name: &str| plugins.get(name).ok_or_else(|| EngineError::Broken(format!("the plugin `{name}` is not loaded")));
     let mut trials = Vec::new();
     for name in config.connections.keys() {
-        let Some(outlet) = connections.get(name) else { continue };
-        trials.push((What::Connection, name.clone(), None, Trial::Connection(outlet)));
+        let Some(gateway) = connections.get(name) else { continue };
+        trials.push((What::Connection, name.clone(), None, Trial::Connection(gateway)));
     }
     for (name, source) in &config.sources {
         let Some(connection) = &source.connection else { continue };

@@ -319,7 +319,11 @@ impl References<'_> {
         let (wanted, message, expected) = if connection::is_mail(&url) {
             (Capability::Email, "takes messages, and here requests are made", "one whose `base_url` begins with `https://`")
         } else {
-            (Capability::Http, "takes requests, and here messages are sent", "one whose `base_url` begins with `smtp://` or `smtps://`")
+            (
+                Capability::Http,
+                "takes requests, and here messages are sent",
+                "one whose `base_url` begins with `smtp://` or `smtps://`",
+            )
         };
         if !sent.contains(&wanted) {
             let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the connection `{connection}` {message}"));

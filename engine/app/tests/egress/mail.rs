@@ -95,8 +95,7 @@ async fn one_connection_takes_one_message_after_the_other() {
         assert_eq!(mailer.send(to("ann@acme.example")).await, Ok(Mailed::Accepted));
     }
     let message = ["MAIL FROM:<shop@acme.example>", "RCPT TO:<ann@acme.example>", "DATA", "."];
-    let want: Vec<&str> =
-        ["(connected)", "EHLO localhost"].into_iter().chain(message).chain(["RSET"]).chain(message).collect();
+    let want: Vec<&str> = ["(connected)", "EHLO localhost"].into_iter().chain(message).chain(["RSET"]).chain(message).collect();
     assert_eq!(heard(&said), want);
 }
 
