@@ -27,7 +27,8 @@ impl Recipe {
     pub(super) fn renew(&self, vault: &Vault<'_>) -> Result<bool, Box<Problem>> {
         let (_, Origin::Secret(now)) = filled(&self.text, vault)? else { return Ok(false) };
         let now = now.expose_text();
-        Ok(self.secrets.iter().fold(false, |renewed, secret| secret.renew(&now) || renewed))
+        let renewed = self.secrets.iter().filter(|secret| secret.renew(&now)).count();
+        Ok(renewed > 0)
     }
 
     /// Renews from now on what another made that has the same text.
