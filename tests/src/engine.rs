@@ -177,6 +177,17 @@ destinations:
         command.output().unwrap_or_else(|error| panic!("`weft {}` does not start: {error}", arguments.join(" ")))
     }
 
+    /// Runs a command such as `check --connect`, which ends with its workspace, to its end.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn ask_with(&self, arguments: &[&str]) -> Output {
+        let mut command = bare();
+        command.args(arguments).arg(self.path());
+        command.output().unwrap_or_else(|error| panic!("`weft {}` does not start: {error}", arguments.join(" ")))
+    }
+
     /// Every record that the destination wrote of a stream (`events`, `profiles`), in the order of the files and within each.
     ///
     /// # Panics

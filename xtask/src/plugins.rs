@@ -27,6 +27,7 @@ const PLUGINS: &[&str] = &[
     "file",
     "webhook-out",
     "slack",
+    "email",
     "segment-out",
 ];
 

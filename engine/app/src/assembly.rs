@@ -17,7 +17,7 @@ use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, In
 use crate::delivery::{Filter, Lane};
 use crate::door::Door;
 use crate::driver::{self, Bucket, Driver, Files, Schedule};
-use crate::egress::{Connection, ConnectionOptions};
+use crate::egress::{Connection, Gateway};
 use crate::engine::{EngineError, Settings, Stages, Terms};
 use crate::lending::Desk;
 use crate::lock::{Admission, refusal};
@@ -60,7 +60,7 @@ impl Plugins {
         loaded.map(|(name, plugin)| (name.clone(), (plugin.digest().to_string(), plugin.path().to_owned()))).collect()
     }
 
-    fn get(&self, name: &str) -> Option<&Plugin> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Plugin> {
         self.0.get(name).and_then(|plugin| plugin.as_ref().ok())
     }
 }
@@ -120,26 +120,23 @@ pub fn terms(config: &Config) -> Terms {
 
 /// Connections that are in use, from one configuration to the next: one that is the same goes on, with its pace and its open sockets.
 #[derive(Clone, Default)]
-pub struct Connections(BTreeMap<String, (config::Connection, Arc<Connection>)>);
+pub struct Connections(BTreeMap<String, (config::Connection, Gateway)>);
 
 impl Connections {
     /// Has the connections of a configuration, and no others.
-    fn adopt(&mut self, config: &Config) -> Result<(), EngineError> {
+    pub(crate) fn adopt(&mut self, config: &Config) -> Result<(), EngineError> {
         let mut before = std::mem::take(&mut self.0);
         for (name, spec) in &config.connections {
             let made = match before.remove(name) {
                 Some((same, connection)) if same == *spec => connection,
-                _ => {
-                    let made = Connection::new(ConnectionOptions::of(name, spec));
-                    Arc::new(made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?)
-                }
+                _ => Gateway::new(name, spec).map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?,
             };
             self.0.insert(name.clone(), (spec.clone(), made));
         }
         Ok(())
     }
 
-    fn get(&self, name: &str) -> Option<Arc<Connection>> {
+    pub(crate) fn get(&self, name: &str) -> Option<Gateway> {
         self.0.get(name).map(|(_, connection)| connection.clone())
     }
 }
@@ -151,11 +148,14 @@ impl Connections {
 pub fn connection(config: &Config, name: &str) -> Result<(Arc<Connection>, Vec<String>), EngineError> {
     let spec = config.connections.get(name);
     let spec = spec.ok_or_else(|| EngineError::Broken(format!("the workspace has no connection `{name}`")))?;
-    let made = Connection::new(ConnectionOptions::of(name, spec));
+    let made = Gateway::new(name, spec);
     let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
+    let Gateway::Http(made) = made else {
+        return Err(EngineError::Broken(format!("the connection `{name}` takes messages, and no requests")));
+    };
     // What is written into the file itself has no placeholder.
-    let secrets = config.secret_texts().into_iter().chain(spec.secret_texts()).collect();
-    Ok((Arc::new(made), secrets))
+    let secrets = config.secret_texts().into_iter().chain(spec.secrets().into_iter().map(config::Secret::expose_text)).collect();
+    Ok((made, secrets))
 }
 
 /// Makes the stages of a configuration ready.
@@ -202,7 +202,7 @@ impl Bench<'_> {
             secrets: block.secrets.clone(),
             folders: block.folders.clone(),
             connection: connection.and_then(|name| self.connections.get(name)),
-            ledger: self.ledger.clone(),
+            ledger: Some(self.ledger.clone()),
         };
         let limits = WantedLimits::default();
         Ok(Stage { name: name.to_owned(), config: block.json.clone(), lent: Arc::new(desk), limits })
@@ -252,9 +252,10 @@ impl Bench<'_> {
     fn bucket(&self, name: &str, source: &config::Source, spec: &BucketSpec) -> Result<Bucket, EngineError> {
         let named = source.connection.as_ref();
         let base_url = named.and_then(|name| Some(&self.config.connections.get(name)?.base_url));
-        let (base_url, connection) = base_url
-            .zip(named.and_then(|name| self.connections.get(name)))
-            .ok_or_else(|| EngineError::Broken(format!("the source `{name}` has no connection")))?;
+        let (Some(base_url), Some(Gateway::Http(connection))) = (base_url, named.and_then(|name| self.connections.get(name)))
+        else {
+            return Err(EngineError::Broken(format!("the source `{name}` has no connection that takes requests")));
+        };
         let made = Bucket::new(base_url, connection, &spec.prefix, &spec.suffix, spec.every.into());
         made.map_err(|error| EngineError::Broken(format!("the source `{name}`: {error}")))
     }
@@ -313,7 +314,7 @@ mod tests {
     use weft_host::{FailureKind, HttpRequest};
 
     use super::*;
-    use crate::egress;
+    use crate::egress::{self, Connection, ConnectionOptions};
 
     /// Every name leads to this machine.
     struct Home;

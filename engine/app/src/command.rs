@@ -26,6 +26,7 @@ use weft_store::state::StateStore;
 use crate::assembly::{Plugins, check};
 use crate::config::{self, Config, Environment};
 use crate::graph::Graph;
+use crate::probe::probe;
 use crate::reload::{Fallback, Reloader, StartError};
 use crate::render::{self, Style};
 use crate::scenario::play;
@@ -44,7 +45,7 @@ enum Command {
     /// Write a workspace that runs.
     Init(init::Init),
     /// Check a workspace: its YAML, its plugins and what each says of its own configuration.
-    Check(Workspace),
+    Check(Check),
     /// Run a workspace until SIGTERM or Ctrl-C, and take on what changes in its files meanwhile.
     Run {
         #[command(flatten)]
@@ -113,6 +114,15 @@ enum Command {
 }
 
 #[derive(clap::Args)]
+struct Check {
+    #[command(flatten)]
+    workspace: Workspace,
+    /// Reach out as well: have tokens, open connections, ask each plugin whether it is let in. Nothing is sent. For operators and CI.
+    #[arg(long)]
+    connect: bool,
+}
+
+#[derive(clap::Args)]
 struct Workspace {
     /// The workspace: a folder, or its weft.yaml.
     #[arg(default_value = ".")]
@@ -162,7 +172,8 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Init(init) => init::run(init).await,
-        Command::Check(workspace) => check_workspace(&workspace).await,
+        Command::Check(Check { workspace, connect: false }) => check_workspace(&workspace).await,
+        Command::Check(Check { workspace, connect: true }) => check_outside(&workspace).await,
         Command::Run { workspace, strict } => serve(&workspace, strict).await,
         Command::Reload(workspace) => reload::reload(&workspace.workspace, workspace.output()).await,
         Command::Plan(workspace) => reload::plan(&workspace.workspace, workspace.output()).await,
@@ -246,6 +257,23 @@ async fn check_workspace(workspace: &Workspace) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// Checks a workspace, and then what it names outside.
+async fn check_outside(workspace: &Workspace) -> Result<(), Failed> {
+    show::start_logging();
+    let (config, plugins) = load(&workspace.workspace, workspace.output()).await?;
+    let findings = probe(&config, &plugins).await?;
+    match workspace.output() {
+        Output::Json => {
+            print(&serde_json::to_string_pretty(&serde_json::json!({ "problems": config.warnings, "outside": findings }))?);
+        }
+        Output::People => {
+            complain(&render::text(&config.warnings, Style::of(&std::io::stderr())));
+            print(&show::findings(&config.name, &findings));
+        }
+    }
+    if findings.iter().all(|finding| finding.failed.is_none()) { Ok(()) } else { Err(Failed::Shown) }
 }
 
 async fn serve(workspace: &Workspace, strict: bool) -> Result<(), Failed> {

@@ -14,7 +14,7 @@
 //! where the plugin could have sent them itself: the same origin, under the base path. Beyond that, only a bare `GET` or `HEAD` goes on.
 //!
 //! Addresses are in `egress/address.rs`, sockets in `egress/dial.rs` and `way.rs`, trust in `egress/tls.rs`, targets and redirects in
-//! `egress/target.rs` and `hop.rs`, headers in `egress/head.rs`, credentials in `egress/auth.rs`, answers in `egress/answer.rs`, the rate in
+//! `egress/target.rs` and `hop.rs`, mail in `egress/mail.rs`, headers in `egress/head.rs`, credentials in `egress/auth.rs`, answers in `egress/answer.rs`, the rate in
 //! `egress/pace.rs`, bounds in `egress/limits.rs`.
 
 mod address;
@@ -24,6 +24,7 @@ mod dial;
 mod head;
 mod hop;
 pub mod limits;
+mod mail;
 mod pace;
 mod target;
 mod tls;
@@ -49,6 +50,7 @@ use crate::config::connection::Tls;
 pub use crate::config::{Auth, Secret};
 pub use address::{Class, Network};
 pub use dial::{Resolve, Resolving, System};
+pub use mail::Mailer;
 pub use pace::RateLimit;
 
 use answer::BrokenAnswer;
@@ -129,6 +131,18 @@ impl ConnectionOptions {
     }
 }
 
+impl ConnectionOptions {
+    fn check(&self) -> Result<(), EgressError> {
+        if self.rate_limit.is_some_and(|limit| limit.per.is_zero() || limit.per > limits::RATE_PER_MAX) {
+            return Err(EgressError::RateLimit);
+        }
+        if self.timeout.is_zero() || self.timeout > limits::TIMEOUT_MAX {
+            return Err(EgressError::Timeout);
+        }
+        Ok(())
+    }
+}
+
 /// Why a connection cannot be made of its options.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EgressError {
@@ -200,12 +214,7 @@ impl Connection {
     /// # Errors
     /// [`EgressError`], where the options do not hold together.
     pub fn with_resolver(options: ConnectionOptions, resolver: Arc<dyn Resolve>) -> Result<Connection, EgressError> {
-        if options.rate_limit.is_some_and(|limit| limit.per.is_zero() || limit.per > limits::RATE_PER_MAX) {
-            return Err(EgressError::RateLimit);
-        }
-        if options.timeout.is_zero() || options.timeout > limits::TIMEOUT_MAX {
-            return Err(EgressError::Timeout);
-        }
+        options.check()?;
         let base = Base::new(options.base_url)?;
         if let Some(proxy) = &options.proxy {
             crate::config::connection::proxy_url(proxy).map_err(EgressError::Proxy)?;
@@ -364,6 +373,41 @@ impl Connection {
     fn broken(&self, broken: &BrokenAnswer) -> Failure {
         let kind = if matches!(broken, BrokenAnswer::TooLarge(_)) { FailureKind::Rejected } else { FailureKind::Unavailable };
         Failure::new(kind, format!("{}: {broken}", self.base.authority()))
+    }
+}
+
+/// A connection of the configuration, as what its address makes it.
+#[derive(Clone, Debug)]
+pub enum Gateway {
+    /// `http` and `https`: requests.
+    Http(Arc<Connection>),
+    /// `smtp` and `smtps`: messages.
+    Mail(Arc<Mailer>),
+}
+
+impl Gateway {
+    /// What the configuration says of a connection, made ready. Opens nothing yet.
+    ///
+    /// # Errors
+    /// [`EgressError`], where what it says does not hold together.
+    pub fn new(name: &str, spec: &crate::config::Connection) -> Result<Gateway, EgressError> {
+        let options = ConnectionOptions::of(name, spec);
+        Ok(if spec.is_mail() {
+            Gateway::Mail(Arc::new(Mailer::new(options)?))
+        } else {
+            Gateway::Http(Arc::new(Connection::new(options)?))
+        })
+    }
+
+    /// Tries the way there, and sends nothing.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub async fn try_out(&self) -> Result<(), Failure> {
+        match self {
+            Gateway::Http(connection) => connection.try_out().await,
+            Gateway::Mail(mailer) => mailer.try_out().await,
+        }
     }
 }
 

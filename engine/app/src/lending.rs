@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weft_domain::input::Kv;
-use weft_host::{Failure, FailureKind, HttpRequest, HttpResponse, Lending, Lent, Level};
+use weft_host::{Email, Failure, FailureKind, HttpRequest, HttpResponse, Lending, Lent, Level, Mailed};
 
 use crate::config::Secret;
-use crate::egress::Connection;
+use crate::egress::{Gateway, Mailer};
 use crate::limits;
 use crate::writer::Ledger;
 
@@ -24,10 +24,10 @@ pub struct Desk {
     pub secrets: BTreeMap<String, Secret>,
     /// Folders by handle.
     pub folders: BTreeMap<String, PathBuf>,
-    /// Where its requests go.
-    pub connection: Option<Arc<Connection>>,
-    /// Where its small store is.
-    pub ledger: Ledger,
+    /// Where its requests or its messages go.
+    pub connection: Option<Gateway>,
+    /// Where its small store is; none while the outside is only tried, when the store is empty and takes nothing.
+    pub ledger: Option<Ledger>,
 }
 
 impl Lent for Desk {
@@ -44,10 +44,21 @@ impl Lent for Desk {
     fn http(&self, request: HttpRequest) -> Lending<'_, Result<HttpResponse, Failure>> {
         Box::pin(async move {
             match &self.connection {
-                Some(connection) => connection.send(request).await,
+                Some(Gateway::Http(connection)) => connection.send(request).await,
+                Some(Gateway::Mail(_)) => {
+                    Err(Failure::new(FailureKind::Config, "the stage's connection takes messages, not requests"))
+                }
                 None => Err(Failure::new(FailureKind::Config, "the stage names no connection")),
             }
         })
+    }
+
+    fn email(&self, message: Email) -> Lending<'_, Result<Mailed, Failure>> {
+        Box::pin(async move { self.mailer()?.send(message).await })
+    }
+
+    fn email_check(&self) -> Lending<'_, Result<(), Failure>> {
+        Box::pin(async move { self.mailer()?.try_out().await })
     }
 
     fn secret(&self, handle: &str) -> Option<Arc<[u8]>> {
@@ -55,7 +66,8 @@ impl Lent for Desk {
     }
 
     fn kv_get(&self, key: &str) -> Lending<'_, Result<Option<Vec<u8>>, Failure>> {
-        let read = self.ledger.state().value(&self.stage, key);
+        let Some(ledger) = &self.ledger else { return Box::pin(std::future::ready(Ok(None))) };
+        let read = ledger.state().value(&self.stage, key);
         let read = read.map(|value| value.map(|value| value.0.clone()));
         Box::pin(std::future::ready(read.map_err(|error| Failure::new(FailureKind::Unavailable, error.to_string()))))
     }
@@ -105,6 +117,16 @@ impl Lent for Desk {
 }
 
 impl Desk {
+    fn mailer(&self) -> Result<&Mailer, Failure> {
+        match &self.connection {
+            Some(Gateway::Mail(mailer)) => Ok(mailer),
+            Some(Gateway::Http(_)) => {
+                Err(Failure::new(FailureKind::Config, "the stage's connection takes requests, not messages"))
+            }
+            None => Err(Failure::new(FailureKind::Config, "the stage names no connection")),
+        }
+    }
+
     fn put(&self, key: &str, value: Option<Vec<u8>>) -> Lending<'_, Result<(), Failure>> {
         let fits =
             key.len() <= limits::KV_KEY_BYTES_MAX && value.as_ref().is_none_or(|value| value.len() <= limits::KV_VALUE_BYTES_MAX);
@@ -113,7 +135,10 @@ impl Desk {
             if !fits {
                 return Err(Failure::new(FailureKind::Rejected, "the key or the value is too large"));
             }
-            match self.ledger.keep(kv).await {
+            let Some(ledger) = &self.ledger else {
+                return Err(Failure::new(FailureKind::Rejected, "nothing is kept while the outside is only tried"));
+            };
+            match ledger.keep(kv).await {
                 Some(kept) => kept.map_err(|full| Failure::new(FailureKind::Rejected, full.to_string())),
                 None => Err(Failure::new(FailureKind::Cancelled, "the engine stops")),
             }

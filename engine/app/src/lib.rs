@@ -31,6 +31,7 @@ pub mod api;
 pub mod listener;
 pub mod engine;
 pub mod assembly;
+pub mod probe;
 pub mod scenario;
 pub mod reload;
 pub mod rehearsal;

@@ -112,6 +112,9 @@ pub const LETTERS_LOOKED_AT_MAX: usize = 20_000;
 /// Of those, how many with one hold on state. The writer waits meanwhile.
 pub const LETTERS_LOOKED_AT_ONCE: usize = 500;
 
+/// Connections and stages that `weft check --connect` tries at once: enough that slow ones wait beside each other, and no burst at anybody's door.
+pub const PROBES_AT_ONCE: usize = 8;
+
 /// Bytes of a file or an object that a plugin decodes at once. After each, events and position are made durable together: at some 100 barriers a
 /// second that is 25 MB a second, more than identity takes.
 pub const CHUNK_BYTES: usize = 256 << 10;

@@ -1,5 +1,7 @@
 //! A connection against real servers on this machine: what reaches them, what comes back, and what never leaves.
 
+#[path = "egress/mail.rs"]
+mod mail;
 #[path = "egress/server.rs"]
 mod server;
 #[path = "egress/tokens.rs"]
@@ -21,7 +23,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use weft::egress::{Auth, Connection, ConnectionOptions, EgressError, RateLimit, Resolve, Resolving, Secret};
-use weft_host::{Failure, FailureKind, HttpRequest, HttpResponse};
+use weft_host::{FailureKind, HttpRequest};
 
 use server::{Play, Server, answer, connection, get, kind, ok, options, redirect, request};
 

@@ -45,6 +45,12 @@ pub const FILE_APPEND_BYTES_MAX: usize = 16 << 20;
 /// Headers in one request or answer, either way; what common servers allow.
 pub const HEADERS_MAX: usize = 100;
 
+/// Recipients of a message. RFC 5321, section 4.5.3.1.8, has servers take at least a hundred; a message to a person has one.
+pub const EMAIL_RECIPIENTS_MAX: usize = 100;
+
+/// Further headers of a message: mailing software sets some five.
+pub const EMAIL_HEADERS_MAX: usize = 32;
+
 /// The longest code of a rejection; longer ones are a broken answer, since codes are for counting.
 pub const CODE_BYTES_MAX: usize = 64;
 

@@ -39,6 +39,8 @@ pub struct About {
 pub enum Capability {
     /// [`crate::http`]: sources and destinations.
     Http,
+    /// [`crate::email`]: destinations.
+    Email,
     /// [`crate::crypto`]: sources and destinations.
     Crypto,
     /// [`crate::kv`]: sources and destinations.
@@ -106,6 +108,7 @@ impl About {
             .iter()
             .map(|capability| match capability {
                 Capability::Http => "http",
+                Capability::Email => "email",
                 Capability::Crypto => "crypto",
                 Capability::Kv => "kv",
                 Capability::Files => "files",

@@ -21,6 +21,7 @@ mod imports {
         inline: "package weft:sdk; world imports {
             import weft:plugin/log@1.0.0;
             import weft:plugin/http@1.0.0;
+            import weft:plugin/email@1.0.0;
             import weft:plugin/crypto@1.0.0;
             import weft:plugin/kv@1.0.0;
             import weft:plugin/files@1.0.0;
@@ -261,7 +262,7 @@ pub(crate) mod engine {
     use super::wit::output;
     use crate::contract::{Failure, Rejection};
     use crate::lent::crypto::Algorithm;
-    use crate::lent::{http, log};
+    use crate::lent::{email, http, log};
 
     pub(crate) fn log(level: log::Level, message: &str) {
         let level = match level {
@@ -277,6 +278,37 @@ pub(crate) mod engine {
         let http::Request { method, target, headers, body, timeout_ms } = request;
         let response = wit::http::send(&wit::http::Request { method, target, headers, body, timeout_ms })?;
         Ok(http::Response { status: response.status, headers: response.headers, body: response.body })
+    }
+
+    fn mailboxes(mailboxes: Vec<email::Mailbox>) -> Vec<wit::email::Mailbox> {
+        mailboxes.into_iter().map(mailbox).collect()
+    }
+    fn mailbox(email::Mailbox { name, address }: email::Mailbox) -> wit::email::Mailbox {
+        wit::email::Mailbox { name, address }
+    }
+    pub(crate) fn mail(message: email::Message) -> Result<email::Outcome, Failure> {
+        let message = wit::email::Message {
+            from: mailbox(message.from),
+            to: mailboxes(message.to),
+            cc: mailboxes(message.cc),
+            bcc: mailboxes(message.bcc),
+            reply_to: mailboxes(message.reply_to),
+            subject: message.subject,
+            text: message.text,
+            html: message.html,
+            headers: message.headers,
+            message_id: message.message_id,
+        };
+        Ok(match wit::email::send(&message)? {
+            wit::email::Outcome::Accepted => email::Outcome::Accepted,
+            wit::email::Outcome::Later(ms) => email::Outcome::Later(ms),
+            wit::email::Outcome::Refused(wit::types::Rejection { code, message }) => {
+                email::Outcome::Refused(Rejection { code, message })
+            }
+        })
+    }
+    pub(crate) fn mail_check() -> Result<(), Failure> {
+        wit::email::check().map_err(Into::into)
     }
 
     fn algorithm(algorithm: Algorithm) -> wit::crypto::Algorithm {

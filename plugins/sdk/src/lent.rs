@@ -149,6 +149,73 @@ pub mod http {
     }
 }
 
+/// Messages through the stage's connection to a mail server. The engine writes the message, so that no text can become a header or
+/// another recipient, and sees to encryption, credentials and the rate limit.
+pub mod email {
+    use crate::contract::{Failure, Rejection};
+
+    /// A person or a list.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct Mailbox {
+        /// Such as `Ann`; empty where there is none.
+        pub name: String,
+        /// Such as `ann@acme.example`.
+        pub address: String,
+    }
+
+    /// A message.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct Message {
+        /// Who says that they wrote it.
+        pub from: Mailbox,
+        /// To whom. With `cc` and `bcc` to 100: all of them have it, or none.
+        pub to: Vec<Mailbox>,
+        /// Who is shown to have it as well.
+        pub cc: Vec<Mailbox>,
+        /// Who has it and is not shown.
+        pub bcc: Vec<Mailbox>,
+        /// To whom answers go.
+        pub reply_to: Vec<Mailbox>,
+        /// One line.
+        pub subject: String,
+        /// As plain text. At least one of this and the next.
+        pub text: Option<String>,
+        /// As HTML.
+        pub html: Option<String>,
+        /// Further headers, such as `List-Unsubscribe`, to 32.
+        pub headers: Vec<(String, String)>,
+        /// Without angle brackets; the same whenever the same message is sent again.
+        pub message_id: Option<String>,
+    }
+
+    /// What became of it.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum Outcome {
+        /// The server has taken it.
+        Accepted,
+        /// The server may take it later: not sooner than these milliseconds.
+        Later(u64),
+        /// Nobody ever takes it.
+        Refused(Rejection),
+    }
+
+    /// Sends it, and waits until the server has taken it.
+    ///
+    /// # Errors
+    /// The server takes no message for now, or nobody knows whether it took this one.
+    pub fn send(message: Message) -> Result<Outcome, Failure> {
+        super::engine::mail(message)
+    }
+
+    /// Whether the server is there and lets us in. Sends nothing.
+    ///
+    /// # Errors
+    /// It is not, or does not.
+    pub fn check() -> Result<(), Failure> {
+        super::engine::mail_check()
+    }
+}
+
 /// Hashes. What needs a secret is on [`crate::Secret`].
 pub mod crypto {
     /// A hash function.

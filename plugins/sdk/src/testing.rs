@@ -18,11 +18,14 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::contract::{ConfigProblem, Failure, Rejection};
-use crate::lent::{http, log};
+use crate::lent::{email, http, log};
 use crate::traits;
 
 /// Who answers requests.
 pub type Peer = Box<dyn FnMut(http::Request) -> Result<http::Response, Failure>>;
+
+/// Who takes messages.
+pub type Postman = Box<dyn FnMut(email::Message) -> Result<email::Outcome, Failure>>;
 
 /// What the engine holds, and what it was told.
 #[derive(Default)]
@@ -35,6 +38,8 @@ pub struct Double {
     pub kv: BTreeMap<String, Vec<u8>>,
     /// Who answers requests; without one every request is `unavailable`.
     pub peer: Option<Peer>,
+    /// Who takes messages; without one the mail server is `unavailable`.
+    pub postman: Option<Postman>,
     /// What was logged.
     pub logged: Vec<(log::Level, String)>,
     /// What was emitted.
@@ -119,7 +124,7 @@ pub(crate) mod engine {
     use super::{Died, Double, How, with};
     use crate::contract::{Failure, Rejection};
     use crate::lent::crypto::Algorithm;
-    use crate::lent::{files, http, log};
+    use crate::lent::{email, files, http, log};
 
     pub(crate) fn log(level: log::Level, message: &str) {
         with(|double| double.logged.push((level, message.to_owned())));
@@ -130,6 +135,18 @@ pub(crate) mod engine {
             Some(peer) => peer(request),
             None => Err(Failure::unavailable("this test has no peer")),
         })
+    }
+
+    pub(crate) fn mail(message: email::Message) -> Result<email::Outcome, Failure> {
+        with(|double| match &mut double.postman {
+            Some(postman) => postman(message),
+            None => Err(Failure::unavailable("this test has no postman")),
+        })
+    }
+
+    pub(crate) fn mail_check() -> Result<(), Failure> {
+        let has_postman = with(|double| double.postman.is_some());
+        if has_postman { Ok(()) } else { Err(Failure::unavailable("this test has no postman")) }
     }
 
     pub(crate) fn equals(secret: &str, candidate: &[u8]) -> bool {

@@ -12,6 +12,7 @@ use weft_domain::problem::Code;
 use weft_store::log::Report as LogReport;
 use weft_store::state::Sizes;
 
+use crate::probe::{Finding, Obstacle, What};
 use crate::status::Report;
 
 /// Log lines to standard error: `WEFT_LOG` filters them (default `info`), `WEFT_LOG_FORMAT=json` makes them JSON.
@@ -25,6 +26,34 @@ pub(super) fn start_logging() {
     } else {
         lines.try_init()
     };
+}
+
+/// What is outside, a line each.
+pub(super) fn findings(workspace: &str, findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for Finding { what, name, connection, ms, failed } in findings {
+        let what = match what {
+            What::Connection => "connection",
+            What::Source => "source",
+            What::Destination => "destination",
+        };
+        let verdict = if failed.is_some() { "FAILED" } else { "ok" };
+        let _ = write!(text, "{verdict:<7} {what:<12} {name:<20} {ms:>6} ms");
+        if let Some(connection) = connection {
+            let _ = write!(text, "  through {connection}");
+        }
+        if let Some(Obstacle { kind, message }) = failed {
+            let _ = write!(text, "  {kind}: {message}");
+        }
+        text.push('\n');
+    }
+    let failed = findings.iter().filter(|finding| finding.failed.is_some()).count();
+    let _ = match (findings.len(), failed) {
+        (0, _) => writeln!(text, "{workspace}: there is no connection"),
+        (tried, 0) => writeln!(text, "{workspace}: {tried} tried, all are there and let us in"),
+        (tried, failed) => writeln!(text, "{workspace}: {tried} tried, {failed} failed"),
+    };
+    text
 }
 
 /// What a code means.

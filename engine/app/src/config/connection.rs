@@ -49,32 +49,6 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The texts of its secrets. For who must not write them down.
-    #[must_use]
-    pub fn secret_texts(&self) -> Vec<String> {
-        let of_auth: Vec<&Secret> = match &self.auth {
-            None => Vec::new(),
-            Some(Auth::Bearer(secret) | Auth::Basic { password: secret, .. } | Auth::Header { value: secret, .. }) => {
-                vec![secret]
-            }
-            Some(Auth::Hmac(hmac)) => vec![&hmac.secret],
-            Some(Auth::AwsV4(aws)) => {
-                [&aws.access_key_id, &aws.secret_access_key].into_iter().chain(&aws.session_token).collect()
-            }
-            Some(Auth::OAuth2(oauth2)) => match &oauth2.grant {
-                Grant::ClientCredentials { client_id, client_secret, .. } => vec![client_id, client_secret],
-                Grant::RefreshToken { client_id, client_secret, refresh_token } => {
-                    [client_id, refresh_token].into_iter().chain(client_secret).collect()
-                }
-                Grant::JwtBearer { issuer, subject, private_key, .. } => {
-                    [issuer, private_key].into_iter().chain(subject).collect()
-                }
-            },
-        };
-        let headers = self.headers.iter().map(|(_, value)| value);
-        of_auth.into_iter().chain(headers).map(|secret| secret.expose_text().to_string()).collect()
-    }
-
     /// Whether it takes messages, not requests.
     #[must_use]
     pub fn is_mail(&self) -> bool {
@@ -107,7 +81,8 @@ impl Connection {
     }
 }
 
-fn is_mail(url: &Url) -> bool {
+/// Whether this is the address of a mail server.
+pub(super) fn is_mail(url: &Url) -> bool {
     matches!(url.scheme(), "smtp" | "smtps")
 }
 

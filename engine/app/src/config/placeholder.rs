@@ -18,6 +18,7 @@ pub(super) struct Recipe {
     /// Where the text stands.
     pub at: At,
     text: String,
+    /// The cell of what it makes, which every configuration of the same environment shares.
     secret: Secret,
 }
 
@@ -29,10 +30,10 @@ impl Recipe {
 
     /// Reads again what the text names; whether that made another secret of it. One that cannot be read stays as it is.
     pub(super) fn renew(&self, vault: &Vault<'_>) -> Result<bool, Box<Problem>> {
-        match filled(&self.text, vault)? {
-            (_, Origin::Secret(now)) => Ok(self.secret.renew(&now.expose_text())),
-            (_, Origin::Environment | Origin::Written) => Ok(false),
-        }
+        let before = self.secret.expose();
+        let (_, Origin::Secret(now)) = filled(&self.text, vault)? else { return Ok(false) };
+        self.secret.renew(&now.expose_text());
+        Ok(*before != *self.secret.expose())
     }
 }
 

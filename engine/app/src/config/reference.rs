@@ -149,7 +149,10 @@ impl References<'_> {
         let manifest = self.plugin(&path, &source.plugin, Kind::Source, report);
         if source.bucket.is_some() {
             if let Some(connection) = &source.connection {
-                self.must_exist("connections", "connection", connection, &format!("{path}/connection"), report);
+                let path = format!("{path}/connection");
+                if self.must_exist("connections", "connection", connection, &path, report) {
+                    self.speaks(&path, connection, &[Capability::Http], report);
+                }
             }
         } else {
             self.lent(&path, &source.plugin, source.connection.as_deref(), report);
@@ -269,11 +272,13 @@ impl References<'_> {
     fn lent(&self, path: &str, plugin: &str, connection: Option<&str>, report: &mut Report) {
         let manifest = self.manifests.get(plugin);
         let Some(connection) = connection else {
-            let needs = |manifest: &Manifest| manifest.asks_for(Capability::Http) && !manifest.reads.contains(&Reads::Receive);
+            let needs = |manifest: &Manifest| asks_out(manifest) && !manifest.reads.contains(&Reads::Receive);
             if manifest.is_some_and(needs) {
+                let mails = manifest.is_some_and(|manifest| !manifest.asks_for(Capability::Http));
+                let what = if mails { "sends messages" } else { "makes requests" };
                 let problem = Problem::error(
                     Code::REFERENCE_UNFIT,
-                    format!("the plugin `{plugin}` makes requests, and no connection is named for them"),
+                    format!("the plugin `{plugin}` {what}, and no connection is named for them"),
                 )
                 .hint("declare one under `connections`, and name it here as `connection`");
                 report.add(self.at(path), problem);
@@ -295,12 +300,34 @@ impl References<'_> {
             .hint(format!("add it to `plugins.{plugin}.allow.http`"));
             report.add_with(self.at(&path), problem, "this is what it may use", self.at(&format!("/plugins/{plugin}/allow")));
         }
-        if manifest.is_some_and(|manifest| !manifest.asks_for(Capability::Http)) {
+        if let Some(manifest) = manifest.filter(|manifest| asks_out(manifest)) {
+            self.speaks(&path, connection, &manifest.capabilities, report);
+        }
+        if manifest.is_some_and(|manifest| !asks_out(manifest)) {
             let problem = Problem::warning(
                 Code::REFERENCE_UNUSED,
                 format!("the plugin `{plugin}` makes no requests: the connection is not used"),
             );
             report.add(self.at(&path), problem);
+        }
+    }
+
+    /// That a connection takes what is sent through it: requests, or messages.
+    fn speaks(&self, path: &str, connection: &str, sent: &[Capability], report: &mut Report) {
+        let spec = self.spec.connections.get(connection);
+        let Some(url) = spec.and_then(|spec| super::schema::url(&spec.base_url.0).ok()) else { return };
+        let (wanted, message, expected) = if connection::is_mail(&url) {
+            (Capability::Email, "takes messages, and here requests are made", "one whose `base_url` begins with `https://`")
+        } else {
+            (
+                Capability::Http,
+                "takes requests, and here messages are sent",
+                "one whose `base_url` begins with `smtp://` or `smtps://`",
+            )
+        };
+        if !sent.contains(&wanted) {
+            let problem = Problem::error(Code::REFERENCE_UNFIT, format!("the connection `{connection}` {message}"));
+            report.add(self.at(path), problem.expected(expected));
         }
     }
 
@@ -419,6 +446,11 @@ impl References<'_> {
         }
         exists
     }
+}
+
+/// Whether a plugin wants a connection.
+fn asks_out(manifest: &Manifest) -> bool {
+    manifest.asks_for(Capability::Http) || manifest.asks_for(Capability::Email)
 }
 
 /// The entries of a section that could be read, in the order in which they were written.

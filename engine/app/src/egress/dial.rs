@@ -148,7 +148,7 @@ impl Dialler {
         };
         // What is named by its address is known before the proxy is asked.
         if let Ok(address) = host.parse::<IpAddr>() {
-            self.admit(host, address, port, &self.guard)?;
+            admit(host, address, port, &self.guard)?;
         }
         let url = proxy.url()?;
         let guard = Guard::new(&url, proxy.allow_private.clone());
@@ -161,12 +161,21 @@ impl Dialler {
         Ok(TokioIo::new(Wire { stream, is_forward: !is_https }))
     }
 
-    /// Opens a socket to this host and port.
-    pub(super) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
-        timeout(limits::CONNECT_TIME_MAX, self.dial(host, port, &self.guard)).await.unwrap_or(Err(DialError::TimedOut))
+    /// The addresses of a host that may be dialled, the best first; at least one.
+    pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+        let resolving = self.checked(host, port, &self.guard);
+        timeout(limits::CONNECT_TIME_MAX, resolving).await.unwrap_or(Err(DialError::TimedOut))
     }
 
     async fn dial(&self, host: &str, port: u16, guard: &Guard) -> Result<TcpStream, DialError> {
+        match dial(self.checked(host, port, guard).await?.into_iter()).await {
+            Some(Ok(stream)) => Ok(stream),
+            Some(Err(error)) => Err(DialError::Unreachable { host: host.to_owned(), error }),
+            None => Err(DialError::NoAddress { host: host.to_owned() }),
+        }
+    }
+
+    async fn checked(&self, host: &str, port: u16, guard: &Guard) -> Result<Vec<SocketAddr>, DialError> {
         let addresses = match host.parse::<IpAddr>() {
             Ok(address) => vec![address],
             Err(_) => {
@@ -174,21 +183,19 @@ impl Dialler {
                 resolved.map_err(|error| DialError::Unresolved { host: host.to_owned(), error })?
             }
         };
+        if addresses.is_empty() {
+            return Err(DialError::NoAddress { host: host.to_owned() });
+        }
         // One forbidden address among good ones is not left out but refuses the name: nobody publishes such a mix in good faith.
         for address in &addresses {
-            self.admit(host, *address, port, guard)?;
+            admit(host, *address, port, guard)?;
         }
-        let addresses = addresses.into_iter().take(limits::DIALS_MAX).map(|address| SocketAddr::new(address, port));
-        match dial(addresses).await {
-            Some(Ok(stream)) => Ok(stream),
-            Some(Err(error)) => Err(DialError::Unreachable { host: host.to_owned(), error }),
-            None => Err(DialError::NoAddress { host: host.to_owned() }),
-        }
+        Ok(addresses.into_iter().take(limits::DIALS_MAX).map(|address| SocketAddr::new(address, port)).collect())
     }
+}
 
-    fn admit(&self, host: &str, address: IpAddr, port: u16, guard: &Guard) -> Result<(), DialError> {
-        guard.admit(address, port).map_err(|class| DialError::Forbidden { host: host.to_owned(), address, class })
-    }
+fn admit(host: &str, address: IpAddr, port: u16, guard: &Guard) -> Result<(), DialError> {
+    guard.admit(address, port).map_err(|class| DialError::Forbidden { host: host.to_owned(), address, class })
 }
 
 /// Asks the proxy for a tunnel (`CONNECT`, RFC 9110, section 9.3.6).

@@ -77,3 +77,9 @@ pub const ASSERTION_LIFE: Duration = Duration::from_secs(180);
 
 /// Bytes of a proxy's answer to `CONNECT`, of which one line is wanted.
 pub const PROXY_HEAD_BYTES_MAX: usize = 8 << 10;
+
+/// How long a recipient or a message waits that a mail server does not take for now. Greylisting lets nobody in within less.
+pub const MAIL_LATER: Duration = Duration::from_secs(60);
+
+/// How long a mail server is left alone that asks for patience; SMTP has no `Retry-After`.
+pub const MAIL_PATIENCE: Duration = Duration::from_secs(30);

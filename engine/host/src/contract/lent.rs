@@ -54,6 +54,51 @@ pub struct HttpResponse {
     pub body: Vec<u8>,
 }
 
+/// A person or a list that mail goes to or comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mailbox {
+    /// Empty where there is none.
+    pub name: String,
+    /// Not checked here.
+    pub address: String,
+}
+
+/// A message that a plugin sends through its stage's connection. Numbers and sizes are within the contract's bounds; nothing else is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email {
+    /// Who says that they wrote it.
+    pub from: Mailbox,
+    /// To whom.
+    pub to: Vec<Mailbox>,
+    /// Who is shown to have it as well.
+    pub cc: Vec<Mailbox>,
+    /// Who has it and is not shown.
+    pub bcc: Vec<Mailbox>,
+    /// To whom answers go.
+    pub reply_to: Vec<Mailbox>,
+    /// One line.
+    pub subject: String,
+    /// As plain text.
+    pub text: Option<String>,
+    /// As HTML.
+    pub html: Option<String>,
+    /// Further headers.
+    pub headers: Vec<(String, String)>,
+    /// Without angle brackets.
+    pub message_id: Option<String>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mailed {
+    /// The server has taken it.
+    Accepted,
+    /// The server may take it later: not sooner than these milliseconds.
+    Later(u64),
+    /// Nobody ever takes it.
+    Refused(Rejection),
+}
+
 /// What the app lends to one stage.
 pub trait Lent: Send + Sync + 'static {
     /// A line, already cut to [`crate::limits::LOG_LINE_BYTES_MAX`]. Must not block.
@@ -65,6 +110,17 @@ pub trait Lent: Send + Sync + 'static {
     fn http(&self, request: HttpRequest) -> Lending<'_, Result<HttpResponse, Failure>> {
         let _ = request;
         not_lent("no connection is lent to this stage")
+    }
+
+    /// Sends a message through the stage's connection.
+    fn email(&self, message: Email) -> Lending<'_, Result<Mailed, Failure>> {
+        let _ = message;
+        not_lent("no connection to a mail server is lent to this stage")
+    }
+
+    /// Whether the mail server of the stage's connection is there and lets us in.
+    fn email_check(&self) -> Lending<'_, Result<(), Failure>> {
+        not_lent("no connection to a mail server is lent to this stage")
     }
 
     /// The secret behind a handle of this stage's configuration. It stays in the host: the sandbox compares with it and

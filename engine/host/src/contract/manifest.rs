@@ -48,6 +48,8 @@ impl std::fmt::Display for Kind {
 pub enum Capability {
     /// Requests through the stage's connection. Sources and destinations.
     Http,
+    /// Messages through the stage's connection to a mail server. Destinations.
+    Email,
     /// Comparing with and signing by a secret, and hashes. Sources and destinations.
     Crypto,
     /// A small durable namespace. Sources and destinations.
@@ -62,6 +64,7 @@ impl Capability {
     pub fn name(self) -> &'static str {
         match self {
             Capability::Http => "http",
+            Capability::Email => "email",
             Capability::Crypto => "crypto",
             Capability::Kv => "kv",
             Capability::Files => "files",
@@ -72,7 +75,7 @@ impl Capability {
     #[must_use]
     pub fn suits(self, kind: Kind) -> bool {
         match (self, kind) {
-            (_, Kind::Transform) | (Capability::Files, Kind::Source) => false,
+            (_, Kind::Transform) | (Capability::Email | Capability::Files, Kind::Source) => false,
             (_, Kind::Source | Kind::Destination) => true,
         }
     }

@@ -27,7 +27,7 @@ mod generated {
 pub(crate) use generated::exports::weft::plugin as exports;
 pub(crate) use generated::weft::plugin as imports;
 
-use super::{Failure, FailureKind, HttpRequest, HttpResponse, Rejection};
+use super::{Email, Failure, FailureKind, HttpRequest, HttpResponse, Mailbox, Mailed, Rejection};
 
 impl From<imports::types::FailureKind> for FailureKind {
     fn from(kind: imports::types::FailureKind) -> Self {
@@ -90,5 +90,39 @@ impl From<imports::http::Request> for HttpRequest {
 impl From<HttpResponse> for imports::http::Response {
     fn from(response: HttpResponse) -> Self {
         Self { status: response.status, headers: response.headers, body: response.body }
+    }
+}
+
+impl From<imports::email::Mailbox> for Mailbox {
+    fn from(mailbox: imports::email::Mailbox) -> Self {
+        Self { name: mailbox.name, address: mailbox.address }
+    }
+}
+
+impl From<imports::email::Message> for Email {
+    fn from(message: imports::email::Message) -> Self {
+        let mailboxes = |mailboxes: Vec<imports::email::Mailbox>| mailboxes.into_iter().map(Into::into).collect();
+        Self {
+            from: message.from.into(),
+            to: mailboxes(message.to),
+            cc: mailboxes(message.cc),
+            bcc: mailboxes(message.bcc),
+            reply_to: mailboxes(message.reply_to),
+            subject: message.subject,
+            text: message.text,
+            html: message.html,
+            headers: message.headers,
+            message_id: message.message_id,
+        }
+    }
+}
+
+impl From<Mailed> for imports::email::Outcome {
+    fn from(mailed: Mailed) -> Self {
+        match mailed {
+            Mailed::Accepted => Self::Accepted,
+            Mailed::Later(ms) => Self::Later(ms),
+            Mailed::Refused(Rejection { code, message }) => Self::Refused(imports::types::Rejection { code, message }),
+        }
     }
 }

@@ -137,7 +137,10 @@ fn linker(engine: &wasmtime::Engine, kind: Kind) -> wasmtime::Result<Linker<Gues
     match kind {
         Kind::Source => imports::output::add_to_linker::<_, HasSelf<Guest>>(&mut linker, same)?,
         Kind::Transform => {}
-        Kind::Destination => imports::files::add_to_linker::<_, HasSelf<Guest>>(&mut linker, same)?,
+        Kind::Destination => {
+            imports::email::add_to_linker::<_, HasSelf<Guest>>(&mut linker, same)?;
+            imports::files::add_to_linker::<_, HasSelf<Guest>>(&mut linker, same)?;
+        }
     }
     Ok(linker)
 }
@@ -147,6 +150,6 @@ pub(crate) fn interfaces(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Source => &["types", "log", "http", "crypto", "kv", "output"],
         Kind::Transform => &["types", "log"],
-        Kind::Destination => &["types", "log", "http", "crypto", "kv", "files"],
+        Kind::Destination => &["types", "log", "http", "email", "crypto", "kv", "files"],
     }
 }

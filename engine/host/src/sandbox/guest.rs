@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use wasmtime::ResourceLimiter;
 
-use crate::contract::wit::imports::{crypto, files, http, kv, log, output, types};
-use crate::contract::{Capability, Failure, FailureKind, Lent, Level, Limits, Output, Rejection};
+use crate::contract::wit::imports::{crypto, email, files, http, kv, log, output, types};
+use crate::contract::{Capability, Email, Failure, FailureKind, Lent, Level, Limits, Output, Rejection};
 use crate::limits;
 
 /// How often a guest has made progress in a call: shared with the meter outside the store.
@@ -248,6 +248,30 @@ impl http::Host for Guest {
             return refused(format!("the request has more than {} headers", limits::HEADERS_MAX));
         }
         answered(self.lent.http(request.into()).await.map(Into::into))
+    }
+}
+
+impl email::Host for Guest {
+    async fn send(&mut self, message: email::Message) -> wasmtime::Result<Result<email::Outcome, types::Failure>> {
+        tell!(self.ask(Capability::Email));
+        let message = Email::from(message);
+        let recipients = message.to.len() + message.cc.len() + message.bcc.len();
+        if recipients > limits::EMAIL_RECIPIENTS_MAX || message.reply_to.len() > limits::EMAIL_RECIPIENTS_MAX {
+            return refused(format!("the message has more than {} recipients", limits::EMAIL_RECIPIENTS_MAX));
+        }
+        if message.headers.len() > limits::EMAIL_HEADERS_MAX {
+            return refused(format!("the message has more than {} headers", limits::EMAIL_HEADERS_MAX));
+        }
+        let bodies = [&message.text, &message.html].into_iter().flatten().map(String::len).sum::<usize>();
+        if bodies > self.body_bytes_max {
+            return refused(format!("the message has more than {} bytes", self.body_bytes_max));
+        }
+        answered(self.lent.email(message).await.map(Into::into))
+    }
+
+    async fn check(&mut self) -> wasmtime::Result<Result<(), types::Failure>> {
+        tell!(self.ask(Capability::Email));
+        answered(self.lent.email_check().await)
     }
 }
 

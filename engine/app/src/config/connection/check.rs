@@ -199,6 +199,9 @@ impl Look<'_> {
                 unfit("a mail server takes no headers of requests").hint("a message's headers are the plugin's"),
             );
         }
+        if self.spec.tls.as_ref().is_some_and(|tls| tls.certificate.is_some()) {
+            self.say("/tls/certificate", unfit("a mail server is not shown a certificate").hint("take it and `key` away"));
+        }
         if self.spec.proxy.is_some() {
             self.say("/proxy", unfit("mail does not go through an HTTP proxy").hint("take `proxy` away"));
         }
