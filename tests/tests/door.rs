@@ -403,7 +403,7 @@ fn sound(workspace: &Workspace) {
 fn untrusted_clocks_are_not_believed(engine: &Engine) {
     for (user, said) in [("1970", "1970-01-01"), ("2099", "2099-12-31")] {
         let profile = engine.profile("user_id", user).expect("somebody");
-        let event = &engine.page(&format!("/api/v1/profiles/user_id/{user}/events")).1[0];
+        let event = &engine.page(&format!("/api/v1/profiles/user_id/{user}/events")).1["events"][0]["event"];
         assert_eq!(event["occurred"], event["received"], "{user}");
         assert_eq!(profile["profile"]["first_seen"], event["received"], "{user}");
         assert_eq!(profile["profile"]["last_seen"], event["received"], "{user}");
@@ -448,7 +448,7 @@ fn a_wrong_clock_is_put_right_by_when_the_call_was_sent() {
     let body = json!({ "batch": [early], "sentAt": "2030-01-01T00:10:00.000Z" }).to_string();
     assert_eq!(engine.send(&post(BATCH, body)).status, 200);
     _ = engine.settle();
-    let event = &engine.page("/api/v1/profiles/user_id/clock/events").1[0];
+    let event = &engine.page("/api/v1/profiles/user_id/clock/events").1["events"][0]["event"];
     let (received, occurred) = (millisecond_of_day(&event["received"]), millisecond_of_day(&event["occurred"]));
     assert_eq!((received - occurred).rem_euclid(24 * 3_600_000), 600_000, "{event}");
     engine.stop();

@@ -327,8 +327,8 @@ fn has_everybody(address: SocketAddr, acknowledged: &BTreeSet<String>) -> Result
     for person in 0..PEOPLE {
         let events =
             line.get(&format!("/api/v1/profiles/user_id/{}/events?limit={EVENTS_SHOWN_MAX}", People::user_id(person)))?;
-        for event in events.as_array().into_iter().flatten() {
-            let id = event["message_id"].as_str().unwrap_or_default();
+        for event in events["events"].as_array().into_iter().flatten() {
+            let id = event["event"]["message_id"].as_str().unwrap_or_default();
             if !acknowledged.contains(id) || !shown.insert(id.to_owned()) {
                 return Err(format!("the event `{id}` of u{person} was not acknowledged, or is there twice"));
             }

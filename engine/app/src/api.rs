@@ -17,16 +17,17 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::{mpsc, oneshot, watch};
 use weft_domain::claim::{ClaimId, CustomerId};
-use weft_domain::explain::{claims_of, explain, today, whose};
-use weft_domain::input::{Command, Input, event_json};
-use weft_domain::profile::Entry;
+use weft_domain::explain::{explain, today, whose};
+use weft_domain::input::{Command, Input};
 use weft_domain::view::{Read, View};
 
 use crate::config::{Scope, Token};
 use crate::door::{Doors, knock, problem};
+use crate::events::{self, Who};
 use crate::letters::{self, Asked};
 use crate::limits;
 use crate::status::{Look, Outcome, Reloaded, Status};
+use crate::tail::{self, Tails};
 use crate::telemetry::Metrics;
 use crate::writer::Ledger;
 
@@ -42,14 +43,18 @@ pub struct Pages {
     pub looks: mpsc::Sender<Look>,
     /// Who may read, as SHA-256 of their tokens; empty where everybody who reaches the listener may.
     pub tokens: watch::Receiver<Arc<[Token]>>,
+    /// Those who look on.
+    pub tails: Tails,
 }
 
 /// All pages of the engine, and the doors of its sources.
 pub fn router(pages: Arc<Pages>, doors: Arc<Doors>) -> Router {
     let guarded = Router::new()
         .route("/api/v1/profiles/{id}", get(profile_by_id))
+        .route("/api/v1/profiles/{id}/events", get(events_by_id))
         .route("/api/v1/profiles/{type}/{value}", get(profile_by_identifier))
         .route("/api/v1/profiles/{type}/{value}/events", get(events_by_identifier))
+        .route("/api/v1/tail", get(tail))
         .route("/api/v1/claims/{id}/retract", post(retract))
         .route("/api/v1/claims/{id}/restore", post(restore))
         .route("/api/v1/dead-letters", get(dead_letters))
@@ -108,52 +113,66 @@ fn explained(pages: &Pages, find: impl FnOnce(&weft_store::overlay::Overlay) -> 
     }
 }
 
-/// How much of a customer's events to show.
-#[derive(Deserialize)]
-struct Shown {
-    limit: Option<usize>,
-}
-
-/// Events shown at once, unless asked otherwise, and at most.
-const EVENTS_SHOWN: usize = 50;
-const EVENTS_SHOWN_MAX: usize = 1_000;
-
 async fn events_by_identifier(
     State(pages): State<Arc<Pages>>,
     Path((kind, value)): Path<(String, String)>,
-    Query(Shown { limit }): Query<Shown>,
+    asked: Result<Query<events::Asked>, QueryRejection>,
 ) -> Response<Body> {
-    let limit = limit.unwrap_or(EVENTS_SHOWN).min(EVENTS_SHOWN_MAX);
-    let entries = match latest_entries(&pages, &kind, &value, limit) {
-        Ok(Some(entries)) => entries,
-        Ok(None) => return problem(StatusCode::NOT_FOUND, "nobody is known by that"),
-        Err(error) => return problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    };
-    let mut events: Vec<Box<serde_json::value::RawValue>> = Vec::with_capacity(entries.len());
-    for entry in entries {
-        // An event that was erased, or is not durable yet, is not there.
-        let Ok(record) = pages.ledger.history().record(entry.position) else { continue };
-        let json = event_json(record.kind, &record.bytes).and_then(|json| serde_json::from_slice(json).ok());
-        events.extend(json);
-    }
-    ok(&events)
+    events_of(pages, Who::Identifier(kind, value), asked).await
 }
 
-/// The places in history of a customer's latest events, the latest first.
-fn latest_entries(pages: &Pages, kind: &str, value: &str, limit: usize) -> Read<Option<Vec<Entry>>> {
-    let state = pages.ledger.state();
-    let Some(id) = whose(&*state, kind, value)? else { return Ok(None) };
-    let mut entries: Vec<Entry> = Vec::new();
-    for claim in claims_of(&*state, id)? {
-        let Some(node) = state.node(claim)? else { continue };
-        entries.extend(&node.page);
-        for number in 0..node.pages {
-            entries.extend(state.page(claim, number)?.iter().flat_map(|page| page.iter()));
-        }
+async fn events_by_id(
+    State(pages): State<Arc<Pages>>,
+    Path(id): Path<String>,
+    asked: Result<Query<events::Asked>, QueryRejection>,
+) -> Response<Body> {
+    match id.parse() {
+        Ok(id) => events_of(pages, Who::Customer(id), asked).await,
+        // `events` is also a value that an identifier may have.
+        Err(_) => explained(&pages, |view| whose(view, &id, "events")),
     }
-    entries.sort_unstable_by(|one, other| other.cmp(one));
-    entries.truncate(limit);
-    Ok(Some(entries))
+}
+
+async fn events_of(pages: Arc<Pages>, who: Who, asked: Result<Query<events::Asked>, QueryRejection>) -> Response<Body> {
+    let asked = match asked {
+        Ok(Query(asked)) => asked,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    let list = move || events::list(|| pages.ledger.state(), pages.ledger.history(), &who, &asked);
+    match read(list).await {
+        Ok(Some(list)) => ok(&list),
+        Ok(None) => problem(StatusCode::NOT_FOUND, "nobody is known by that"),
+        Err(unread) => unread,
+    }
+}
+
+/// Events as they become history. A reader that comes again says after which it goes on, as the standard has it.
+async fn tail(
+    State(pages): State<Arc<Pages>>,
+    headers: HeaderMap,
+    asked: Result<Query<tail::Asked>, QueryRejection>,
+) -> Response<Body> {
+    let asked = match asked {
+        Ok(Query(asked)) => asked,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let Some(body) = pages.tails.open(pages.ledger.clone(), asked, after) else {
+        return wait(problem(StatusCode::TOO_MANY_REQUESTS, &format!("{} look on already", limits::TAILS_MAX)));
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Nginx would gather lines before it passes them on.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// Says when to come again.
+fn wait(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// Why a claim is retracted.

@@ -5,6 +5,8 @@
 
 mod client;
 mod dlq;
+mod events;
+mod tail;
 mod init;
 mod reload;
 mod plugin;
@@ -71,6 +73,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show a customer's events by time.
+    Events(events::Events),
+    /// Show events as they come, until Ctrl-C. The engine must run.
+    Tail(tail::Tail),
     /// Look at dead letters: what a stage could not take.
     Dlq {
         #[command(subcommand)]
@@ -179,6 +185,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Plan(workspace) => reload::plan(&workspace.workspace, workspace.output()).await,
         Command::Test(workspace) => test(&workspace).await,
         Command::Profile { who, workspace, json } => profile(&who, &workspace, Output::of(json)).await,
+        Command::Events(events) => events::run(events).await,
+        Command::Tail(tail) => tail::run(tail).await,
         Command::Dlq { command } => dlq::run(command).await,
         Command::Explain { code } => show::code(&code).map(|text| print(&text)).map_err(Failed::Other),
         Command::Doctor(workspace) => doctor(&workspace).await,

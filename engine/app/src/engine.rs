@@ -35,6 +35,7 @@ use crate::keeper::Keeper;
 use crate::limits;
 use crate::pipeline::{self, Chains, PipelineError, Switch};
 use crate::status::{LaneReport, Look, Report, ShownDriver, ShownLane, Status};
+use crate::tail::Tails;
 use crate::telemetry::Metrics;
 use crate::vault::{DataFolder, Progress, Vault, VaultError};
 use crate::writer::{Ledger, Writer, WriterError};
@@ -349,7 +350,7 @@ impl Engine {
     fn serve(&mut self, listener: TcpListener) {
         let (ledger, metrics, status) = (self.ledger.clone(), self.metrics.clone(), self.status.clone());
         let (tokens, looks) = (self.tokens.subscribe(), self.looks.clone());
-        let pages = Arc::new(Pages { ledger, metrics, status, tokens, looks });
+        let pages = Arc::new(Pages { ledger, metrics, status, tokens, looks, tails: Tails::new(self.stop_server.subscribe()) });
         let router = router(pages, self.doors.clone());
         self.server.spawn(crate::listener::serve(listener, router, self.stop_server.subscribe()));
     }

@@ -27,6 +27,8 @@ pub mod delivery;
 pub mod door;
 pub mod status;
 pub mod letters;
+pub mod events;
+pub mod tail;
 pub mod api;
 pub mod listener;
 pub mod engine;

@@ -112,6 +112,31 @@ pub const LETTERS_LOOKED_AT_MAX: usize = 20_000;
 /// Of those, how many with one hold on state. The writer waits meanwhile.
 pub const LETTERS_LOOKED_AT_ONCE: usize = 500;
 
+/// Events of a customer in one answer, unless asked otherwise.
+pub const EVENTS_SHOWN: usize = 50;
+/// Events of a customer in one answer at most. Usual ones make a megabyte.
+pub const EVENTS_SHOWN_MAX: usize = 1_000;
+/// Bytes of events after which an answer ends, and says where to go on: a thousand of the largest would be a quarter of a gigabyte.
+pub const EVENTS_BYTES_SHOWN_MAX: usize = 16 << 20;
+
+/// Pages of a customer's index that are read with one hold on state, some 4,000 entries. The writer waits meanwhile.
+pub const INDEX_PAGES_READ_ONCE: usize = 64;
+
+/// Tails at once: people who look on, and not a way for programs to have all events. Each reads history for itself.
+pub const TAILS_MAX: usize = 16;
+/// Events that a tail sends in a second, unless asked otherwise: more than anybody reads.
+pub const TAIL_EVENTS: u64 = 100;
+/// Events that a tail sends in a second at most.
+pub const TAIL_EVENTS_MAX: u64 = 10_000;
+/// Records of history that a tail may be behind; past it, it goes on at this distance from the end, and says so. Some ten seconds of a busy engine.
+pub const TAIL_BEHIND_RECORDS_MAX: u64 = 100_000;
+/// Pieces of a tail that wait for its reader. Each is what is wanted of one block of history, of 16 MiB at most.
+pub const TAIL_CHUNKS_WAITING_MAX: usize = 2;
+/// How often a tail says what it left out.
+pub const TAIL_TELL_EVERY: Duration = Duration::from_secs(1);
+/// After so long without anything to say, a tail says that it is still there: proxies cut what is silent for a minute.
+pub const TAIL_HEARTBEAT: Duration = Duration::from_secs(15);
+
 /// Connections and stages that `weft check --connect` tries at once: enough that slow ones wait beside each other, and no burst at anybody's door.
 pub const PROBES_AT_ONCE: usize = 8;
 

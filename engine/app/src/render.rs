@@ -34,7 +34,9 @@ impl Style {
         if output.is_terminal() && !refused { Style::Coloured } else { Style::Plain }
     }
 
-    fn paint(self, colour: &'static str, text: &str) -> String {
+    /// A text in a colour of ECMA-48, such as `1;32`.
+    #[must_use]
+    pub fn paint(self, colour: &'static str, text: &str) -> String {
         match self {
             Style::Plain => text.to_owned(),
             Style::Coloured => format!("\x1b[{colour}m{text}\x1b[0m"),

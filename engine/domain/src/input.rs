@@ -306,8 +306,16 @@ pub fn kind_of_event() -> u8 {
 /// The JSON of an event record, without reading it; none for a record of another kind.
 #[must_use]
 pub fn event_json(kind: u8, payload: &[u8]) -> Option<&[u8]> {
+    event_parts(kind, payload).map(|(_, json)| json)
+}
+
+/// The source and the JSON of an event record, without reading it; none for a record of another kind.
+#[must_use]
+pub fn event_parts(kind: u8, payload: &[u8]) -> Option<(&str, &[u8])> {
     let mut reader = Reader { kind, rest: payload };
-    (kind == EVENT && reader.text().is_ok() && reader.number().is_ok()).then_some(reader.rest)
+    let source = (kind == EVENT).then(|| reader.text().ok()).flatten()?;
+    reader.number().ok()?;
+    Some((source, reader.rest))
 }
 
 impl Input {

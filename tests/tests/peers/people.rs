@@ -131,10 +131,9 @@ fn whoever(engine: &Engine, kind: &str, value: &str, events: u64) -> Value {
 
 /// The events of whoever is known by an identifier, the latest first.
 fn events(engine: &Engine, kind: &str, value: &str) -> Vec<Value> {
-    match engine.page(&format!("/api/v1/profiles/{kind}/{value}/events")).1 {
-        Value::Array(events) => events,
-        other => panic!("no events of {value}: {other}"),
-    }
+    let page = engine.page(&format!("/api/v1/profiles/{kind}/{value}/events")).1;
+    let events = page["events"].as_array().unwrap_or_else(|| panic!("no events of {value}: {page}"));
+    events.iter().map(|event| event["event"].clone()).collect()
 }
 
 /// The names of events, or their types where they have none, sorted.

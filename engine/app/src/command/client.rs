@@ -6,11 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::http::request::Builder;
-use hyper::{Request, StatusCode, header};
+use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+
+use crate::limits;
 
 /// What came of asking.
 pub(super) enum Answer {
@@ -36,21 +39,87 @@ pub(super) async fn post(address: SocketAddr, path: &str, json: &serde_json::Val
     exchange(address, request, json.to_string().into()).await
 }
 
-async fn exchange(address: SocketAddr, request: Builder, body: Bytes) -> anyhow::Result<Answer> {
-    let reachable = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
-    let Ok(stream) = TcpStream::connect((reachable, address.port())).await else { return Ok(Answer::Nobody) };
-    let asked = tokio::time::timeout(ANSWER_TIME_MAX, ask(stream, address, request, body)).await;
-    asked.context("the engine does not answer")?
+/// Messages of server-sent events, as they come.
+pub(super) struct Messages {
+    body: Incoming,
+    read: Vec<u8>,
 }
 
-async fn ask(stream: TcpStream, address: SocketAddr, request: Builder, body: Bytes) -> anyhow::Result<Answer> {
+/// A message of server-sent events.
+pub(super) struct Message {
+    /// What it is.
+    pub(super) event: String,
+    /// Its id, where it has one.
+    pub(super) id: Option<String>,
+    /// What it says.
+    pub(super) data: String,
+}
+
+/// A tail says at least that it is still there within this; else the connection is dead.
+const SILENCE_MAX: Duration = Duration::from_secs(3 * limits::TAIL_HEARTBEAT.as_secs());
+
+/// Opens a page of server-sent events, after the message that came last; none where nobody listens.
+pub(super) async fn follow(address: SocketAddr, path: &str, last: Option<&str>) -> anyhow::Result<Option<Messages>> {
+    let Some(stream) = connect(address).await else { return Ok(None) };
+    let request = last.map_or_else(|| Request::get(path), |last| Request::get(path).header("last-event-id", last));
+    let asked = tokio::time::timeout(ANSWER_TIME_MAX, ask(stream, address, request, Bytes::new())).await;
+    let response = asked.context("the engine does not answer")??;
+    match response.status() {
+        StatusCode::OK => Ok(Some(Messages { body: response.into_body(), read: Vec::new() })),
+        _ => match answer(response).await? {
+            Answer::NotFound => bail!("the engine that runs is of a version without this page"),
+            _ => bail!("the engine's answer cannot be read"),
+        },
+    }
+}
+
+impl Messages {
+    /// The next message; none where the connection has ended.
+    pub(super) async fn next(&mut self) -> Option<Message> {
+        loop {
+            if let Some(end) = self.read.windows(2).position(|two| two == b"\n\n") {
+                let text: Vec<u8> = self.read.drain(..end + 2).collect();
+                match Message::of(&String::from_utf8_lossy(&text)) {
+                    Some(message) => return Some(message),
+                    None => continue,
+                }
+            }
+            let frame = tokio::time::timeout(SILENCE_MAX, self.body.frame()).await.ok()??.ok()?;
+            self.read.extend_from_slice(frame.into_data().ok()?.as_ref());
+        }
+    }
+}
+
+impl Message {
+    /// A message; none where there are only comments.
+    fn of(text: &str) -> Option<Message> {
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        Some(Message { event: field("event: ")?, id: field("id: "), data: field("data: ")? })
+    }
+}
+
+async fn connect(address: SocketAddr) -> Option<TcpStream> {
+    let reachable = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
+    TcpStream::connect((reachable, address.port())).await.ok()
+}
+
+async fn exchange(address: SocketAddr, request: Builder, body: Bytes) -> anyhow::Result<Answer> {
+    let Some(stream) = connect(address).await else { return Ok(Answer::Nobody) };
+    let asked = async { answer(ask(stream, address, request, body).await?).await };
+    tokio::time::timeout(ANSWER_TIME_MAX, asked).await.context("the engine does not answer")?
+}
+
+async fn ask(stream: TcpStream, address: SocketAddr, request: Builder, body: Bytes) -> anyhow::Result<Response<Incoming>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let mut request = request.header(header::HOST, address.to_string());
     if let Ok(token) = std::env::var("WEFT_TOKEN") {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
-    let response = sender.send_request(request.body(Full::new(body))?).await?;
+    Ok(sender.send_request(request.body(Full::new(body))?).await?)
+}
+
+async fn answer(response: Response<Incoming>) -> anyhow::Result<Answer> {
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     match status {

@@ -266,7 +266,7 @@ fn first_line(message: &str) -> String {
 }
 
 /// A text as a terminal may have it: without control characters but for the end of a line.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let spelt = |letter: char| {
         let harmless = !letter.is_control() || matches!(letter, '\n' | '\t');
         if harmless { letter.to_string() } else { letter.escape_unicode().to_string() }
