@@ -172,9 +172,26 @@ destinations:
     /// It cannot be started.
     #[must_use]
     pub fn ask(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output();
+        output.unwrap_or_else(|error| panic!("`weft {}` does not start: {error}", arguments.join(" ")))
+    }
+
+    /// A command that names its workspace, to be run.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = bare();
         command.args(arguments).arg("--workspace").arg(self.path());
-        command.output().unwrap_or_else(|error| panic!("`weft {}` does not start: {error}", arguments.join(" ")))
+        command
+    }
+
+    /// Runs a command that has no workspace, to its end.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn run_alone(&self, arguments: &[&str]) -> Output {
+        let output = bare().args(arguments).output();
+        output.unwrap_or_else(|error| panic!("`weft {}` does not start: {error}", arguments.join(" ")))
     }
 
     /// Runs a command such as `check --connect`, which ends with its workspace, to its end.

@@ -1,13 +1,11 @@
 //! SDKs that nobody here wrote, against a running engine, over a line that fails: what they mean arrives, and once.
 //!
 //! Clients of Segment, RudderStack and mParticle for Python, Node and web pages are installed from their package indexes
-//! (`peers/install.rs`). Each tells a story: `peers/story.*` and `peers/rudder.html` in Segment's calls, `peers/batches.*` in mParticle's
+//! (`tests/src/install.rs`). Each tells a story: `peers/story.*` and `peers/rudder.html` in Segment's calls, `peers/batches.*` in mParticle's
 //! batches, `peers/shop.html` as a page of mParticle's. The line (`peers/proxy.rs`) answers 503, then 429 with `Retry-After`, and loses
 //! answers: it hands events to the engine and tells the client 503, so that the client sends events again that are there. Who there must
 //! be then, `peers/people.rs` says.
 
-#[path = "peers/install.rs"]
-mod install;
 #[path = "peers/people.rs"]
 mod people;
 #[path = "peers/proxy.rs"]
@@ -23,9 +21,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use weft_tests::engine::{Engine, KEY, Protocol, SECRET, Workspace, number};
+use weft_tests::install::{chromium, node, python, skip};
 use weft_tests::wire::Request;
 
-use crate::install::{chromium, node, python, skip};
 use crate::proxy::{Fault, Proxy};
 use crate::site::{Browser, Site};
 

@@ -1,17 +1,22 @@
 //! The engine's own pages: profiles, dead letters, status, health and metrics. They read state and never go through the fold.
 //!
 //! Requests with a token where the workspace has tokens; answers are JSON, errors RFC 9457 problems. The paths of sources are
-//! [`crate::door`]'s.
+//! [`crate::door`]'s. Which pages there are is in the table of [`routes`], which [`openapi`] writes down for others.
 
+pub mod openapi;
+mod routes;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::routing::{get, post};
 use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -21,11 +26,13 @@ use weft_domain::explain::{explain, today, whose};
 use weft_domain::input::{Command, Input};
 use weft_domain::view::{Read, View};
 
+use crate::bounds::InForce as InForceBounds;
 use crate::config::{Scope, Token};
 use crate::door::{Doors, knock, problem};
 use crate::events::{self, Who};
 use crate::letters::{self, Asked};
 use crate::limits;
+use crate::pace::Pace;
 use crate::status::{Look, Outcome, Reloaded, Status};
 use crate::tail::{self, Tails};
 use crate::telemetry::Metrics;
@@ -45,50 +52,83 @@ pub struct Pages {
     pub tokens: watch::Receiver<Arc<[Token]>>,
     /// Those who look on.
     pub tails: Tails,
+    /// Bounds that the operator sets.
+    pub bounds: InForceBounds,
+    /// How many requests each sender makes.
+    pub pace: Pace,
 }
 
 /// All pages of the engine, and the doors of its sources.
 pub fn router(pages: Arc<Pages>, doors: Arc<Doors>) -> Router {
-    let guarded = Router::new()
-        .route("/api/v1/profiles/{id}", get(profile_by_id))
-        .route("/api/v1/profiles/{id}/events", get(events_by_id))
-        .route("/api/v1/profiles/{type}/{value}", get(profile_by_identifier))
-        .route("/api/v1/profiles/{type}/{value}/events", get(events_by_identifier))
-        .route("/api/v1/tail", get(tail))
-        .route("/api/v1/claims/{id}/retract", post(retract))
-        .route("/api/v1/claims/{id}/restore", post(restore))
-        .route("/api/v1/dead-letters", get(dead_letters))
-        .route("/api/v1/dead-letters/drop", post(drop_letters))
-        .route("/api/v1/dead-letters/{id}", get(dead_letter))
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/config", get(config))
-        .route("/api/v1/config/reload", post(reload))
-        .route("/metrics", get(metrics))
-        .layer(middleware::from_fn_with_state(pages.clone(), guard))
-        .with_state(pages.clone());
-    let open = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).with_state(pages);
-    guarded.merge(open).fallback(knock).with_state(doors)
+    let slow_down = middleware::from_fn_with_state(pages.clone(), slow_down);
+    routes::router(&pages).fallback(knock).with_state(doors).layer(slow_down)
 }
 
-async fn guard(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response<Body> {
-    let scope = if request.method().is_safe() { Scope::Read } else { Scope::Admin };
-    if pages.tokens.borrow().is_empty() || pages.lets_in(request.headers(), scope) {
+/// Refuses requests of a sender who makes too many, at pages and at doors.
+async fn slow_down(
+    State(pages): State<Arc<Pages>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let max = pages.bounds.borrow().requests_max;
+    if max.is_none_or(|max| pages.pace.admits(remote.ip(), max, Instant::now())) {
         return next.run(request).await;
     }
-    let mut refused = problem(StatusCode::UNAUTHORIZED, "this page needs a bearer token of the workspace");
-    refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    pages.metrics.too_many.inc();
+    let mut refused = wait(problem(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address in one second"));
+    // A browser hides an answer without it from its scripts, which then could not know to come again.
+    refused.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     refused
 }
 
+async fn guard(State((pages, scope)): State<(Arc<Pages>, Scope)>, request: Request, next: Next) -> Response<Body> {
+    match pages.admit(request.headers(), scope) {
+        Admission::Granted => next.run(request).await,
+        Admission::Lacking => problem(StatusCode::FORBIDDEN, "this token's scopes do not have what the page needs"),
+        Admission::Unknown => {
+            let mut refused = problem(StatusCode::UNAUTHORIZED, "this page needs a bearer token of the workspace");
+            refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            refused
+        }
+    }
+}
+
+/// Whether somebody is let in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Admission {
+    /// There is no such token.
+    Unknown,
+    /// The token is for something else.
+    Lacking,
+    /// Come in.
+    Granted,
+}
+
 impl Pages {
-    fn lets_in(&self, headers: &HeaderMap, scope: Scope) -> bool {
-        let Some(token) = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer ")) else {
-            return false;
+    /// Every token is compared, each in constant time, so that how long it takes tells nothing.
+    fn admit(&self, headers: &HeaderMap, scope: Scope) -> Admission {
+        let tokens = self.tokens.borrow();
+        if tokens.is_empty() {
+            return Admission::Granted;
+        }
+        let Some(token) = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) else {
+            return Admission::Unknown;
         };
         let hash = Sha256::digest(token);
-        let good = |one: &&Token| one.scopes.contains(&scope) || one.scopes.contains(&Scope::Admin);
-        self.tokens.borrow().iter().filter(good).fold(false, |found, one| found | bool::from(one.hash.ct_eq(&hash[..])))
+        let judge = |one: &Token| match bool::from(one.hash.ct_eq(&hash[..])) {
+            false => Admission::Unknown,
+            true if one.scopes.contains(&scope) || one.scopes.contains(&Scope::Admin) => Admission::Granted,
+            true => Admission::Lacking,
+        };
+        tokens.iter().map(judge).fold(Admission::Unknown, Admission::max)
     }
+}
+
+/// The token of a header (RFC 6750, section 2.1); the scheme's name is written in any case (RFC 9110, section 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
 
 async fn profile_by_id(State(pages): State<Arc<Pages>>, Path(id): Path<String>) -> Response<Body> {
@@ -175,13 +215,53 @@ fn wait(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
+/// A command has become a part of history.
+#[derive(Serialize, JsonSchema)]
+struct Logged {
+    /// Its place there.
+    position: u64,
+}
+
+/// Dead letters have been let go.
+#[derive(Serialize, JsonSchema)]
+struct DroppedLetters {
+    /// The command's place in history.
+    position: u64,
+    /// How many of them were there.
+    dropped: usize,
+}
+
+/// What is in force.
+#[derive(Serialize, JsonSchema)]
+struct InForce {
+    /// The generation of the plan.
+    generation: u64,
+    /// What came of looking at the workspace's files, the last time that something was different or wrong.
+    last: Option<Reloaded>,
+}
+
+/// The engine takes what is sent.
+#[derive(Serialize, JsonSchema)]
+struct Ready {
+    ready: bool,
+}
+
 /// Why a claim is retracted.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Reason {
+    /// For the next person who asks.
     reason: String,
 }
 
-async fn retract(State(pages): State<Arc<Pages>>, Path(id): Path<String>, Json(body): Json<Reason>) -> Response<Body> {
+async fn retract(
+    State(pages): State<Arc<Pages>>,
+    Path(id): Path<String>,
+    body: Result<Json<Reason>, JsonRejection>,
+) -> Response<Body> {
+    let Json(body) = match body {
+        Ok(body) => body,
+        Err(rejection) => return problem(rejection.status(), &rejection.body_text()),
+    };
     command(&pages, &id, |claim| Command::Retract { claim, reason: body.reason }).await
 }
 
@@ -201,7 +281,7 @@ async fn command(pages: &Pages, id: &str, order: impl FnOnce(ClaimId) -> Command
         Err(error) => return problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
     match pages.ledger.log(Input::Command(order(claim))).await {
-        Some(position) => ok(&serde_json::json!({ "position": position })),
+        Some(position) => ok(&Logged { position }),
         None => problem(StatusCode::SERVICE_UNAVAILABLE, "the engine stops"),
     }
 }
@@ -235,14 +315,20 @@ async fn dead_letter(State(pages): State<Arc<Pages>>, Path(id): Path<String>) ->
 }
 
 /// Dead letters that nobody needs any more, and why.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Dropped {
+    /// Their ids.
     letters: Vec<letters::Id>,
+    /// For the next person who asks.
     reason: String,
 }
 
-async fn drop_letters(State(pages): State<Arc<Pages>>, Json(body): Json<Dropped>) -> Response<Body> {
+async fn drop_letters(State(pages): State<Arc<Pages>>, body: Result<Json<Dropped>, JsonRejection>) -> Response<Body> {
+    let Json(body) = match body {
+        Ok(body) => body,
+        Err(rejection) => return problem(rejection.status(), &rejection.body_text()),
+    };
     if body.letters.len() > limits::LETTERS_DROPPED_MAX {
         let most = limits::LETTERS_DROPPED_MAX;
         return problem(
@@ -261,7 +347,7 @@ async fn drop_letters(State(pages): State<Arc<Pages>>, Json(body): Json<Dropped>
     };
     let order = Input::Command(Command::DropLetters { letters, reason: body.reason });
     match pages.ledger.log(order).await {
-        Some(position) => ok(&serde_json::json!({ "position": position, "dropped": dropped })),
+        Some(position) => ok(&DroppedLetters { position, dropped }),
         None => problem(StatusCode::SERVICE_UNAVAILABLE, "the engine stops"),
     }
 }
@@ -279,11 +365,11 @@ async fn status(State(pages): State<Arc<Pages>>) -> Response<Body> {
 
 async fn config(State(pages): State<Arc<Pages>>) -> Response<Body> {
     let generation = pages.ledger.state().plan().generation;
-    ok(&serde_json::json!({ "generation": generation, "last": pages.status.reloaded() }))
+    ok(&InForce { generation, last: pages.status.reloaded() })
 }
 
 /// How the workspace's files are looked at.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Looking {
     /// Only to tell what would change.
@@ -313,6 +399,10 @@ async fn reload(State(pages): State<Arc<Pages>>, query: Result<Query<Looking>, Q
     response
 }
 
+async fn openapi_page() -> Response<Body> {
+    ok(&openapi::document())
+}
+
 async fn metrics(State(pages): State<Arc<Pages>>) -> Response<Body> {
     let mut response = Response::new(Body::from(pages.metrics.text()));
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -328,7 +418,7 @@ async fn healthz() -> &'static str {
 /// Ready: what is sent is kept. A destination that is down does not change that.
 async fn readyz(State(pages): State<Arc<Pages>>) -> Response<Body> {
     match pages.status.obstacle() {
-        None => ok(&serde_json::json!({ "ready": true })),
+        None => ok(&Ready { ready: true }),
         Some(obstacle) => problem(StatusCode::SERVICE_UNAVAILABLE, &obstacle),
     }
 }

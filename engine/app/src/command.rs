@@ -11,6 +11,8 @@ mod init;
 mod reload;
 mod plugin;
 mod show;
+mod token;
+mod top;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -93,6 +95,8 @@ enum Command {
     Rebuild(Workspace),
     /// Say how the running engine is doing: how far everything is, and each destination.
     Status(Workspace),
+    /// Watch how the running engine is doing: a screen with rates, anew every second. q ends it.
+    Top(top::Top),
     /// Draw what flows from where to where: Mermaid, or a picture.
     Graph {
         /// The workspace: a folder, or its weft.yaml.
@@ -110,13 +114,31 @@ enum Command {
         #[command(subcommand)]
         command: plugin::Command,
     },
-    /// Print the JSON Schema of a workspace.
-    Schema,
+    /// Make tokens of the API.
+    Token {
+        #[command(subcommand)]
+        command: token::Token,
+    },
+    /// Print the JSON Schema of a workspace, or the OpenAPI document of the engine's pages.
+    Schema {
+        /// Which.
+        #[arg(value_enum, default_value_t = SchemaOf::Workspace)]
+        of: SchemaOf,
+    },
     /// Print what makes a shell complete the command line: `source <(weft completions bash)`.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// What is written down.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum SchemaOf {
+    /// A workspace.
+    Workspace,
+    /// The engine's pages.
+    Openapi,
 }
 
 #[derive(clap::Args)]
@@ -191,6 +213,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Explain { code } => show::code(&code).map(|text| print(&text)).map_err(Failed::Other),
         Command::Doctor(workspace) => doctor(&workspace).await,
         Command::Rebuild(workspace) => rebuild(&workspace).await,
+        Command::Top(top) => top::run(top).await,
         Command::Status(workspace) => status(&workspace).await,
         Command::Graph { workspace, svg, json } => graph(&workspace, svg, Output::of(json)).await,
         Command::Plugin { command } => plugin::run(command).await,
@@ -198,8 +221,12 @@ pub async fn run(cli: Cli) -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "weft", &mut std::io::stdout());
             Ok(())
         }
-        Command::Schema => {
-            print(&crate::config::schema_text());
+        Command::Token { command } => token::run(command),
+        Command::Schema { of } => {
+            print(&match of {
+                SchemaOf::Workspace => config::schema_text(),
+                SchemaOf::Openapi => crate::api::openapi::text(),
+            });
             Ok(())
         }
     };

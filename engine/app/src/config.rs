@@ -49,6 +49,7 @@ pub use origin::Origin;
 pub use secret::{Environment, Secret};
 pub use spec::scenario::Scenario;
 pub use spec::stage::{BucketSpec, EventsSpec, OnError};
+pub(crate) use spec::plain;
 pub use spec::{LimitsSpec, Scope};
 pub use units::{Duration, Rate, Size};
 pub use workspace::MAIN_FILE;
@@ -305,6 +306,13 @@ pub fn data_folder(path: &Path, environment: &Environment) -> PathBuf {
 pub fn listen(path: &Path, environment: &Environment) -> SocketAddr {
     let named = build::setting(path, environment, "listen").1.and_then(|listen| listen.parse().ok());
     named.unwrap_or_else(|| spec::default_listen().0.parse().expect("it is an address"))
+}
+
+/// Whether something can be called this in a workspace.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    text.len() <= 63 && text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(rest)
 }
 
 /// The JSON Schema of a workspace, as text: what `schemas/workspace.schema.json` holds.

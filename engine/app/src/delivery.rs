@@ -68,7 +68,7 @@ impl Filter {
 }
 
 /// How a lane is doing.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Standing {
     /// Everything before this place has come to an end.
     pub through: u64,

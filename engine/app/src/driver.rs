@@ -103,7 +103,7 @@ pub struct Shore {
 }
 
 /// How a driver is doing.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Standing {
     /// Events read since the start.
     pub events_total: u64,

@@ -33,6 +33,7 @@ use crate::driver::{Driver, Shore};
 use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::limits;
+use crate::pace::Pace;
 use crate::pipeline::{self, Chains, PipelineError, Switch};
 use crate::status::{LaneReport, Look, Report, ShownDriver, ShownLane, Status};
 use crate::tail::Tails;
@@ -212,7 +213,7 @@ impl Engine {
         let mut engine = Engine {
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             doors: Arc::new(doors),
-            status: Arc::new(Status::of(intake.clone())),
+            status: Arc::new(Status::of(intake.clone(), metrics.clone())),
             ledger,
             intake,
             metrics,
@@ -350,7 +351,8 @@ impl Engine {
     fn serve(&mut self, listener: TcpListener) {
         let (ledger, metrics, status) = (self.ledger.clone(), self.metrics.clone(), self.status.clone());
         let (tokens, looks) = (self.tokens.subscribe(), self.looks.clone());
-        let pages = Arc::new(Pages { ledger, metrics, status, tokens, looks, tails: Tails::new(self.stop_server.subscribe()) });
+        let (tails, bounds) = (Tails::new(self.stop_server.subscribe()), self.bounds.subscribe());
+        let pages = Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, bounds, pace: Pace::default() });
         let router = router(pages, self.doors.clone());
         self.server.spawn(crate::listener::serve(listener, router, self.stop_server.subscribe()));
     }

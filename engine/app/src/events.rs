@@ -9,6 +9,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use weft_domain::claim::{ClaimId, CustomerId};
@@ -23,7 +24,8 @@ use weft_store::overlay::Overlay;
 use crate::limits;
 
 /// Of whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
 pub enum Who {
     /// Who has this identifier: its type and value.
     Identifier(String, String),
@@ -32,7 +34,7 @@ pub enum Who {
 }
 
 /// Which events of a customer are asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
     /// Those that occurred then or later.
@@ -49,7 +51,7 @@ pub struct Asked {
 }
 
 /// Which events come first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// Those that occurred last.
@@ -60,11 +62,12 @@ pub enum Order {
 }
 
 /// A place among a customer's events: no event that arrives later moves it. As text `1772366400000-1204`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
 pub struct Cursor(Entry);
 
 /// Some events of a customer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct List {
     /// The events, in the order that was asked for.
     pub events: Vec<Shown>,
@@ -77,13 +80,14 @@ pub struct List {
 }
 
 /// An event of history.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Shown {
     /// Its place in history.
     pub position: u64,
     /// The source that told it.
     pub source: String,
     /// The event.
+    #[schemars(with = "weft_domain::event::Event")]
     pub event: Box<RawValue>,
 }
 

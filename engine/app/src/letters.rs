@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use weft_domain::event::{Event, is_too_deep};
@@ -22,11 +23,12 @@ use crate::limits;
 
 /// The id of a dead letter: the place in history from which it follows, and which of those that follow from there it is. As text
 /// `1204-0`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "String")]
 pub struct Id(pub u64, pub u32);
 
 /// Which dead letters are asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
     /// Those of this stage.
@@ -40,7 +42,7 @@ pub struct Asked {
 }
 
 /// Some dead letters, the oldest first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct List {
     /// The letters.
     pub letters: Vec<Shown>,
@@ -50,7 +52,7 @@ pub struct List {
 }
 
 /// A dead letter.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Shown {
     /// Its id.
     pub id: Id,
@@ -74,12 +76,13 @@ pub struct Shown {
 }
 
 /// What a stage could not take: in the first of these forms that keeps every byte of it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Original {
     /// How many bytes it has as a whole.
     pub bytes: usize,
     /// A JSON object or list, nested no deeper than an event may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Value>")]
     pub json: Option<Box<RawValue>>,
     /// Any other UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,7 @@
 pub mod limits;
 pub mod bounds;
 pub mod patience;
+pub mod pace;
 pub mod clock;
 pub mod watch;
 pub mod telemetry;

@@ -90,6 +90,14 @@ pub const WATCH_EVERY: Duration = Duration::from_millis(100);
 /// How long a sender may take over the head of a request, and how long an idle connection is kept.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// Bytes of the head of a request, give or take one read of the socket: cookies and a long query take some kilobytes. Past it, 431.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Lines in the head of a request. Past it, 431.
+pub const HEAD_LINES_MAX: usize = 100;
+
+/// Senders whose requests of a second are counted, some 5 MB; more cannot be told apart from a network that has them all.
+pub const SENDERS_COUNTED_MAX: usize = 100_000;
+
 /// Connections at once; more wait to be taken. Each costs a file descriptor and some 20 KB.
 pub const CONNECTIONS_MAX: usize = 10_000;
 

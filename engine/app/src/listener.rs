@@ -67,6 +67,8 @@ async fn converse(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD_TIME_MAX)
+        .max_buf_size(limits::HEAD_BYTES_MAX)
+        .max_headers(limits::HEAD_LINES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     tokio::select! {

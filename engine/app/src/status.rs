@@ -12,6 +12,7 @@ use crate::config::Change;
 use crate::delivery;
 use crate::driver;
 use crate::intake::Intake;
+use crate::telemetry::{Metrics, Stage};
 use crate::writer::Ledger;
 
 /// What the engine says of itself.
@@ -19,12 +20,13 @@ use crate::writer::Ledger;
 pub struct Status {
     shown: Mutex<Shown>,
     intake: Option<Intake>,
+    metrics: Arc<Metrics>,
     trouble: Mutex<Option<String>>,
     reloaded: Mutex<Option<Reloaded>>,
 }
 
 /// What came of looking at the workspace's files.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Reloaded {
     /// What came of it.
     pub outcome: Outcome,
@@ -39,7 +41,7 @@ pub struct Reloaded {
 }
 
 /// What came of looking at the workspace's files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It is in force.
@@ -94,7 +96,7 @@ pub struct ShownDriver {
 }
 
 /// [`Status`] at one moment.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Report {
     /// Why the engine takes nothing, where it does not.
     pub trouble: Option<String>,
@@ -116,7 +118,7 @@ pub struct Report {
 }
 
 /// How far something is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Waiting {
     /// Records in all.
     pub records: u64,
@@ -125,7 +127,7 @@ pub struct Waiting {
 }
 
 /// A source.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct SourceReport {
     /// Its name.
     pub name: String,
@@ -134,13 +136,16 @@ pub struct SourceReport {
     /// Where it listens, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// Events taken since the start.
+    #[serde(default)]
+    pub taken_total: u64,
     /// How it is doing, where it is read.
     #[serde(flatten)]
     pub standing: Option<driver::Standing>,
 }
 
 /// A destination's lane.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct LaneReport {
     /// The destination's name.
     pub name: String,
@@ -154,8 +159,8 @@ pub struct LaneReport {
 impl Status {
     /// Of an engine without stages.
     #[must_use]
-    pub fn of(intake: Intake) -> Self {
-        Status { intake: Some(intake), ..Status::default() }
+    pub fn of(intake: Intake, metrics: Arc<Metrics>) -> Self {
+        Status { intake: Some(intake), metrics, ..Status::default() }
     }
 
     /// The stages that are shown.
@@ -207,13 +212,13 @@ impl Status {
         };
         let door = |(name, path): &(String, String)| {
             let (name, reads, path) = (name.clone(), "http".to_owned(), Some(path.clone()));
-            SourceReport { name, reads, path, standing: None }
+            let taken_total = self.metrics.received.get_or_create(&Stage { stage: name.clone() }).get();
+            SourceReport { name, reads, path, taken_total, standing: None }
         };
-        let driver = |driver: &ShownDriver| SourceReport {
-            name: driver.name.clone(),
-            reads: driver.reads.to_owned(),
-            path: None,
-            standing: Some(driver.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+        let driver = |driver: &ShownDriver| {
+            let standing = driver.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let (name, reads, taken_total) = (driver.name.clone(), driver.reads.to_owned(), standing.events_total);
+            SourceReport { name, reads, path: None, taken_total, standing: Some(standing) }
         };
         Report {
             trouble: self.obstacle(),

@@ -38,6 +38,8 @@ pub struct Metrics {
     registry: Registry,
     /// Requests at a source's door, by the status that was answered.
     pub requests: Family<Ending, Counter>,
+    /// Requests of senders who make too many.
+    pub too_many: Counter,
     /// Events taken at a source's door.
     pub received: Family<Stage, Counter>,
     /// Events folded.
@@ -95,6 +97,7 @@ impl Default for Metrics {
         }
         Metrics {
             requests: metric!("source_requests", "Requests at a source's door by the status answered", Family::default()),
+            too_many: metric!("requests_too_many", "Requests refused because their sender makes too many", Counter::default()),
             received: metric!("source_events", "Events taken at a source's door", Family::default()),
             events: metric!("events_folded", "Events folded into state", Counter::default()),
             duplicates: metric!("events_duplicate", "Events left out as repetitions", Counter::default()),
@@ -219,7 +222,7 @@ mod tests {
         drop(metrics.lane_waiting.get_or_create(&stage));
         let text = metrics.text();
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-        let want = "weft_source_requests counter, weft_source_events counter, weft_events_folded counter, \
+        let want = "weft_source_requests counter, weft_requests_too_many counter, weft_source_events counter, weft_events_folded counter, \
                     weft_events_duplicate counter, weft_transform_dropped counter, weft_dead_letters counter, \
                     weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \

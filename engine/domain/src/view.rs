@@ -84,7 +84,7 @@ pub enum LetterBytes {
 }
 
 /// Counts over all of state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Totals {
     /// Events folded.
     pub events: u64,

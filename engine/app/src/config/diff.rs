@@ -13,7 +13,7 @@ use super::tree::{Entry, Node};
 const SETTINGS: [&str; 7] = ["name", "zone", "listen", "data", "limits", "identity", "trusted_keys"];
 
 /// A difference.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Change {
     /// The section or setting, such as `destinations`.
     pub section: String,
@@ -28,7 +28,7 @@ pub struct Change {
 }
 
 /// What became of something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     /// It is new.

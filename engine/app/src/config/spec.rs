@@ -188,6 +188,10 @@ pub struct LimitsSpec {
     /// How many message ids are remembered, by which repetitions are known. Each takes about 24 bytes of memory.
     #[schemars(range(min = 1_000, max = 100_000_000))]
     pub duplicate_window: u32,
+    /// How many requests one sender may make in a second; as many as it likes where this is not given. Further ones are answered with 429.
+    /// A sender is an IP address, or of IPv6 a network of 64 bits: behind a proxy all are one, and the proxy is the place for this.
+    #[schemars(range(min = 1))]
+    pub requests_per_sender: Option<u32>,
 }
 
 impl Default for LimitsSpec {
@@ -198,6 +202,7 @@ impl Default for LimitsSpec {
             history_kept: None,
             state_cache: Size::from_bytes(64 << 20),
             duplicate_window: u32::try_from(weft_domain::limits::DUPLICATE_WINDOW_EVENTS).expect("it is two million"),
+            requests_per_sender: None,
         }
     }
 }
@@ -220,7 +225,7 @@ pub struct TokenHash(pub String);
 text_schema!(TokenHash, { "type": "string", "format": "weft-token-hash" });
 
 /// What may be done with a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Send events.
@@ -259,7 +264,7 @@ pub(super) fn schema_of<T: JsonSchema>() -> serde_json::Value {
 }
 
 /// Takes `null` out of what a value may be, and formats of Rust's own.
-fn plain(schema: &mut Schema) {
+pub fn plain(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
     if let Some(serde_json::Value::Array(types)) = object.get_mut("type") {
         types.retain(|one| one != "null");

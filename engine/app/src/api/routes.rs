@@ -1,0 +1,163 @@
+//! The table of routes: the router is built from it, and so is the OpenAPI document ([`super::openapi`]), so that they cannot part.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::middleware;
+use axum::routing::{self, MethodRouter};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::Pages;
+use crate::config::Scope;
+use crate::status::{Reloaded, Report};
+use crate::{events, letters, tail};
+
+/// A page: where it is, who may see it, what it takes, and what it answers.
+pub(super) struct Route {
+    /// The name of the operation, unique.
+    pub(super) name: &'static str,
+    pub(super) verb: Verb,
+    pub(super) path: &'static str,
+    /// What it does, in a sentence.
+    pub(super) summary: &'static str,
+    /// Whose tokens are let in; none where everybody is.
+    pub(super) scope: Option<Scope>,
+    pub(super) query: Option<Shape>,
+    pub(super) body: Option<Shape>,
+    pub(super) answer: Answer,
+    /// Statuses with a problem that it may answer, beside those of a missing token and of too many requests.
+    pub(super) refusals: &'static [u16],
+    page: MethodRouter<Arc<Pages>>,
+}
+
+/// How something is written, as a JSON Schema.
+pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    Post,
+}
+
+/// What a page answers when it has nothing to refuse.
+pub(super) enum Answer {
+    /// JSON of this shape.
+    Json(Shape),
+    /// Text of this media type.
+    Text(&'static str),
+}
+
+/// All pages.
+pub(super) fn all() -> Vec<Route> {
+    vec![
+        get("profile_by_id", "/api/v1/profiles/{id}", "A customer by its id, or who it was merged into, and why it is one", super::profile_by_id)
+            .gives::<weft_domain::explain::Explained>()
+            .refuses(&[400, 404]),
+        get("profile", "/api/v1/profiles/{type}/{value}", "The customer who has an identifier, and why it is one", super::profile_by_identifier)
+            .gives::<weft_domain::explain::Explained>()
+            .refuses(&[404]),
+        get("events_by_id", "/api/v1/profiles/{id}/events", "A customer's events by time, a page at a time", super::events_by_id)
+            .takes::<events::Asked>()
+            .gives::<events::List>()
+            .refuses(&[400, 404]),
+        get("events", "/api/v1/profiles/{type}/{value}/events", "The events by time of the customer who has an identifier, a page at a time", super::events_by_identifier)
+            .takes::<events::Asked>()
+            .gives::<events::List>()
+            .refuses(&[400, 404]),
+        get("tail", "/api/v1/tail", "Events as they become durable, as server-sent events `event` and `left-out`", super::tail)
+            .takes::<tail::Asked>()
+            .gives_text("text/event-stream")
+            .refuses(&[400]),
+        post("retract", "/api/v1/claims/{id}/retract", "Undo what a claim has joined, as if it had never been", super::retract)
+            .reads::<super::Reason>()
+            .gives::<super::Logged>()
+            .refuses(&[400, 404, 413, 415, 422, 503]),
+        post("restore", "/api/v1/claims/{id}/restore", "Have a retracted claim join again", super::restore)
+            .gives::<super::Logged>()
+            .refuses(&[400, 404, 503]),
+        get("dead_letters", "/api/v1/dead-letters", "What no stage could take, the oldest first, a page at a time", super::dead_letters)
+            .takes::<letters::Asked>()
+            .gives::<letters::List>()
+            .refuses(&[400]),
+        post("drop_dead_letters", "/api/v1/dead-letters/drop", "Let go of dead letters that nobody needs any more", super::drop_letters)
+            .reads::<super::Dropped>()
+            .gives::<super::DroppedLetters>()
+            .refuses(&[400, 413, 415, 422, 503]),
+        get("dead_letter", "/api/v1/dead-letters/{id}", "A dead letter with all its bytes", super::dead_letter)
+            .gives::<letters::Shown>()
+            .refuses(&[400, 404]),
+        get("status", "/api/v1/status", "How far everything is, and how each source and destination is doing", super::status).gives::<Report>(),
+        get("config", "/api/v1/config", "The generation in force, and what came of the last look at the workspace's files", super::config)
+            .gives::<super::InForce>(),
+        post("reload", "/api/v1/config/reload", "Look at the workspace's files now; 422 where they are refused", super::reload)
+            .takes::<super::Looking>()
+            .gives::<Reloaded>()
+            .refuses(&[400, 422, 503]),
+        get("openapi", "/api/v1/openapi.json", "This document", super::openapi_page).gives::<serde_json::Value>().open(),
+        get("metrics", "/metrics", "Metrics for Prometheus", super::metrics).gives_text("application/openmetrics-text"),
+        get("healthz", "/healthz", "Whether the process is alive", super::healthz).gives_text("text/plain").open(),
+        get("readyz", "/readyz", "Whether what is sent is kept", super::readyz).gives::<super::Ready>().open().refuses(&[503]),
+    ]
+}
+
+/// The router of all pages.
+pub(super) fn router<S: Clone + Send + Sync + 'static>(pages: &Arc<Pages>) -> Router<S> {
+    let add = |router: Router<Arc<Pages>>, Route { path, scope, page, .. }: Route| {
+        let page = match scope {
+            Some(scope) => page.layer(middleware::from_fn_with_state((pages.clone(), scope), super::guard)),
+            None => page,
+        };
+        router.route(path, page)
+    };
+    all().into_iter().fold(Router::new(), add).with_state(pages.clone())
+}
+
+fn get<T: 'static>(name: &'static str, path: &'static str, summary: &'static str, page: impl Handler<T, Arc<Pages>>) -> Route {
+    Route::new(name, Verb::Get, path, summary, Scope::Read, routing::get(page))
+}
+
+fn post<T: 'static>(name: &'static str, path: &'static str, summary: &'static str, page: impl Handler<T, Arc<Pages>>) -> Route {
+    Route::new(name, Verb::Post, path, summary, Scope::Admin, routing::post(page))
+}
+
+impl Route {
+    fn new(
+        name: &'static str,
+        verb: Verb,
+        path: &'static str,
+        summary: &'static str,
+        scope: Scope,
+        page: MethodRouter<Arc<Pages>>,
+    ) -> Route {
+        let answer = Answer::Text("text/plain");
+        Route { name, verb, path, summary, scope: Some(scope), query: None, body: None, answer, refusals: &[], page }
+    }
+
+    /// It takes a query of this type.
+    fn takes<Q: JsonSchema>(self) -> Route {
+        Route { query: Some(SchemaGenerator::subschema_for::<Q>), ..self }
+    }
+
+    /// It reads a body of this type.
+    fn reads<B: JsonSchema>(self) -> Route {
+        Route { body: Some(SchemaGenerator::subschema_for::<B>), ..self }
+    }
+
+    fn gives<A: JsonSchema>(self) -> Route {
+        Route { answer: Answer::Json(SchemaGenerator::subschema_for::<A>), ..self }
+    }
+
+    fn gives_text(self, kind: &'static str) -> Route {
+        Route { answer: Answer::Text(kind), ..self }
+    }
+
+    fn refuses(self, refusals: &'static [u16]) -> Route {
+        Route { refusals, ..self }
+    }
+
+    /// Everybody may see it.
+    fn open(self) -> Route {
+        Route { scope: None, ..self }
+    }
+}

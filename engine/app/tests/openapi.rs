@@ -1,0 +1,201 @@
+//! The OpenAPI document: it is what the code says, names every page, and every page answers as it says, whoever asks.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use weft::api::openapi;
+use weft::clock::Clock;
+use weft::config::{Scope, Token};
+use weft::engine::{Engine, Settings, Stages, Terms};
+use weft::intake::Arrived;
+use weft::vault::DataFolder;
+use weft_domain::event::{Environment, Event};
+use weft_domain::input::{Arrival, Named};
+
+fn kept() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/openapi.json")
+}
+
+#[test]
+fn the_kept_document_is_what_the_code_says() {
+    let text = openapi::text();
+    if std::env::var_os("WEFT_BLESS").is_some() {
+        std::fs::write(kept(), &text).expect("it can be written");
+    }
+    let kept = std::fs::read_to_string(kept()).unwrap_or_default();
+    assert!(kept == text, "schemas/openapi.json is not what the code says; WEFT_BLESS=1 writes it");
+}
+
+fn token(text: &str, scope: Scope) -> Token {
+    Token { hash: Sha256::digest(text).into(), scopes: vec![scope] }
+}
+
+/// An engine with one token for each scope, two events of one customer, and a dead letter.
+async fn start(data: &Path) -> Engine {
+    let tokens = vec![token("t-ingest", Scope::Ingest), token("t-read", Scope::Read), token("t-admin", Scope::Admin)];
+    let settings = Settings {
+        data: DataFolder::at(data),
+        listen: Some("127.0.0.1:0".parse().expect("valid")),
+        terms: Terms { tokens, ..Terms::default() },
+        clock: Clock::at("2026-03-01T12:00:00Z".parse().expect("valid")),
+    };
+    let engine = Engine::start(settings, async |_| Ok(Stages::default()), |_| ()).await.expect("the engine starts");
+    let mut arrived = Arrived::default();
+    let json = r#"{"type":"identify","message_id":"m1","claims":[{"type":"email","value":"ann@example.com"}],"traits":{"city":"Bonn"}}"#;
+    let mut event = Event::parse(json.as_bytes()).expect("valid");
+    event.stamp("2026-03-01T12:00:00Z".parse().expect("valid"), Environment::Production);
+    arrived.push(&Arrival::Event { source: "web", named: Named::BySender, json: &event.to_json() });
+    arrived.push(&Arrival::Refused { source: "web", code: "bad", message: "it is bad", bytes: b"{\"a\":1}" });
+    engine.intake().append(arrived).await.expect("intake takes them");
+    let end = engine.intake().reader().durable_end();
+    while engine.ledger().intake_through() < end || engine.ledger().history().durable_end() < engine.ledger().state().position() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    engine
+}
+
+struct Answer {
+    status: u16,
+    kind: String,
+    body: String,
+}
+
+async fn ask(engine: &Engine, verb: &str, path: &str, token: Option<&str>, body: &str) -> Answer {
+    let mut stream = TcpStream::connect(engine.address().expect("it listens")).await.expect("connects");
+    let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let length = body.len();
+    let head = format!(
+        "{verb} {path} HTTP/1.1\r\nhost: weft\r\nconnection: close\r\n{token}content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all((head + body).as_bytes()).await.expect("sends");
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        match stream.read(&mut piece).await.expect("is answered") {
+            0 => break,
+            read => answer.extend_from_slice(&piece[..read]),
+        }
+        // A tail has no end; its head is enough.
+        if answer.windows(17).any(|part| part == b"text/event-stream") {
+            break;
+        }
+    }
+    let answer = String::from_utf8(answer).expect("is UTF-8");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("has a status");
+    let kind = head.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().to_owned();
+    Answer { status, kind, body: body.to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_answers_as_the_document_says_and_lets_in_whom_it_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = start(folder.path()).await;
+    // Nobody looks after a workspace here.
+    drop(engine.wanted());
+    let document = openapi::document();
+    let served = ask(&engine, "GET", "/api/v1/openapi.json", None, "").await;
+    assert_eq!(serde_json::from_str::<Value>(&served.body).expect("JSON"), document);
+
+    let page = ask(&engine, "GET", "/api/v1/profiles/email/ann@example.com", Some("t-read"), "").await;
+    let page: Value = serde_json::from_str(&page.body).expect("JSON");
+    let (customer, claim) = (page["profile"]["customer_id"].clone(), page["claims"][0]["claim"].clone());
+    let letters = ask(&engine, "GET", "/api/v1/dead-letters", Some("t-read"), "").await;
+    let letter = serde_json::from_str::<Value>(&letters.body).expect("JSON")["letters"][0]["id"].clone();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+
+    let mut checked = 0;
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for (verb, operation) in operations.as_object().expect("operations") {
+            let id = match path {
+                path if path.contains("/claims/") => text(&claim),
+                path if path.contains("/dead-letters/") => text(&letter),
+                _ => text(&customer),
+            };
+            let path = path.replace("{id}", &id).replace("{type}", "email").replace("{value}", "ann@example.com");
+            let body = match operation["operationId"].as_str().expect("a name") {
+                "retract" => json!({ "reason": "a test" }).to_string(),
+                // One that is not there, so that the order of the pages does not matter.
+                "drop_dead_letters" => json!({ "letters": ["999999-0"], "reason": "a test" }).to_string(),
+                _ => String::new(),
+            };
+            let verb = verb.to_uppercase();
+            let allowed = operation["x-weft-scope"].as_str();
+            for (token, scope) in [(None, ""), (Some("wrong"), ""), (Some("t-ingest"), "ingest"), (Some("t-read"), "read")] {
+                let want = match (allowed, token) {
+                    (None, _) => 200,
+                    (Some(_), None | Some("wrong")) => 401,
+                    (Some(allowed), _) if allowed == scope => 200,
+                    _ => 403,
+                };
+                // What changes something is asked once, by the one who may.
+                if want == 200 && verb == "POST" {
+                    continue;
+                }
+                let answer = ask(&engine, &verb, &path, token, &body).await;
+                assert_eq!(answer.status, want, "{verb} {path} with {token:?}: {}", answer.body);
+                agrees(&document, operation, &answer, &path);
+            }
+            let answer = ask(&engine, &verb, &path, Some("t-admin"), &body).await;
+            let want = if path.ends_with("/reload") { 503 } else { 200 };
+            assert_eq!(answer.status, want, "{verb} {path}: {}", answer.body);
+            agrees(&document, operation, &answer, &path);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 17, "{checked} pages");
+    engine.stop().await.expect("an orderly stop");
+}
+
+/// An answer has a status, a media type and a shape that the document names.
+fn agrees(document: &Value, operation: &Value, answer: &Answer, path: &str) {
+    let status = answer.status.to_string();
+    let content = &operation["responses"][&status]["content"];
+    let media = content.get(&answer.kind).unwrap_or_else(|| panic!("{path}: {status} {} is not in the document", answer.kind));
+    if answer.kind.ends_with("json") {
+        let mut schema = media["schema"].clone();
+        schema["components"] = document["components"].clone();
+        let schema = jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let body: Value = serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{path}: {error}: {}", answer.body));
+        let wrong: Vec<String> = schema.iter_errors(&body).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{path} {status}: {wrong:#?}\n{body:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_take_what_the_document_names_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = start(folder.path()).await;
+    for (path, operations) in openapi::document()["paths"].as_object().expect("paths") {
+        let Some(operation) = operations.get("get").filter(|operation| operation["parameters"].to_string().contains(r#""in":"query""#)) else {
+            continue;
+        };
+        let path = path.replace("{type}", "email").replace("{value}", "ann@example.com");
+        if path.contains("{id}") {
+            continue;
+        }
+        for parameter in operation["parameters"].as_array().expect("a list") {
+            let (Some(name), "query") = (parameter["name"].as_str(), parameter["in"].as_str().expect("a place")) else { continue };
+            let value = match (name, path.contains("/events")) {
+                ("limit", _) => "7",
+                ("from" | "to", _) => "2026-03-01T12:00:00Z",
+                ("after", true) => "1772366400000-1",
+                ("after", false) => "1-0",
+                ("order", _) => "oldest",
+                ("type", _) => "track",
+                ("customer", _) => "email:ann@example.com",
+                _ => "something",
+            };
+            let answer = ask(&engine, "GET", &format!("{path}?{name}={value}"), Some("t-read"), "").await;
+            assert_eq!(answer.status, 200, "{path}?{name}={value}: {}", answer.body);
+        }
+        let answer = ask(&engine, "GET", &format!("{path}?nothing=1"), Some("t-read"), "").await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.body);
+    }
+    engine.stop().await.expect("an orderly stop");
+}
