@@ -36,6 +36,8 @@ const LOG_LINES_SHOWN: usize = 40;
 pub struct Workspace {
     folder: TempDir,
     address: SocketAddr,
+    /// Variables that whatever runs here finds in its environment.
+    pub variables: Vec<(String, String)>,
 }
 
 /// What a workspace's source speaks.
@@ -123,7 +125,7 @@ destinations:
         write("weft.yaml", &yaml);
         write("secrets/WEB_KEY", KEY);
         write("secrets/SERVER_SECRET", SECRET);
-        Workspace { folder, address }
+        Workspace { folder, address, variables: Vec::new() }
     }
 
     /// Where it lies.
@@ -180,7 +182,7 @@ destinations:
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = bare();
-        command.args(arguments).arg("--workspace").arg(self.path());
+        command.args(arguments).arg("--workspace").arg(self.path()).envs(self.variables.clone());
         command
     }
 
@@ -201,7 +203,7 @@ destinations:
     #[must_use]
     pub fn ask_with(&self, arguments: &[&str]) -> Output {
         let mut command = bare();
-        command.args(arguments).arg(self.path());
+        command.args(arguments).arg(self.path()).envs(self.variables.clone());
         command.output().unwrap_or_else(|error| panic!("`weft {}` does not start: {error}", arguments.join(" ")))
     }
 
@@ -228,7 +230,7 @@ destinations:
 
     fn weft(&self, verb: &str) -> Command {
         let mut command = bare();
-        command.arg(verb).arg(self.path());
+        command.arg(verb).arg(self.path()).envs(self.variables.clone());
         command
     }
 }

@@ -150,7 +150,9 @@ fn an_editor_completes_checks_and_explains_a_workspace() {
     );
 
     let mistakes = server.mistakes();
-    let said = |needle: &str| mistakes.as_array().into_iter().flatten().find(|one| one["message"].as_str().is_some_and(|text| text.contains(needle)));
+    let said = |needle: &str| {
+        mistakes.as_array().into_iter().flatten().find(|one| one["message"].as_str().is_some_and(|text| text.contains(needle)))
+    };
     let misspelt = said("form").unwrap_or_else(|| panic!("the misspelt key is not flagged: {mistakes}"));
     assert_eq!(misspelt["range"]["start"], place(&text, "form:"), "{misspelt}");
     assert!(said("from").is_some(), "the key that is missing for it is named: {mistakes}");

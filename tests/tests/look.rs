@@ -64,7 +64,8 @@ fn a_running_engine_and_its_folder_show_the_same_events() {
 
     let frame = said(&workspace.ask_with(&["top", "--once"]));
     assert_eq!(frame.0, 0, "{}", frame.2);
-    let line = |begin: &str| frame.1.lines().find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("no {begin}: {}", frame.1));
+    let line =
+        |begin: &str| frame.1.lines().find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("no {begin}: {}", frame.1));
     assert!(line("1 customers").contains("3 events"), "{}", frame.1);
     assert_eq!(line("web").split_whitespace().collect::<Vec<_>>(), ["web", "http", "/segment", "3", "0.0"]);
     let screen = said(&workspace.ask_with(&["top"]));

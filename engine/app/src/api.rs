@@ -384,13 +384,11 @@ async fn reload(State(pages): State<Arc<Pages>>, query: Result<Query<Looking>, Q
         Err(rejection) => return problem(StatusCode::BAD_REQUEST, &rejection.body_text()),
     };
     let (answer, answered) = oneshot::channel();
-    let asked = pages.looks.try_send(Look { apply: !dry_run, answer });
-    let reloaded: Reloaded = match (asked, answered.await) {
-        (Ok(()), Ok(reloaded)) => reloaded,
-        (Err(mpsc::error::TrySendError::Full(_)), _) => {
-            return problem(StatusCode::SERVICE_UNAVAILABLE, "others ask for the same");
-        }
-        _ => return problem(StatusCode::SERVICE_UNAVAILABLE, "nobody looks after the workspace of this engine"),
+    if let Err(mpsc::error::TrySendError::Full(_)) = pages.looks.try_send(Look { apply: !dry_run, answer }) {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "others ask for the same");
+    }
+    let Ok(reloaded): Result<Reloaded, _> = answered.await else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "nobody looks after the workspace of this engine");
     };
     let mut response = ok(&reloaded);
     if reloaded.outcome == Outcome::Refused {

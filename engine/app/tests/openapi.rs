@@ -45,7 +45,8 @@ async fn start(data: &Path) -> Engine {
     };
     let engine = Engine::start(settings, async |_| Ok(Stages::default()), |_| ()).await.expect("the engine starts");
     let mut arrived = Arrived::default();
-    let json = r#"{"type":"identify","message_id":"m1","claims":[{"type":"email","value":"ann@example.com"}],"traits":{"city":"Bonn"}}"#;
+    let json =
+        r#"{"type":"identify","message_id":"m1","claims":[{"type":"email","value":"ann@example.com"}],"traits":{"city":"Bonn"}}"#;
     let mut event = Event::parse(json.as_bytes()).expect("valid");
     event.stamp("2026-03-01T12:00:00Z".parse().expect("valid"), Environment::Production);
     arrived.push(&Arrival::Event { source: "web", named: Named::BySender, json: &event.to_json() });
@@ -172,7 +173,9 @@ async fn queries_take_what_the_document_names_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = start(folder.path()).await;
     for (path, operations) in openapi::document()["paths"].as_object().expect("paths") {
-        let Some(operation) = operations.get("get").filter(|operation| operation["parameters"].to_string().contains(r#""in":"query""#)) else {
+        let Some(operation) =
+            operations.get("get").filter(|operation| operation["parameters"].to_string().contains(r#""in":"query""#))
+        else {
             continue;
         };
         let path = path.replace("{type}", "email").replace("{value}", "ann@example.com");
@@ -180,7 +183,9 @@ async fn queries_take_what_the_document_names_and_nothing_else() {
             continue;
         }
         for parameter in operation["parameters"].as_array().expect("a list") {
-            let (Some(name), "query") = (parameter["name"].as_str(), parameter["in"].as_str().expect("a place")) else { continue };
+            let (Some(name), "query") = (parameter["name"].as_str(), parameter["in"].as_str().expect("a place")) else {
+                continue;
+            };
             let value = match (name, path.contains("/events")) {
                 ("limit", _) => "7",
                 ("from" | "to", _) => "2026-03-01T12:00:00Z",

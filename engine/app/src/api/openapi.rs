@@ -11,7 +11,8 @@ use crate::config::{Scope, plain};
 /// The document.
 #[must_use]
 pub fn document() -> Value {
-    let settings = |path: &str| SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = path.to_owned().into());
+    let settings =
+        |path: &str| SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = path.to_owned().into());
     let mut given = settings("/components/schemas").for_serialize().into_generator();
     let mut paths = Map::new();
     for route in all() {

@@ -51,20 +51,35 @@ pub(super) enum Answer {
 /// All pages.
 pub(super) fn all() -> Vec<Route> {
     vec![
-        get("profile_by_id", "/api/v1/profiles/{id}", "A customer by its id, or who it was merged into, and why it is one", super::profile_by_id)
-            .gives::<weft_domain::explain::Explained>()
-            .refuses(&[400, 404]),
-        get("profile", "/api/v1/profiles/{type}/{value}", "The customer who has an identifier, and why it is one", super::profile_by_identifier)
-            .gives::<weft_domain::explain::Explained>()
-            .refuses(&[404]),
+        get(
+            "profile_by_id",
+            "/api/v1/profiles/{id}",
+            "A customer by its id, or who it was merged into, and why it is one",
+            super::profile_by_id,
+        )
+        .gives::<weft_domain::explain::Explained>()
+        .refuses(&[400, 404]),
+        get(
+            "profile",
+            "/api/v1/profiles/{type}/{value}",
+            "The customer who has an identifier, and why it is one",
+            super::profile_by_identifier,
+        )
+        .gives::<weft_domain::explain::Explained>()
+        .refuses(&[404]),
         get("events_by_id", "/api/v1/profiles/{id}/events", "A customer's events by time, a page at a time", super::events_by_id)
             .takes::<events::Asked>()
             .gives::<events::List>()
             .refuses(&[400, 404]),
-        get("events", "/api/v1/profiles/{type}/{value}/events", "The events by time of the customer who has an identifier, a page at a time", super::events_by_identifier)
-            .takes::<events::Asked>()
-            .gives::<events::List>()
-            .refuses(&[400, 404]),
+        get(
+            "events",
+            "/api/v1/profiles/{type}/{value}/events",
+            "The events by time of the customer who has an identifier, a page at a time",
+            super::events_by_identifier,
+        )
+        .takes::<events::Asked>()
+        .gives::<events::List>()
+        .refuses(&[400, 404]),
         get("tail", "/api/v1/tail", "Events as they become durable, as server-sent events `event` and `left-out`", super::tail)
             .takes::<tail::Asked>()
             .gives_text("text/event-stream")
@@ -76,25 +91,43 @@ pub(super) fn all() -> Vec<Route> {
         post("restore", "/api/v1/claims/{id}/restore", "Have a retracted claim join again", super::restore)
             .gives::<super::Logged>()
             .refuses(&[400, 404, 503]),
-        get("dead_letters", "/api/v1/dead-letters", "What no stage could take, the oldest first, a page at a time", super::dead_letters)
-            .takes::<letters::Asked>()
-            .gives::<letters::List>()
-            .refuses(&[400]),
-        post("drop_dead_letters", "/api/v1/dead-letters/drop", "Let go of dead letters that nobody needs any more", super::drop_letters)
-            .reads::<super::Dropped>()
-            .gives::<super::DroppedLetters>()
-            .refuses(&[400, 413, 415, 422, 503]),
+        get(
+            "dead_letters",
+            "/api/v1/dead-letters",
+            "What no stage could take, the oldest first, a page at a time",
+            super::dead_letters,
+        )
+        .takes::<letters::Asked>()
+        .gives::<letters::List>()
+        .refuses(&[400]),
+        post(
+            "drop_dead_letters",
+            "/api/v1/dead-letters/drop",
+            "Let go of dead letters that nobody needs any more",
+            super::drop_letters,
+        )
+        .reads::<super::Dropped>()
+        .gives::<super::DroppedLetters>()
+        .refuses(&[400, 413, 415, 422, 503]),
         get("dead_letter", "/api/v1/dead-letters/{id}", "A dead letter with all its bytes", super::dead_letter)
             .gives::<letters::Shown>()
             .refuses(&[400, 404]),
-        get("status", "/api/v1/status", "How far everything is, and how each source and destination is doing", super::status).gives::<Report>(),
-        get("config", "/api/v1/config", "The generation in force, and what came of the last look at the workspace's files", super::config)
-            .gives::<super::InForce>(),
+        get("status", "/api/v1/status", "How far everything is, and how each source and destination is doing", super::status)
+            .gives::<Report>(),
+        get(
+            "config",
+            "/api/v1/config",
+            "The generation in force, and what came of the last look at the workspace's files",
+            super::config,
+        )
+        .gives::<super::InForce>(),
         post("reload", "/api/v1/config/reload", "Look at the workspace's files now; 422 where they are refused", super::reload)
             .takes::<super::Looking>()
             .gives::<Reloaded>()
             .refuses(&[400, 422, 503]),
-        get("openapi", "/api/v1/openapi.json", "This document", super::openapi_page).gives::<serde_json::Value>().open(),
+        get("openapi", "/api/v1/openapi.json", "This document", super::openapi_page)
+            .gives::<serde_json::Map<String, serde_json::Value>>()
+            .open(),
         get("metrics", "/metrics", "Metrics for Prometheus", super::metrics).gives_text("application/openmetrics-text"),
         get("healthz", "/healthz", "Whether the process is alive", super::healthz).gives_text("text/plain").open(),
         get("readyz", "/readyz", "Whether what is sent is kept", super::readyz).gives::<super::Ready>().open().refuses(&[503]),

@@ -105,7 +105,8 @@ fn table(list: &List) -> String {
 pub(super) fn line(shown: &Shown, style: Style) -> String {
     let event: Value = serde_json::from_str(shown.event.get()).unwrap_or_default();
     let text = |key: &str| event[key].as_str().unwrap_or_default();
-    let named = |one: &Value| format!("{}:{}", one["type"].as_str().unwrap_or_default(), one["value"].as_str().unwrap_or_default());
+    let named =
+        |one: &Value| format!("{}:{}", one["type"].as_str().unwrap_or_default(), one["value"].as_str().unwrap_or_default());
     let whose: Vec<String> = event["claims"].as_array().into_iter().flatten().map(named).collect();
     let said = ["traits", "properties"].iter().filter_map(|key| event[key].as_object()).flatten();
     let said: Vec<String> = said.map(|(name, value)| format!("{name}={value}")).collect();

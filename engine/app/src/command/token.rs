@@ -32,7 +32,9 @@ const TOKEN_BYTES: usize = 32;
 
 pub(super) fn run(Token::New { name, mut scopes, json }: Token) -> Result<(), Failed> {
     if !is_name(&name) {
-        return Err(anyhow!("`{name}` is not a name: it begins with a small letter, and has small letters, digits, `-` and `_`").into());
+        return Err(
+            anyhow!("`{name}` is not a name: it begins with a small letter, and has small letters, digits, `-` and `_`").into()
+        );
     }
     scopes.sort_unstable();
     scopes.dedup();

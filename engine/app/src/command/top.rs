@@ -181,7 +181,8 @@ fn frame(address: SocketAddr, report: &Report, before: Option<(&Report, Duration
         "{} customers, {} identifiers, {} events, {} dead letters\n",
         totals.customers, totals.identifiers, totals.events, totals.letters
     );
-    let _ = writeln!(text, "{}", style.paint(BOLD, &format!("{:<42}{:>12}{:>12}{:>12}", "log", "records", "waiting", "a second")));
+    let _ =
+        writeln!(text, "{}", style.paint(BOLD, &format!("{:<42}{:>12}{:>12}{:>12}", "log", "records", "waiting", "a second")));
     let logs: [(&str, fn(&Report) -> Waiting); 2] = [("intake", |report| report.intake), ("history", |report| report.history)];
     for (name, log) in logs {
         let Waiting { records, through } = log(report);
