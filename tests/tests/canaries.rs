@@ -258,6 +258,8 @@ fn no_secret_is_said_answered_or_kept() {
     let mut workspace = Workspace::create();
     // Half of them are files, half are variables.
     for (number, (name, text)) in canaries().into_iter().enumerate() {
+        // As a part of an address it has to be written as one.
+        let text = if name == "PROXY" { String::from_utf8(written(&text).swap_remove(1).1).expect("it is ASCII") } else { text };
         let file = workspace.path().join("secrets").join(&name);
         if number % 2 == 0 {
             fs::write(file, text).expect("the folder takes a file");
@@ -266,7 +268,7 @@ fn no_secret_is_said_answered_or_kept() {
             workspace.variables.push((name, text));
         }
     }
-    workspace.variables.push(("WEFT_LOG".into(), "debug".into()));
+    workspace.variables.push(("WEFT_LOG".into(), "info,weft=debug,hyper=debug,hyper_util=debug,rustls=debug,lettre=debug".into()));
     let others = workspace.path().join("outside.yaml");
     let good = outside(echo());
     fs::write(&others, good.to_string()).expect("JSON is YAML");

@@ -155,7 +155,7 @@ fn a_new_token_is_let_in_as_far_as_its_scopes_go() {
     let tokens = json!({ "tokens": { "reader": read, "admin": all } });
     std::fs::write(workspace.path().join("tokens.yaml"), tokens.to_string()).expect("JSON is YAML");
     let engine = workspace.start();
-    let status = |method: &str, path: &str, token: &str| {
+    let status = |method: &'static str, path: &str, token: &str| {
         engine.send(&Request::new(method, path).header("authorization", &format!("Bearer {token}"))).status
     };
     assert_eq!(engine.send(&Request::new("GET", "/api/v1/status")).status, 401);
