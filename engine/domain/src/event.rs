@@ -110,6 +110,7 @@ pub struct Identifier {
     pub value: String,
     /// How it was learnt.
     #[serde(default)]
+    #[schemars(skip_serializing_if = "what goes without saying is left out")]
     pub how: Learnt,
 }
 
