@@ -360,7 +360,12 @@ pub fn plugins() -> PathBuf {
     std::env::var_os("WEFT_PLUGINS_DIST").map_or_else(|| root().join("plugins/dist"), PathBuf::from)
 }
 
-fn plugin(name: &str) -> PathBuf {
+/// A built plugin.
+///
+/// # Panics
+/// It is not built.
+#[must_use]
+pub fn plugin(name: &str) -> PathBuf {
     let path = plugins().join(format!("{name}.wasm"));
     assert!(path.is_file(), "there is no plugin at {}: `cargo xtask plugins`", path.display());
     path
