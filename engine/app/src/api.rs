@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use weft_domain::claim::{ClaimId, CustomerId};
 use weft_domain::explain::{claims_of, explain, today, whose};
 use weft_domain::input::{Command, Input, event_json};
@@ -26,7 +26,7 @@ use crate::config::{Scope, Token};
 use crate::door::{Doors, knock, problem};
 use crate::letters::{self, Asked};
 use crate::limits;
-use crate::status::Status;
+use crate::status::{Look, Outcome, Reloaded, Status};
 use crate::telemetry::Metrics;
 use crate::writer::Ledger;
 
@@ -38,6 +38,8 @@ pub struct Pages {
     pub metrics: Arc<Metrics>,
     /// What the engine says of itself.
     pub status: Arc<Status>,
+    /// Whom to ask to look at the workspace's files.
+    pub looks: mpsc::Sender<Look>,
     /// Who may read, as SHA-256 of their tokens; empty where everybody who reaches the listener may.
     pub tokens: watch::Receiver<Arc<[Token]>>,
 }
@@ -54,6 +56,8 @@ pub fn router(pages: Arc<Pages>, doors: Arc<Doors>) -> Router {
         .route("/api/v1/dead-letters/drop", post(drop_letters))
         .route("/api/v1/dead-letters/{id}", get(dead_letter))
         .route("/api/v1/status", get(status))
+        .route("/api/v1/config", get(config))
+        .route("/api/v1/config/reload", post(reload))
         .route("/metrics", get(metrics))
         .layer(middleware::from_fn_with_state(pages.clone(), guard))
         .with_state(pages.clone());
@@ -252,6 +256,42 @@ async fn read<T: Send + 'static>(work: impl FnOnce() -> Read<T> + Send + 'static
 
 async fn status(State(pages): State<Arc<Pages>>) -> Response<Body> {
     ok(&pages.status.report(&pages.ledger))
+}
+
+async fn config(State(pages): State<Arc<Pages>>) -> Response<Body> {
+    let generation = pages.ledger.state().plan().generation;
+    ok(&serde_json::json!({ "generation": generation, "last": pages.status.reloaded() }))
+}
+
+/// How the workspace's files are looked at.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Looking {
+    /// Only to tell what would change.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Looks at the workspace's files now. 200 where they are in force, 422 where they are refused.
+async fn reload(State(pages): State<Arc<Pages>>, query: Result<Query<Looking>, QueryRejection>) -> Response<Body> {
+    let Query(Looking { dry_run }) = match query {
+        Ok(query) => query,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    let (answer, answered) = oneshot::channel();
+    let asked = pages.looks.try_send(Look { apply: !dry_run, answer });
+    let reloaded: Reloaded = match (asked, answered.await) {
+        (Ok(()), Ok(reloaded)) => reloaded,
+        (Err(mpsc::error::TrySendError::Full(_)), _) => {
+            return problem(StatusCode::SERVICE_UNAVAILABLE, "others ask for the same");
+        }
+        _ => return problem(StatusCode::SERVICE_UNAVAILABLE, "nobody looks after the workspace of this engine"),
+    };
+    let mut response = ok(&reloaded);
+    if reloaded.outcome == Outcome::Refused {
+        *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+    }
+    response
 }
 
 async fn metrics(State(pages): State<Arc<Pages>>) -> Response<Body> {

@@ -4,22 +4,23 @@
 //! stages of a configuration that is right.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weft_domain::input::Stream;
 use weft_domain::problem::{Code, Problems};
-use weft_host::{Digest, Host, HostError, Manifest, Plugin, Stage, WantedLimits};
+use weft_host::{Digest, Host, Manifest, Plugin, Stage, WantedLimits};
 
 use crate::bounds::Bounds;
 use crate::clock::Clock;
-use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, Ingredients, Reads, Making, Refusal};
+use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, Ingredients, Making, Reads, Refusal};
 use crate::delivery::{Filter, Lane};
 use crate::door::Door;
 use crate::driver::{self, Bucket, Driver, Files, Schedule};
-use crate::egress::Gateway;
+use crate::egress::{Connection, ConnectionOptions, Gateway};
 use crate::engine::{EngineError, Settings, Stages, Terms};
 use crate::lending::Desk;
+use crate::lock::{self, refusal};
 use crate::pipeline::{Chains, Step};
 use crate::vault::DataFolder;
 use crate::writer::Ledger;
@@ -31,14 +32,32 @@ impl Plugins {
     /// Loads the plugins that a workspace names.
     ///
     /// # Errors
-    /// What is wrong with the files of the workspace, where they cannot be read at all.
+    /// What is wrong with the files of the workspace, where they cannot be read at all, and with its lock.
     pub async fn load(host: &Host, workspace: &Path, environment: &Environment) -> Result<Plugins, Problems> {
         let mut loaded = BTreeMap::new();
+        let kept = config::Kept::read(workspace);
+        let terms = lock::Terms::read(&config::folder(workspace), environment)?;
         for file in config::plugins(workspace, environment)? {
-            let plugin = host.load(&file.path).await.map_err(|error| refusal(&error));
+            // What is kept was admitted when it was taken on.
+            let copy = kept.as_ref().and_then(|kept| kept.plugin(workspace, &file.name));
+            let found = match copy {
+                Some(copy) => std::fs::read(&copy).map(|bytes| (copy, bytes)).map_err(|error| lost(&error)),
+                None => terms.admit(&file),
+            };
+            let plugin = match found {
+                Ok((path, bytes)) => host.load_bytes(&path, bytes).await.map_err(|error| refusal(&error)),
+                Err(refusal) => Err(refusal),
+            };
             loaded.insert(file.name, plugin);
         }
         Ok(Plugins(loaded))
+    }
+
+    /// The digest and the file of each, by name.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<String, (String, PathBuf)> {
+        let loaded = self.0.iter().filter_map(|(name, plugin)| Some((name, plugin.as_ref().ok()?)));
+        loaded.map(|(name, plugin)| (name.clone(), (plugin.digest().to_string(), plugin.path().to_owned()))).collect()
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Plugin> {
@@ -56,14 +75,8 @@ impl config::Manifests for Plugins {
     }
 }
 
-fn refusal(error: &HostError) -> Refusal {
-    let (code, hint) = match error {
-        HostError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            (Code::PLUGIN_NOT_FOUND, Some("build the plugins first: `cargo xtask plugins`".to_owned()))
-        }
-        _ => (Code::PLUGIN_UNUSABLE, None),
-    };
-    Refusal { code, message: error.to_string(), hint }
+fn lost(error: &std::io::Error) -> Refusal {
+    Refusal { code: Code::PLUGIN_NOT_FOUND, message: format!("its copy cannot be read: {error}"), hint: None }
 }
 
 /// Reads a workspace and checks all of it, each plugin's word about its own block included.
@@ -106,7 +119,7 @@ pub fn terms(config: &Config) -> Terms {
 }
 
 /// Connections that are in use, from one configuration to the next: one that is the same goes on, with its pace and its open sockets.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Connections(BTreeMap<String, (config::Connection, Gateway)>);
 
 impl Connections {
@@ -274,6 +287,18 @@ impl Bench<'_> {
     }
 }
 
+/// The way out of one connection, with what is secret of it.
+///
+/// # Errors
+/// Where there is no connection of this name, or it cannot be made.
+pub fn connection(config: &Config, name: &str) -> Result<(Arc<Connection>, Vec<String>), EngineError> {
+    let spec = config.connections.get(name);
+    let spec = spec.ok_or_else(|| EngineError::Broken(format!("the workspace has no connection `{name}`")))?;
+    let made = Connection::new(ConnectionOptions::of(name, spec));
+    let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
+    Ok((Arc::new(made), spec.secrets().into_iter().map(config::Secret::expose_text).collect()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
@@ -283,7 +308,7 @@ mod tests {
     use weft_host::{FailureKind, HttpRequest};
 
     use super::*;
-    use crate::egress::{self, Connection, ConnectionOptions};
+    use crate::egress;
 
     /// Every name leads to this machine.
     struct Home;

@@ -6,6 +6,8 @@
 mod client;
 mod dlq;
 mod init;
+mod reload;
+mod plugin;
 mod show;
 
 use std::io::{IsTerminal, Write};
@@ -21,12 +23,11 @@ use weft_host::{Host, HostOptions};
 use weft_store::files::Disk;
 use weft_store::state::StateStore;
 
-use crate::assembly::{Connections, Plugins, check, settings, stages};
-use crate::clock::Clock;
-use crate::config::{Config, Environment};
-use crate::engine::Engine;
+use crate::assembly::{Plugins, check};
+use crate::config::{self, Config, Environment};
 use crate::graph::Graph;
 use crate::probe::probe;
+use crate::reload::{Fallback, Reloader, StartError};
 use crate::render::{self, Style};
 use crate::scenario::play;
 use crate::vault::{DataFolder, Progress, Vault};
@@ -45,8 +46,18 @@ enum Command {
     Init(init::Init),
     /// Check a workspace: its YAML, its plugins and what each says of its own configuration.
     Check(Check),
-    /// Run a workspace until SIGTERM or Ctrl-C.
-    Run(Workspace),
+    /// Run a workspace until SIGTERM or Ctrl-C, and take on what changes in its files meanwhile.
+    Run {
+        #[command(flatten)]
+        workspace: Workspace,
+        /// Do not start with the last configuration that was right, where the files are wrong.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Have the running engine look at its workspace now, and take on what is different.
+    Reload(Workspace),
+    /// Say what the workspace would change in the running engine, or what has changed since one ran.
+    Plan(Workspace),
     /// Play the `tests:` of a workspace.
     Test(Workspace),
     /// Show a customer, and why it is one.
@@ -88,6 +99,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make, look at, check, sign and add plugins.
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::Command,
+    },
     /// Print the JSON Schema of a workspace.
     Schema,
     /// Print what makes a shell complete the command line: `source <(weft completions bash)`.
@@ -120,6 +136,8 @@ struct Workspace {
 enum Failed {
     /// The configuration is wrong.
     Problems(Problems, Output),
+    /// The configuration is wrong, and it has been shown how.
+    Refused,
     /// Something did not hold; it has been shown.
     Shown,
     /// Anything else.
@@ -156,7 +174,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Init(init) => init::run(init).await,
         Command::Check(Check { workspace, connect: false }) => check_workspace(&workspace).await,
         Command::Check(Check { workspace, connect: true }) => check_outside(&workspace).await,
-        Command::Run(workspace) => serve(&workspace).await,
+        Command::Run { workspace, strict } => serve(&workspace, strict).await,
+        Command::Reload(workspace) => reload::reload(&workspace.workspace, workspace.output()).await,
+        Command::Plan(workspace) => reload::plan(&workspace.workspace, workspace.output()).await,
         Command::Test(workspace) => test(&workspace).await,
         Command::Profile { who, workspace, json } => profile(&who, &workspace, Output::of(json)).await,
         Command::Dlq { command } => dlq::run(command).await,
@@ -165,6 +185,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Rebuild(workspace) => rebuild(&workspace).await,
         Command::Status(workspace) => status(&workspace).await,
         Command::Graph { workspace, svg, json } => graph(&workspace, svg, Output::of(json)).await,
+        Command::Plugin { command } => plugin::run(command).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "weft", &mut std::io::stdout());
             Ok(())
@@ -177,6 +198,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::Shown) => ExitCode::from(1),
+        Err(Failed::Refused) => ExitCode::from(2),
         Err(Failed::Other(error)) => {
             complain(&format!("error: {error:#}"));
             ExitCode::from(1)
@@ -254,19 +276,32 @@ async fn check_outside(workspace: &Workspace) -> Result<(), Failed> {
     if findings.iter().all(|finding| finding.failed.is_none()) { Ok(()) } else { Err(Failed::Shown) }
 }
 
-async fn serve(workspace: &Workspace) -> Result<(), Failed> {
+async fn serve(workspace: &Workspace, strict: bool) -> Result<(), Failed> {
     show::start_logging();
-    let (config, plugins) = load(&workspace.workspace, workspace.output()).await?;
-    complain(&render::text(&config.warnings, Style::of(&std::io::stderr())));
-    let settings = settings(&config, Clock::Wall);
-    let mut connections = Connections::default();
-    let made = async |ledger: &_| stages(&config, &plugins, ledger, &mut connections);
-    let engine = Engine::start(settings, made, report_progress()).await?;
+    let told_to_stop = told_to_stop();
+    let fallback = if strict { Fallback::None } else { Fallback::LastGood };
+    let environment = Environment::of_process();
+    let started = Reloader::start(host()?, &workspace.workspace, environment, fallback, report_progress()).await;
+    let (mut reloader, engine) = started.map_err(|error| match error {
+        StartError::Problems(problems) => Failed::Problems(problems, workspace.output()),
+        StartError::Engine(error) => Failed::Other(error.into()),
+    })?;
+    let style = Style::of(&std::io::stderr());
+    match engine.status().reloaded() {
+        Some(refused) => {
+            complain(&render::text(&refused.problems, style));
+            complain(&format!(
+                "what was last in force runs instead, generation {}; `--strict` would not start",
+                refused.generation
+            ));
+        }
+        None => complain(&render::text(&reloader.config().warnings, style)),
+    }
     for note in engine.notes() {
         tracing::warn!(note, "put right at the start");
     }
     if let Some(address) = engine.address() {
-        print(&format!("{} listens on http://{address}", config.name));
+        print(&format!("{} listens on http://{address}", reloader.config().name));
         for source in engine.report().sources {
             match &source.path {
                 Some(path) => print(&format!("  source {:<14} http://{address}{path}", source.name)),
@@ -277,9 +312,11 @@ async fn serve(workspace: &Workspace) -> Result<(), Failed> {
         print(&format!("  status                http://{address}/api/v1/status"));
     }
     let failed = tokio::select! {
-        () = told_to_stop() => None,
+        () = told_to_stop => None,
         trouble = engine.failed() => Some(trouble),
+        () = reloader.run(&engine) => None,
     };
+    drop(reloader);
     complain("stopping: what has arrived passes through first");
     let stopped = engine.stop().await;
     match failed {
@@ -307,12 +344,14 @@ fn report_progress() -> impl FnMut(Progress) {
     }
 }
 
-async fn told_to_stop() {
+/// Whether somebody wants the engine to stop: SIGTERM and Ctrl-C count from when this is called.
+fn told_to_stop() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return std::future::pending().await };
+        tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
+    }
 }
 
 async fn test(workspace: &Workspace) -> Result<(), Failed> {
@@ -366,9 +405,9 @@ fn ask_the_folder(config: &Config, who: &str) -> anyhow::Result<Option<Explained
 }
 
 async fn status(workspace: &Workspace) -> Result<(), Failed> {
-    let (config, _) = load(&workspace.workspace, workspace.output()).await?;
-    let client::Answer::Body(bytes) = client::get(config.listen, "/api/v1/status").await? else {
-        return Err(anyhow!("no engine listens on {}: `weft run` starts it", config.listen).into());
+    let address = config::listen(&workspace.workspace, &Environment::of_process());
+    let client::Answer::Body(bytes) = client::get(address, "/api/v1/status").await? else {
+        return Err(anyhow!("no engine listens on {address}: `weft run` starts it").into());
     };
     match workspace.output() {
         Output::Json => print(&String::from_utf8_lossy(&bytes)),

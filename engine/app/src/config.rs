@@ -10,9 +10,15 @@
 //! without the outside is left to others. A bad configuration never becomes a `Config` (invariant 8), and a secret never
 //! stands in one as a text (invariant 7).
 
+pub mod alone;
 mod build;
 pub mod connection;
+mod diff;
+pub mod edit;
+mod inline;
+mod kept;
 pub mod limits;
+pub mod origin;
 mod placeholder;
 mod reference;
 mod schema;
@@ -37,6 +43,9 @@ use weft_domain::problem::{Code, Place, Problem, Problems, Severity};
 use weft_host::{ConfigProblem, Digest, Manifest};
 
 pub use connection::{Auth, Connection};
+pub use diff::{Change, ChangeKind};
+pub use kept::{Kept, MARK};
+pub use origin::Origin;
 pub use secret::{Environment, Secret};
 pub use spec::scenario::Scenario;
 pub use spec::stage::{BucketSpec, EventsSpec, OnError};
@@ -44,6 +53,8 @@ pub use spec::{LimitsSpec, Scope};
 pub use units::{Duration, Rate, Size};
 pub use workspace::MAIN_FILE;
 
+use crate::signature::PublicKey;
+use inline::Inlined;
 use placeholder::Recipe;
 use source::{At, Sources, join};
 use tree::Node;
@@ -85,6 +96,7 @@ pub struct Config {
     /// What works, and probably not as meant.
     pub warnings: Problems,
     files: Sources,
+    inlined: Inlined,
     tree: Node,
     recipes: Vec<Recipe>,
 }
@@ -103,8 +115,10 @@ pub struct Token {
 pub struct PluginFile {
     /// The name that stages use.
     pub name: String,
-    /// The file.
-    pub path: PathBuf,
+    /// Where its file is from.
+    pub origin: Origin,
+    /// The keys of which one must have signed it; empty where it need not be signed.
+    pub keys: Vec<PublicKey>,
 }
 
 /// A plugin's own block, and what its handles stand for. They mean nothing to another stage.
@@ -264,6 +278,35 @@ pub fn plugins(path: &Path, environment: &Environment) -> Result<Vec<PluginFile>
     build::plugins(path, environment)
 }
 
+/// The public keys by which all plugins of a workspace must be signed; none where the files cannot be read.
+#[must_use]
+pub fn trusted_keys(path: &Path, environment: &Environment) -> Vec<PublicKey> {
+    build::trusted_keys(path, environment)
+}
+
+/// The folder of the workspace at a path: what relative paths begin from.
+#[must_use]
+pub fn folder(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        return Kept::read(path).map_or_else(|| path.to_owned(), |kept| kept.folder);
+    }
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// The data folder of the workspace at a path, as far as its files can be read; where they cannot, the usual one.
+#[must_use]
+pub fn data_folder(path: &Path, environment: &Environment) -> PathBuf {
+    let (folder, data) = build::setting(path, environment, "data");
+    folder.join(data.unwrap_or_else(spec::default_data))
+}
+
+/// Where the engine of the workspace at a path listens, as far as its files can be read; where they cannot, where one usually does.
+#[must_use]
+pub fn listen(path: &Path, environment: &Environment) -> SocketAddr {
+    let named = build::setting(path, environment, "listen").1.and_then(|listen| listen.parse().ok());
+    named.unwrap_or_else(|| spec::default_listen().0.parse().expect("it is an address"))
+}
+
 /// The JSON Schema of a workspace, as text: what `schemas/workspace.schema.json` holds.
 #[must_use]
 pub fn schema_text() -> String {
@@ -334,10 +377,10 @@ impl Config {
         build::vault(&self.folder, environment).folder
     }
 
-    /// The files that it was read from: YAML, and certificates.
+    /// The files that it was read from: YAML, what plugins' blocks name, and certificates.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let certificates = self.connections.values().flat_map(|connection| &connection.tls.files);
-        self.files.paths().chain(certificates.map(PathBuf::as_path))
+        self.files.paths().chain(self.inlined.keys().map(PathBuf::as_path)).chain(certificates.map(PathBuf::as_path))
     }
 
     /// Where something stands: what a JSON pointer names in the merged configuration, or the nearest thing around it.

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::net::TcpListener;
@@ -34,7 +34,7 @@ use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::limits;
 use crate::pipeline::{self, Chains, PipelineError, Switch};
-use crate::status::{LaneReport, Report, ShownDriver, ShownLane, Status};
+use crate::status::{LaneReport, Look, Report, ShownDriver, ShownLane, Status};
 use crate::telemetry::Metrics;
 use crate::vault::{DataFolder, Progress, Vault, VaultError};
 use crate::writer::{Ledger, Writer, WriterError};
@@ -130,6 +130,8 @@ pub struct Engine {
     tokens: watch::Sender<Arc<[Token]>>,
     bounds: watch::Sender<Bounds>,
     switches: mpsc::Sender<Switch>,
+    looks: mpsc::Sender<Look>,
+    wanted: std::sync::Mutex<Option<mpsc::Receiver<Look>>>,
     crew: Mutex<Crew>,
     stop_server: watch::Sender<bool>,
     stop_pipeline: watch::Sender<bool>,
@@ -205,6 +207,7 @@ impl Engine {
         let doors = Doors::new(opened, intake.clone(), ledger.clone(), clock.clone(), metrics.clone(), bounds_in_force.clone());
         let keeper = Keeper { intake: intake.clone(), ledger: ledger.clone(), state, bounds: bounds_in_force };
         let (switches, switched) = mpsc::channel(1);
+        let (looks, wanted) = mpsc::channel(limits::LOOKS_WAITING_MAX);
         let mut engine = Engine {
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             doors: Arc::new(doors),
@@ -219,6 +222,8 @@ impl Engine {
             tokens: watch::channel(tokens.into()).0,
             bounds,
             switches,
+            looks,
+            wanted: std::sync::Mutex::new(Some(wanted)),
             crew: Mutex::default(),
             stop_server: watch::channel(false).0,
             stop_pipeline: watch::channel(false).0,
@@ -343,7 +348,8 @@ impl Engine {
 
     fn serve(&mut self, listener: TcpListener) {
         let (ledger, metrics, status) = (self.ledger.clone(), self.metrics.clone(), self.status.clone());
-        let pages = Arc::new(Pages { ledger, metrics, status, tokens: self.tokens.subscribe() });
+        let (tokens, looks) = (self.tokens.subscribe(), self.looks.clone());
+        let pages = Arc::new(Pages { ledger, metrics, status, tokens, looks });
         let router = router(pages, self.doors.clone());
         self.server.spawn(crate::listener::serve(listener, router, self.stop_server.subscribe()));
     }
@@ -352,6 +358,18 @@ impl Engine {
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// What the pages want looked at in the workspace; for whoever looks after that, once.
+    #[must_use]
+    pub fn wanted(&self) -> Option<mpsc::Receiver<Look>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What it says of itself, and where that is noted.
+    #[must_use]
+    pub fn status(&self) -> &Arc<Status> {
+        &self.status
     }
 
     /// What a crash had left behind.

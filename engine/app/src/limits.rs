@@ -136,3 +136,11 @@ pub const FILES_FOLLOWED_MAX: usize = 128;
 
 /// Folders of one source that are watched; further ones are looked at now and then.
 pub const FOLDERS_WATCHED_MAX: usize = 256;
+
+/// Requests to look at the workspace's files that wait for the one under way.
+pub const LOOKS_WAITING_MAX: usize = 8;
+
+/// How long the workspace's files must have been quiet before they are looked at: editors and tools write several, one after the other.
+pub const RELOAD_REST: Duration = Duration::from_millis(300);
+/// How often they are looked at without a hint from the system.
+pub const RELOAD_EVERY: Duration = Duration::from_secs(60);

@@ -2,9 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::oneshot;
 use weft_domain::input::Stream;
+use weft_domain::problem::Problems;
+use weft_domain::value::Timestamp;
 use weft_domain::view::{Totals, View};
 
+use crate::config::Change;
 use crate::delivery;
 use crate::driver;
 use crate::intake::Intake;
@@ -16,6 +20,44 @@ pub struct Status {
     shown: Mutex<Shown>,
     intake: Option<Intake>,
     trouble: Mutex<Option<String>>,
+    reloaded: Mutex<Option<Reloaded>>,
+}
+
+/// What came of looking at the workspace's files.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Reloaded {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The generation in force.
+    pub generation: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What was different from what is in force.
+    pub changes: Vec<Change>,
+    /// What is wrong, or probably not meant.
+    pub problems: Problems,
+}
+
+/// What came of looking at the workspace's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is in force.
+    Applied,
+    /// Nothing was different.
+    Unchanged,
+    /// It is wrong: what was in force goes on.
+    Refused,
+    /// It would be taken on; it was only asked.
+    Planned,
+}
+
+/// Somebody wants the workspace's files looked at.
+pub struct Look {
+    /// Whether what is found is taken on, or only told.
+    pub apply: bool,
+    /// Told what came of it.
+    pub answer: oneshot::Sender<Reloaded>,
 }
 
 /// The stages that are shown.
@@ -56,6 +98,9 @@ pub struct ShownDriver {
 pub struct Report {
     /// Why the engine takes nothing, where it does not.
     pub trouble: Option<String>,
+    /// What came of looking at the workspace's files, the last time that something was different or wrong.
+    #[serde(default)]
+    pub config: Option<Reloaded>,
     /// The generation of the plan in force.
     pub generation: u64,
     /// Counts of state.
@@ -136,6 +181,17 @@ impl Status {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
     }
 
+    /// What came of looking at the workspace's files.
+    #[must_use]
+    pub fn reloaded(&self) -> Option<Reloaded> {
+        self.reloaded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes what came of looking at the workspace's files.
+    pub fn note_reload(&self, reloaded: Reloaded) {
+        *self.reloaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(reloaded);
+    }
+
     /// All of it, now.
     #[must_use]
     pub fn report(&self, ledger: &Ledger) -> Report {
@@ -161,6 +217,7 @@ impl Status {
         };
         Report {
             trouble: self.obstacle(),
+            config: self.reloaded(),
             generation,
             totals,
             intake: Waiting {

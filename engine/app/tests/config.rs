@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use weft::config::{self, Config, Environment, Refusal};
+use weft::config::{self, Config, Environment, Origin, Refusal};
 use weft::render::{self, Style};
 use weft_domain::problem::{Code, Problems};
 use weft_host::Manifest;
@@ -217,7 +217,8 @@ fn plugins_are_named_in_a_first_look_even_where_the_rest_is_wrong() {
     let named = config::plugins(&path, &environment()).unwrap();
     let names: Vec<&str> = named.iter().map(|plugin| &*plugin.name).collect();
     assert_eq!(names, ["segment", "normalize", "slack"]);
-    assert_eq!(named[0].path, path.with_file_name("segment.wasm"));
+    let file = Origin::File { path: path.with_file_name("segment.wasm"), written: "segment.wasm".into() };
+    assert_eq!(named[0].origin, file);
     assert!(config::plugins(&root().join("tests/config/invalid/unclosed-brace.yaml"), &environment()).is_err());
     assert!(config::plugins(Path::new("/nowhere/at/all"), &environment()).is_err());
 }

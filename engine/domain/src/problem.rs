@@ -304,6 +304,10 @@ codes! {
     CONFIG_REFUSED = "config/refused", "A value that breaks a rule of its schema";
     CONFIG_LISTEN = "config/listen", "An address that others reach, without tokens";
     CONFIG_FOLDER = "config/folder", "A folder that may not be used";
+    CONFIG_FILE = "config/file", "A file that a plugin's block names and that cannot be used";
+
+    RELOAD_RESTART = "reload/restart", "A change that needs a restart";
+    RELOAD_STAGE = "reload/stage", "A stage does not begin with its new configuration";
 
     PLACEHOLDER_SYNTAX = "placeholder/syntax", "A placeholder that cannot be understood";
     PLACEHOLDER_IN_KEY = "placeholder/in-key", "A placeholder stands in a key";
@@ -330,6 +334,10 @@ codes! {
     REFERENCE_UNUSED = "reference/unused", "Something that nothing uses";
 
     PLUGIN_NOT_FOUND = "plugin/not-found", "The plugin's file is not there";
+    PLUGIN_NOT_FETCHED = "plugin/not-fetched", "A pinned plugin was not fetched yet";
+    PLUGIN_UNPINNED = "plugin/unpinned", "A plugin is not pinned as it is used";
+    PLUGIN_DIGEST = "plugin/digest", "The plugin's file is not the one that is pinned";
+    PLUGIN_SIGNATURE = "plugin/signature", "The plugin is not signed by a trusted key";
     PLUGIN_UNUSABLE = "plugin/unusable", "The plugin cannot be loaded";
     PLUGIN_SCHEMA = "plugin/schema", "The plugin's own schema is broken";
     PLUGIN_CONFIG = "plugin/config", "The plugin refuses its configuration";

@@ -27,5 +27,7 @@ pub use contract::{
     Level, Limits, Mailbox, Mailed, Manifest, Nothing, Outcome, Output, Reads, Receipt, Received, Refused, Rejection, Request,
     Response, Stream, WantedLimits,
 };
-pub use sandbox::{Crash, CrashKind, Destination, Fault, Health, HealthState, Mender, Place, Retry, Source, Stage, Transform};
-pub use shelf::{Digest, Host, HostError, HostOptions, Origin, Plugin};
+pub use sandbox::{
+    Crash, CrashKind, Destination, Fault, Health, HealthState, Mender, Place, Retry, Source, Stage, Transform, Used,
+};
+pub use shelf::{Digest, Host, HostError, HostOptions, Origin, Plugin, read};

@@ -19,5 +19,5 @@ mod stage;
 pub use fault::{Crash, CrashKind, Fault, Mender, Retry};
 pub use health::{Health, HealthState};
 pub(crate) use runner::Runner;
-pub use runner::Stage;
+pub use runner::{Stage, Used};
 pub use stage::{Destination, Place, Source, Transform};

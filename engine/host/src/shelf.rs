@@ -234,6 +234,8 @@ struct Loaded {
     manifest: Manifest,
     prepared: Prepared,
     origin: Origin,
+    imports: Vec<String>,
+    bytes: u64,
 }
 
 impl Host {
@@ -259,28 +261,38 @@ impl Host {
     /// # Errors
     /// Each says what is wrong with the plugin and has a code.
     pub async fn load(&self, path: &Path) -> Result<Plugin, HostError> {
+        let reading = path.to_owned();
+        let read = tokio::task::spawn_blocking(move || read(&reading));
+        let bytes = read.await.unwrap_or_else(|panic| Err(HostError::Engine(format!("reading a plugin panicked: {panic}"))))?;
+        self.load_bytes(path, bytes).await
+    }
+
+    /// Loads a plugin whose file has been read, so that a caller who looked at the bytes knows that these are what will run. The
+    /// path is only a name here.
+    ///
+    /// # Errors
+    /// As [`Host::load`].
+    pub async fn load_bytes(&self, path: &Path, bytes: Vec<u8>) -> Result<Plugin, HostError> {
         let path: Arc<Path> = Arc::from(path);
         let host = self.clone();
-        let reading = Arc::clone(&path);
-        let found = tokio::task::spawn_blocking(move || host.find(&reading))
+        let naming = Arc::clone(&path);
+        let length = bytes.len() as u64;
+        let found = tokio::task::spawn_blocking(move || host.find(&naming, &bytes))
             .await
             .unwrap_or_else(|panic| Err(HostError::Engine(format!("loading a plugin panicked: {panic}"))))?;
         let loaded = match found {
             Found::Loaded(loaded) => loaded,
-            Found::Component { digest, component, origin } => self.describe(&path, digest, &component, origin).await?,
+            Found::Component { digest, component, origin } => self.describe(&path, length, digest, &component, origin).await?,
         };
         Ok(Plugin { path, engine: Arc::clone(&self.engine), loaded })
     }
 
-    /// Reads and compiles, or finds it done. Blocks.
-    fn find(&self, path: &Path) -> Result<Found, HostError> {
-        let unreadable = |source| HostError::Read { path: path.to_owned(), source };
-        let length = std::fs::metadata(path).map_err(unreadable)?.len();
-        if length > limits::PLUGIN_BYTES_MAX {
+    /// Compiles, or finds it done. Blocks.
+    fn find(&self, path: &Path, bytes: &[u8]) -> Result<Found, HostError> {
+        if bytes.len() as u64 > limits::PLUGIN_BYTES_MAX {
             return Err(HostError::TooLarge { path: path.to_owned() });
         }
-        let bytes = std::fs::read(path).map_err(unreadable)?;
-        let digest = Digest::of(&bytes);
+        let digest = Digest::of(bytes);
         if let Some(loaded) = self.shelved(&digest) {
             return Ok(Found::Loaded(loaded));
         }
@@ -292,7 +304,7 @@ impl Host {
         if bytes.starts_with(b"\0asm\x01\0\0\0") {
             return Err(not_a_component("it is a core module; build it with `wasm-component-ld` as its linker".to_owned()));
         }
-        let code = engine.precompile_component(&bytes).map_err(|error| not_a_component(format!("{error:#}")))?;
+        let code = engine.precompile_component(bytes).map_err(|error| not_a_component(format!("{error:#}")))?;
         let origin = match self.cache.keep_code(&digest, &code) {
             Ok(()) => Origin::Compiled,
             Err(error) => Origin::CompiledUncached(error.to_string()),
@@ -305,6 +317,7 @@ impl Host {
     async fn describe(
         &self,
         path: &Path,
+        bytes: u64,
         digest: Digest,
         component: &Component,
         origin: Origin,
@@ -325,7 +338,8 @@ impl Host {
                 manifest
             }
         };
-        let loaded = Arc::new(Loaded { digest, manifest, prepared, origin });
+        let imports = fit::imports(component, self.engine.wasmtime());
+        let loaded = Arc::new(Loaded { digest, manifest, prepared, origin, imports, bytes });
         let mut shelf = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.retain(|_, loaded| loaded.strong_count() > 0);
         shelf.insert(digest, Arc::downgrade(&loaded));
@@ -343,6 +357,19 @@ enum Found {
     Component { digest: Digest, component: Component, origin: Origin },
 }
 
+/// A plugin's file, within its bound.
+///
+/// # Errors
+/// [`HostError::Read`], [`HostError::TooLarge`].
+pub fn read(path: &Path) -> Result<Vec<u8>, HostError> {
+    let unreadable = |source| HostError::Read { path: path.to_owned(), source };
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > limits::PLUGIN_BYTES_MAX {
+        return Err(HostError::TooLarge { path: path.to_owned() });
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
 async fn ask(engine: &Engine, prepared: &Prepared) -> Result<String, Crash> {
     let grant = Grant {
         lent: Arc::new(Nothing),
@@ -350,6 +377,7 @@ async fn ask(engine: &Engine, prepared: &Prepared) -> Result<String, Crash> {
         memory_bytes: limits::DESCRIBE_MEMORY_BYTES,
         body_bytes: 0,
         budget: Duration::from_millis(limits::DESCRIBE_MS),
+        usage: Arc::default(),
     };
     Instance::<Bare>::new(engine, prepared, &(), &grant).await?.describe().await
 }
@@ -379,6 +407,29 @@ impl Plugin {
         &self.path
     }
 
+    /// The interfaces that it imports, by their names in the component; sorted.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.loaded.imports
+    }
+
+    /// Its file's length in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.loaded.bytes
+    }
+
+    /// Its stages' limits, where no operator says otherwise.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits::resolve(
+            self.kind(),
+            self.manifest().limits,
+            crate::contract::WantedLimits::default(),
+            Limits::ceiling(self.engine.memory_bytes_max()),
+        )
+    }
+
     /// Where its code came from.
     #[must_use]
     pub fn origin(&self) -> &Origin {
@@ -391,13 +442,7 @@ impl Plugin {
     /// # Errors
     /// The problems.
     pub async fn validate(&self, config_json: &str) -> Result<(), Vec<ConfigProblem>> {
-        let limits = Limits::resolve(
-            self.kind(),
-            self.manifest().limits,
-            crate::contract::WantedLimits::default(),
-            Limits::ceiling(self.engine.memory_bytes_max()),
-        );
-        let grant = Grant::new(Arc::new(Nothing), &self.manifest().capabilities, &limits);
+        let grant = Grant::new(Arc::new(Nothing), &self.manifest().capabilities, &self.limits());
         let validated =
             async { Instance::<Bare>::new(&self.engine, &self.loaded.prepared, &(), &grant).await?.validate(config_json).await };
         let problems = validated.await.unwrap_or_else(|crash| {

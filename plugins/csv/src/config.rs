@@ -253,6 +253,9 @@ const OPTIONS: [&str; 17] = [
     "header",
 ];
 
+/// Letters of an option that is taken for a misspelt one.
+const NEAR_LETTERS_MIN: usize = 5;
+
 impl Config {
     /// The delimiter's byte; none where it is to be found out, an error where it is none.
     pub(crate) fn delimiter_byte(&self) -> Result<Option<u8>, ()> {
@@ -302,7 +305,9 @@ impl Config {
         }
         for name in self.short.keys() {
             let folded = name.to_lowercase().replace('-', "_");
-            let near = OPTIONS.into_iter().find(|option| strsim::damerau_levenshtein(option, &folded) <= 1);
+            // Short words are near to too many others.
+            let near = OPTIONS.into_iter().filter(|option| option.len() >= NEAR_LETTERS_MIN || *option == folded);
+            let near = near.into_iter().find(|option| strsim::damerau_levenshtein(option, &folded) <= 1);
             if let Some(option) = near {
                 let hint = match option {
                     "header" => "files have a header unless `columns` says otherwise".to_owned(),

@@ -230,6 +230,7 @@ fn mistakes_in_a_configuration_are_named_with_their_place() {
     check(r#"{"rest":"traits"}"#, &[]);
     check(r#"{"email":"E","delimeter":";"}"#, &["/delimeter"]);
     check(r#"{"email":"E","header":"no"}"#, &["/header"]);
+    check(r#"{"email":"E","rent":"Miete"}"#, &[]);
     check(r#"{"email":"E","delimiter":"ab","quote":"ab"}"#, &["/delimiter", "/quote"]);
     check(r#"{"email":"E","delimiter":"'","quote":"'"}"#, &["/quote"]);
     check(r#"{"email":"E","columns":[]}"#, &["/columns", "/columns"]);

@@ -20,7 +20,7 @@ async function send(method, body) {
     const error = await call(method, body)
     if (!error) return
     if (error.status !== 503 && error.status !== 429) throw error
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await new Promise((resolve) => setTimeout(resolve, Number(error.response.headers['retry-after'] ?? 0.1) * 1000))
   }
   throw new Error('refused ten times')
 }

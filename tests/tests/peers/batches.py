@@ -27,7 +27,8 @@ def send(call, body):
         except ApiException as refused:
             if refused.status not in (503, 429):
                 raise
-            time.sleep(0.1)
+            # After a 429 the SDK sends nothing until then, and says the same again.
+            time.sleep(float(refused.headers.get("Retry-After", 0.1)))
     sys.exit("refused ten times")
 
 

@@ -22,8 +22,8 @@ pub(super) enum Answer {
     Body(Bytes),
 }
 
-/// How long an engine may take to answer.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long an engine may take to answer: to take on another configuration, it lets go of stages that have something in hand.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Gets a page of the engine that listens there. The token of `WEFT_TOKEN` goes with it, where there is one.
 pub(super) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
@@ -54,7 +54,8 @@ async fn ask(stream: TcpStream, address: SocketAddr, request: Builder, body: Byt
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     match status {
-        StatusCode::OK => Ok(Answer::Body(body)),
+        // What was asked for is refused, and the body says why.
+        StatusCode::OK | StatusCode::UNPROCESSABLE_ENTITY => Ok(Answer::Body(body)),
         StatusCode::NOT_FOUND => Ok(Answer::NotFound),
         StatusCode::UNAUTHORIZED => bail!("the engine wants a token: set WEFT_TOKEN"),
         _ => bail!("the engine answered {status}: {}", String::from_utf8_lossy(&body)),

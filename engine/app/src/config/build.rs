@@ -10,36 +10,111 @@ use weft_domain::problem::{Code, Problem, Problems};
 use weft_host::Manifest;
 
 use super::connection;
+use super::inline::{self, Inlined};
+use super::origin::Origin;
 use super::placeholder::{self, Recipe};
 use super::reference::References;
 use super::schema::{self, Schema};
 use super::secret::{Environment, Secret, Vault};
 use super::settle::{self, Ground};
 use super::source::{Report, Sources, Span, join};
-use super::spec::stage::{FileSpec, HttpSpec, PluginSpec, PollSpec, SourceSpec};
+use super::spec::stage::{FileSpec, HttpSpec, KeyText, PluginSpec, PollSpec, SourceSpec};
 use super::spec::{self, WorkspaceSpec};
 use super::tree::{Entry, Node, Value};
 use super::workspace::{self, Workspace};
-use super::{
-    Block, Config, Destination, Manifests, PluginFile, Reads, Refusal, SECRETS_VARIABLE, Source, Token, Transform,
-};
+use super::{Block, Config, Destination, Manifests, PluginFile, Reads, Refusal, SECRETS_VARIABLE, Source, Token, Transform};
+use crate::signature::PublicKey;
 
 /// The sections of stages, each with a plugin's block in it.
 const STAGES: [&str; 3] = ["sources", "transforms", "destinations"];
 
 pub(super) fn plugins(path: &Path, environment: &Environment) -> Result<Vec<PluginFile>, Problems> {
     let mut report = Report::default();
-    let Workspace { folder, sources, tree } = workspace::read(path, &mut report);
+    let Workspace { folder, sources, tree, .. } = workspace::read(path, &mut report);
     let Some(mut tree) = tree else { return Err(report.finish(&sources)) };
     placeholder::fill(&mut tree, &vault(&folder, environment), &mut report);
+    let trusted = keys(&tree);
     let entries = tree.get("plugins").map_or(&[][..], Node::entries);
-    let file = |entry: &Entry| Some(PluginFile { name: entry.key.clone(), path: folder.join(entry.node.get("path")?.text()?) });
+    let file = |entry: &Entry| {
+        let text = |key: &str| entry.node.get(key).and_then(Node::text).map(str::to_owned);
+        let key = text("key").map(KeyText);
+        plugin_file(&folder, &entry.key, [text("path"), text("url"), text("oci")], key.as_ref(), &trusted)
+    };
     Ok(entries.iter().filter(|entry| !report.has_errors_under(&join("/plugins", &entry.key))).filter_map(file).collect())
+}
+
+/// The folder of a workspace, and the text of one of its settings, as far as its files can be read.
+pub(super) fn setting(path: &Path, environment: &Environment, name: &str) -> (PathBuf, Option<String>) {
+    let mut report = Report::default();
+    let Workspace { folder, tree, .. } = workspace::read(path, &mut report);
+    let named = tree.and_then(|mut tree| {
+        placeholder::fill(&mut tree, &vault(&folder, environment), &mut report);
+        tree.get(name).and_then(Node::text).map(str::to_owned)
+    });
+    (folder, named)
+}
+
+pub(super) fn trusted_keys(path: &Path, environment: &Environment) -> Vec<PublicKey> {
+    let mut report = Report::default();
+    let Workspace { folder, tree, .. } = workspace::read(path, &mut report);
+    let Some(mut tree) = tree else { return Vec::new() };
+    placeholder::fill(&mut tree, &vault(&folder, environment), &mut report);
+    keys(&tree)
+}
+
+fn keys(tree: &Node) -> Vec<PublicKey> {
+    let keys = tree.get("trusted_keys").map_or(&[][..], Node::items);
+    keys.iter().filter_map(|key| key.text()?.parse().ok()).collect()
+}
+
+/// Where a plugin's file is from, and who must have signed it; none where that is not said, or said wrongly.
+fn plugin_file(
+    folder: &Path,
+    name: &str,
+    places: [Option<String>; 3],
+    key: Option<&KeyText>,
+    trusted: &[PublicKey],
+) -> Option<PluginFile> {
+    let origin = match places {
+        [Some(path), None, None] => Origin::File { path: folder.join(&path), written: path },
+        [None, Some(url), None] => url.parse().ok()?,
+        [None, None, Some(artifact)] => artifact.parse().ok()?,
+        _ => return None,
+    };
+    let keys = match key {
+        Some(key) => vec![key.0.parse().ok()?],
+        None => trusted.to_vec(),
+    };
+    Some(PluginFile { name: name.to_owned(), origin, keys })
+}
+
+/// A plugin is in one place.
+fn places(tree: &Node, report: &mut Report) {
+    for entry in tree.get("plugins").map_or(&[][..], Node::entries) {
+        let path = join("/plugins", &entry.key);
+        if report.has_errors_under(&path) || !matches!(entry.node.value, Value::Map(_)) {
+            continue;
+        }
+        let places: Vec<&Entry> = ["path", "url", "oci"].into_iter().filter_map(|key| entry.node.entry(key)).collect();
+        let dotted = schema::dotted(&path);
+        match places[..] {
+            [_] => {}
+            [] => {
+                let problem = Problem::error(Code::CONFIG_MISSING_KEY, format!("the key `path` is missing in `{dotted}`"));
+                report.add(entry.span.at(path), problem.expected("path: a text, or `url`, or `oci`"));
+            }
+            [first, second, ..] => {
+                let message = format!("`{dotted}` has both `{}` and `{}`: a plugin is in one place", first.key, second.key);
+                let problem = Problem::error(Code::CONFIG_REFUSED, message).hint("leave one of them");
+                report.add_with(second.span.at(join(&path, &second.key)), problem, "it is said here first", first.span.at(path));
+            }
+        }
+    }
 }
 
 pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manifests) -> Result<Config, Problems> {
     let mut report = Report::default();
-    let Workspace { folder, mut sources, tree } = workspace::read(path, &mut report);
+    let Workspace { folder, mut sources, kept, tree } = workspace::read(path, &mut report);
     let Some(mut tree) = tree else { return Err(report.finish(&sources)) };
 
     let vault = vault(&folder, environment);
@@ -47,8 +122,14 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
     fill_empty_sections(&mut tree);
     hide_slips(&tree, &mut sources);
     let secrets = check_shape(&mut tree, &mut sources, &mut report);
+    places(&tree, &mut report);
 
     let data = tree.get("data").and_then(Node::text).map_or_else(|| folder.join("data"), |data| folder.join(data));
+    let ours =
+        DATA_PARTS.iter().map(|part| (data.join(part), "the logs and the state")).chain([(vault.folder.clone(), "secrets")]);
+    let ground = Ground { workspace: &folder, closed: ours.collect() };
+    let kept = kept.map(|kept| kept.inlined(path));
+    let inlined = inline(&mut tree, &ground, kept.as_ref(), &mut sources, &mut report);
     let manifests = ask(&tree, manifests, &mut report);
     let closed = vec![(data.clone(), "the logs and the state"), (vault.folder.clone(), "secrets")];
     let ground = Ground { workspace: &folder, closed };
@@ -60,8 +141,26 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
     if report.has_errors() {
         return Err(report.finish(&sources));
     }
-    let parts = Parts { folder, data, secrets, recipes, blocks, identity };
+    let parts = Parts { folder, data, secrets, recipes, inlined, blocks, identity };
     Ok(parts.config(spec, report.finish(&sources), sources, tree))
+}
+
+/// What the engine keeps in its data folder.
+const DATA_PARTS: [&str; 4] = ["intake", "history", "state", "generations"];
+
+/// Puts what is in the files that plugins' blocks name in their places.
+fn inline(tree: &mut Node, ground: &Ground<'_>, kept: Option<&Inlined>, sources: &mut Sources, report: &mut Report) -> Inlined {
+    let mut inlined = Inlined::new();
+    for section in STAGES {
+        let names: Vec<String> = tree.get(section).map_or(&[][..], Node::entries).iter().map(|entry| entry.key.clone()).collect();
+        for name in names {
+            let base = join(&join(&join("", section), &name), "config");
+            if let Some(block) = tree.find_mut(&base) {
+                inlined.extend(inline::fill(block, &base, ground, kept, sources, report));
+            }
+        }
+    }
+    inlined
 }
 
 pub(super) fn vault<'a>(folder: &Path, environment: &'a Environment) -> Vault<'a> {
@@ -141,8 +240,9 @@ fn ask(tree: &Node, manifests: &dyn Manifests, report: &mut Report) -> BTreeMap<
         match manifests.manifest(&entry.key) {
             Ok(manifest) => drop(known.insert(entry.key.clone(), manifest)),
             Err(Refusal { code, message, hint }) => {
-                let (span, path) = match entry.node.entry("path") {
-                    Some(file) => (file.node.span, join(&path, "path")),
+                let place = ["path", "url", "oci"].into_iter().find_map(|key| entry.node.entry(key));
+                let (span, path) = match place {
+                    Some(file) => (file.node.span, join(&path, &file.key)),
                     None => (entry.span, path),
                 };
                 report.add(span.at(path), Problem { hint, ..Problem::error(code, message) });
@@ -206,7 +306,7 @@ fn compile(name: &str, manifest: &Manifest, at: super::source::At, report: &mut 
 }
 
 /// One block: checked against the plugin's schema, its secrets and folders taken out.
-fn block(
+pub(super) fn block(
     node: &mut Node,
     base: &str,
     schema: &Schema,
@@ -245,6 +345,7 @@ fn read_spec(tree: &Node, report: &mut Report) -> WorkspaceSpec {
         data: read.setting("data").unwrap_or_else(spec::default_data),
         limits: read.setting("limits").unwrap_or_default(),
         tokens: read.named("tokens"),
+        trusted_keys: read.setting("trusted_keys").unwrap_or_default(),
         plugins: read.named("plugins"),
         connections: read.named("connections"),
         sources: read.named("sources"),
@@ -292,6 +393,7 @@ struct Parts {
     data: PathBuf,
     secrets: BTreeMap<String, Secret>,
     recipes: Vec<Recipe>,
+    inlined: Inlined,
     blocks: BTreeMap<(String, String), Block>,
     identity: Rules,
 }
@@ -299,8 +401,13 @@ struct Parts {
 impl Parts {
     /// Puts the configuration together. There are no errors: every reference and every text was checked.
     fn config(mut self, spec: WorkspaceSpec, warnings: Problems, files: Sources, tree: Node) -> Config {
-        let plugin =
-            |(name, plugin): (String, PluginSpec)| (name.clone(), PluginFile { name, path: self.folder.join(plugin.path) });
+        let trusted: Vec<PublicKey> =
+            spec.trusted_keys.iter().map(|key| key.0.parse().expect("the format was checked")).collect();
+        let plugin = |(name, plugin): (String, PluginSpec)| {
+            let places = [plugin.path, plugin.url.map(|url| url.0), plugin.oci.map(|artifact| artifact.0)];
+            let file = plugin_file(&self.folder, &name, places, plugin.key.as_ref(), &trusted);
+            (name, file.expect("places and formats were checked"))
+        };
         let plugins = spec.plugins.into_iter().map(plugin).collect();
         let build = connection::Builder { folder: &self.folder, secrets: &self.secrets };
         let connections = spec.connections.into_iter().map(|(name, spec)| (name, build.connection(spec))).collect();
@@ -350,6 +457,7 @@ impl Parts {
             tests: spec.tests,
             warnings,
             files,
+            inlined: self.inlined,
             tree,
             recipes: self.recipes,
         }

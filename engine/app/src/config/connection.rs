@@ -54,6 +54,31 @@ impl Connection {
     pub fn is_mail(&self) -> bool {
         is_mail(&self.base_url)
     }
+
+    /// All that is secret of it, so that it can be looked for where it must not be.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&Secret> {
+        let auth: Vec<&Secret> = match &self.auth {
+            None => Vec::new(),
+            Some(Auth::Bearer(secret) | Auth::Basic { password: secret, .. } | Auth::Header { value: secret, .. }) => {
+                vec![secret]
+            }
+            Some(Auth::Hmac(hmac)) => vec![&hmac.secret],
+            Some(Auth::AwsV4(aws)) => {
+                [&aws.access_key_id, &aws.secret_access_key].into_iter().chain(&aws.session_token).collect()
+            }
+            Some(Auth::OAuth2(OAuth2 { grant, .. })) => match grant {
+                Grant::ClientCredentials { client_id, client_secret, .. } => vec![client_id, client_secret],
+                Grant::RefreshToken { client_id, client_secret, refresh_token } => {
+                    [client_id, refresh_token].into_iter().chain(client_secret).collect()
+                }
+                Grant::JwtBearer { issuer, subject, private_key, .. } => {
+                    [issuer, private_key].into_iter().chain(subject).collect()
+                }
+            },
+        };
+        auth.into_iter().chain(&self.proxy).chain(self.headers.iter().map(|(_, value)| value)).collect()
+    }
 }
 
 /// Whether this is the address of a mail server.

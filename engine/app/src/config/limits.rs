@@ -44,3 +44,6 @@ pub const BATCH_BYTES: std::ops::RangeInclusive<u64> = 256 * 1024..=4 * 1024 * 1
 
 /// How often it is looked for what is new, at most: each look costs the other side, or the disk, a call.
 pub const LOOK_EVERY_MS_MIN: u64 = 1_000;
+
+/// The bytes of a file that a plugin's block names: tables and plans have some megabytes, and each instance of the plugin is given them anew.
+pub const INLINED_BYTES_MAX: u64 = 8 << 20;

@@ -123,7 +123,7 @@ fn filled(text: &str, vault: &Vault<'_>) -> Result<(String, Origin), Box<Problem
     }
     out.push_str(rest);
     if is_secret {
-        let secret = Secret::new(&out);
+        let secret = vault.environment.cell(text, &out);
         return Ok((String::new(), Origin::Secret(secret)));
     }
     Ok((out, if from_environment { Origin::Environment } else { Origin::Written }))

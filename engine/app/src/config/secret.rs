@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Serialize, Serializer};
 
@@ -133,6 +133,9 @@ impl Serialize for Secret {
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
+    /// Secrets by the texts that they were made from: the same text gives the same cell whenever it is read, so that a secret that is
+    /// another by then is another for all who hold it.
+    cells: Arc<Mutex<BTreeMap<String, Secret>>>,
 }
 
 impl Environment {
@@ -142,9 +145,23 @@ impl Environment {
         std::env::vars_os().collect()
     }
 
+    /// The value of a variable, where it has one that is a text.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.get(name).ok().flatten()
+    }
+
     /// The value of a variable; `Err` where it is not UTF-8.
     pub(super) fn get(&self, name: &str) -> Result<Option<&str>, NotUtf8> {
         self.variables.get(&OsString::from(name)).map(|value| value.to_str().ok_or(NotUtf8)).transpose()
+    }
+
+    /// The cell of a text with placeholders, which stands for this secret now.
+    pub(super) fn cell(&self, text: &str, secret: &str) -> Secret {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let cell = cells.entry(text.to_owned()).or_insert_with(|| Secret::new(secret));
+        cell.renew(secret);
+        cell.clone()
     }
 
     /// The names of all variables.
@@ -159,7 +176,8 @@ pub(super) struct NotUtf8;
 
 impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment {
     fn from_iter<T: IntoIterator<Item = (K, V)>>(variables: T) -> Self {
-        Environment { variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Environment { variables, cells: Arc::default() }
     }
 }
 

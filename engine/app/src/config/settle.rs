@@ -155,6 +155,12 @@ pub(super) fn folders(
 }
 
 impl Ground<'_> {
+    /// What the folder is of that a path leads into, where nothing may be read.
+    pub(super) fn closed_to(&self, path: &Path) -> Option<&'static str> {
+        let path = real(path);
+        self.closed.iter().find(|(closed, _)| path.starts_with(real(closed))).map(|(_, what)| *what)
+    }
+
     /// The folder of this name. A relative one stays within the workspace; an absolute one is taken at its word.
     fn resolve(&self, text: &str) -> Result<PathBuf, Box<Problem>> {
         let wrong = |message: &str| Problem::error(Code::CONFIG_FOLDER, format!("the folder `{}` {message}", Excerpt(text)));

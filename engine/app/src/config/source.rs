@@ -98,6 +98,11 @@ impl Sources {
         self.files.get(usize::from(file)).map_or(Path::new(""), |file| &file.path)
     }
 
+    /// All files, with what is in them.
+    pub fn all(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.files.iter().map(|file| (&*file.path, &*file.text))
+    }
+
     /// The paths of all files.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| &*file.path)

@@ -40,10 +40,10 @@ use super::units::Size;
 use connection::ConnectionSpec;
 use identity::IdentitySpec;
 use scenario::Scenario;
-use stage::{DestinationSpec, PluginSpec, SourceSpec, TransformSpec};
+use stage::{DestinationSpec, KeyText, PluginSpec, SourceSpec, TransformSpec};
 
 /// Every section and setting at the top of a file.
-pub const SECTIONS: [&str; 14] = [
+pub const SECTIONS: [&str; 15] = [
     "version",
     "name",
     "zone",
@@ -51,6 +51,7 @@ pub const SECTIONS: [&str; 14] = [
     "data",
     "limits",
     "tokens",
+    "trusted_keys",
     "plugins",
     "connections",
     "sources",
@@ -95,6 +96,9 @@ pub struct WorkspaceSpec {
     #[serde(default)]
     #[schemars(schema_with = "named::<TokenSpec>")]
     pub tokens: BTreeMap<String, TokenSpec>,
+    /// Public keys, `ed25519:…`. Where there are some, only plugins that one of them signed are used.
+    #[serde(default)]
+    pub trusted_keys: Vec<KeyText>,
     /// Plugins by the name that stages use for them.
     #[serde(default)]
     #[schemars(schema_with = "named::<PluginSpec>")]
@@ -243,10 +247,15 @@ pub(super) fn named<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 /// That a key may be absent is said by `required` alone: a key that is there has a value, and `null` is none.
 #[must_use]
 pub fn schema() -> serde_json::Value {
+    schema_of::<WorkspaceSpec>()
+}
+
+/// The JSON Schema of a document in the same style.
+pub(super) fn schema_of<T: JsonSchema>() -> serde_json::Value {
     let generator = schemars::generate::SchemaSettings::draft2020_12()
         .with_transform(schemars::transform::RecursiveTransform(plain))
         .into_generator();
-    serde_json::Value::from(generator.into_root_schema_for::<WorkspaceSpec>())
+    serde_json::Value::from(generator.into_root_schema_for::<T>())
 }
 
 /// Takes `null` out of what a value may be, and formats of Rust's own.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use weft_domain::problem::{Code, Problem};
 use weft_domain::value::Excerpt;
 
+use super::kept::Kept;
 use super::limits;
 use super::source::{At, Report, Sources, Span, join};
 use super::spec;
@@ -23,13 +24,15 @@ pub(super) struct Workspace {
     pub folder: PathBuf,
     /// The files.
     pub sources: Sources,
+    /// What is kept, where it is a generation that is kept.
+    pub kept: Option<Kept>,
     /// All of them as one tree; none where one of them could not be read.
     pub tree: Option<Node>,
 }
 
 /// Reads the workspace at a path: a folder, or a file.
 pub(super) fn read(path: &Path, report: &mut Report) -> Workspace {
-    let mut workspace = Workspace { folder: path.to_owned(), sources: Sources::default(), tree: None };
+    let mut workspace = Workspace { folder: path.to_owned(), sources: Sources::default(), kept: None, tree: None };
     let files = if path.is_dir() {
         files_of(path, report)
     } else {
@@ -46,6 +49,11 @@ pub(super) fn read(path: &Path, report: &mut Report) -> Workspace {
         }
     };
     let Some(files) = files else { return workspace };
+    // Of a generation that is kept, paths begin where its workspace is.
+    workspace.kept = Kept::read(path);
+    if let Some(kept) = &workspace.kept {
+        workspace.folder.clone_from(&kept.folder);
+    }
     let mut budget = Budget::default();
     let mut trees = Vec::new();
     let mut complete = true;

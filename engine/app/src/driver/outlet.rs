@@ -93,8 +93,7 @@ impl Outlet {
     }
 
     async fn take(&self, events: Vec<Bytes>) -> Result<(), Failure> {
-        let origin =
-            Origin { source: &self.driver.name, environment: self.driver.environment, at: self.shore.clock.now() };
+        let origin = Origin { source: &self.driver.name, environment: self.driver.environment, at: self.shore.clock.now() };
         self.hold(|arrived| events.iter().for_each(|json| origin.event(json, arrived))).await
     }
 

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,11 +15,42 @@ use subtle::ConstantTimeEq;
 use wasmtime::ResourceLimiter;
 
 use crate::contract::wit::imports::{crypto, email, files, http, kv, log, output, types};
-use crate::contract::{Capability, Email, Failure, FailureKind, Lent, Level, Output, Rejection};
+use crate::contract::{Capability, Email, Failure, FailureKind, Lent, Level, Limits, Output, Rejection};
 use crate::limits;
 
 /// How often a guest has made progress in a call: shared with the meter outside the store.
 pub(crate) type Progress = Arc<AtomicU64>;
+
+/// The most that any instance of a stage has used so far.
+#[derive(Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) memory_bytes: AtomicU64,
+    pub(crate) call_us: AtomicU64,
+}
+
+/// What an instance is given.
+#[derive(Clone)]
+pub(crate) struct Grant {
+    pub(crate) lent: Arc<dyn Lent>,
+    pub(crate) capabilities: Vec<Capability>,
+    pub(crate) memory_bytes: u64,
+    pub(crate) body_bytes: u64,
+    pub(crate) budget: Duration,
+    pub(crate) usage: Arc<Usage>,
+}
+
+impl Grant {
+    pub(crate) fn new(lent: Arc<dyn Lent>, capabilities: &[Capability], limits: &Limits) -> Self {
+        Self {
+            lent,
+            capabilities: capabilities.to_vec(),
+            memory_bytes: limits.memory_bytes,
+            body_bytes: limits.body_bytes,
+            budget: limits.call(),
+            usage: Arc::default(),
+        }
+    }
+}
 
 /// The data of a store: what one instance may reach, and what it has used.
 pub(crate) struct Guest {
@@ -34,14 +66,19 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(lent: Arc<dyn Lent>, capabilities: Vec<Capability>, memory_bytes_max: u64, body_bytes_max: u64) -> Self {
+    pub(crate) fn new(grant: &Grant) -> Self {
         Self {
-            lent,
-            capabilities,
-            body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
+            lent: Arc::clone(&grant.lent),
+            capabilities: grant.capabilities.clone(),
+            body_bytes_max: usize::try_from(grant.body_bytes).unwrap_or(usize::MAX),
             output: None,
             progress: Progress::default(),
-            memory: Memory { bytes: 0, bytes_max: usize::try_from(memory_bytes_max).unwrap_or(usize::MAX), refused: None },
+            memory: Memory {
+                bytes: 0,
+                bytes_max: usize::try_from(grant.memory_bytes).unwrap_or(usize::MAX),
+                refused: None,
+                usage: Arc::clone(&grant.usage),
+            },
             log_lines: 0,
             log_lines_dropped: 0,
             last_error: None,
@@ -118,6 +155,7 @@ struct Memory {
     bytes: usize,
     bytes_max: usize,
     refused: Option<usize>,
+    usage: Arc<Usage>,
 }
 
 impl ResourceLimiter for Memory {
@@ -128,6 +166,7 @@ impl ResourceLimiter for Memory {
             return Ok(false);
         }
         self.bytes = after;
+        self.usage.memory_bytes.fetch_max(after as u64, Ordering::Relaxed);
         Ok(true)
     }
 

@@ -17,11 +17,11 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::engine::Engine;
 use super::fault::{Crash, CrashKind, Trouble};
-use super::guest::{Guest, Progress, cut, document, documents, rejection_fits, state_fits};
+pub(crate) use super::guest::{Grant, Guest};
+use super::guest::{Progress, Usage, cut, document, documents, rejection_fits, state_fits};
 use crate::contract::wit::exports;
 use crate::contract::{
-    Batch, Body, Capability, ConfigProblem, Failure, Kind, Lent, Limits, Outcome, Output, Receipt, Received, Refused,
-    Request, Response,
+    Batch, Body, ConfigProblem, Failure, Kind, Outcome, Output, Receipt, Received, Refused, Request, Response,
 };
 use crate::limits;
 
@@ -95,34 +95,13 @@ impl Exports for Bare {
     }
 }
 
-/// What an instance is given.
-#[derive(Clone)]
-pub(crate) struct Grant {
-    pub(crate) lent: Arc<dyn Lent>,
-    pub(crate) capabilities: Vec<Capability>,
-    pub(crate) memory_bytes: u64,
-    pub(crate) body_bytes: u64,
-    pub(crate) budget: Duration,
-}
-
-impl Grant {
-    pub(crate) fn new(lent: Arc<dyn Lent>, capabilities: &[Capability], limits: &Limits) -> Self {
-        Self {
-            lent,
-            capabilities: capabilities.to_vec(),
-            memory_bytes: limits.memory_bytes,
-            body_bytes: limits.body_bytes,
-            budget: limits.call(),
-        }
-    }
-}
-
 /// A running guest. Dropping it frees its memory, then its place in the pool (fields drop in this order).
 pub(crate) struct Instance<E> {
     store: Store<Guest>,
     plugin: exports::plugin::Guest,
     exports: E,
     progress: Progress,
+    usage: Arc<Usage>,
     budget: Duration,
     calls: u32,
     _place: OwnedSemaphorePermit,
@@ -132,19 +111,28 @@ impl<E: Exports> Instance<E> {
     /// Makes an instance, under the budget of one call, since a guest may run code in being made.
     pub(crate) async fn new(engine: &Engine, prepared: &Prepared, indices: &E::Indices, grant: &Grant) -> Result<Self, Crash> {
         let place = engine.place().await;
-        let guest = Guest::new(Arc::clone(&grant.lent), grant.capabilities.clone(), grant.memory_bytes, grant.body_bytes);
+        let guest = Guest::new(grant);
         let progress = guest.progress();
         let mut store = Store::new(engine.wasmtime(), guest);
         store.limiter(Guest::limiter);
         store.set_hostcall_fuel(limits::BORDER_BYTES_MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        let made = metered(prepared.pre.instantiate_async(&mut store), grant.budget, &progress).await;
+        let made = metered(prepared.pre.instantiate_async(&mut store), grant.budget, &progress, &grant.usage).await;
         let instance = settle(&mut store, grant.budget, made)?;
         let loaded =
             prepared.plugin.load(&mut store, &instance).and_then(|plugin| Ok((plugin, E::load(indices, &mut store, &instance)?)));
         let (plugin, exports) = loaded.map_err(|error| Crash::classify(&error, store.data()))?;
-        Ok(Self { store, plugin, exports, progress, budget: grant.budget, calls: 0, _place: place })
+        Ok(Self {
+            store,
+            plugin,
+            exports,
+            progress,
+            usage: Arc::clone(&grant.usage),
+            budget: grant.budget,
+            calls: 0,
+            _place: place,
+        })
     }
 
     /// Whether it may serve another call: few calls so far, and memory that is not nearly full.
@@ -162,14 +150,14 @@ impl<E: Exports> Instance<E> {
     /// The manifest, as text.
     pub(crate) async fn describe(&mut self) -> Result<String, Crash> {
         self.begin(None);
-        let call = metered(self.plugin.call_describe(&mut self.store), self.budget, &self.progress).await;
+        let call = metered(self.plugin.call_describe(&mut self.store), self.budget, &self.progress, &self.usage).await;
         settle(&mut self.store, self.budget, call)
     }
 
     /// What the plugin finds wrong with a configuration.
     pub(crate) async fn validate(&mut self, config: &str) -> Result<Vec<ConfigProblem>, Crash> {
         self.begin(None);
-        let call = metered(self.plugin.call_validate(&mut self.store, config), self.budget, &self.progress).await;
+        let call = metered(self.plugin.call_validate(&mut self.store, config), self.budget, &self.progress, &self.usage).await;
         Ok(match settle(&mut self.store, self.budget, call)? {
             Ok(()) => Vec::new(),
             Err(problems) => problems
@@ -187,14 +175,14 @@ impl<E: Exports> Instance<E> {
     /// Gives the instance its configuration.
     pub(crate) async fn open(&mut self, config: &str) -> Result<(), Trouble> {
         self.begin(None);
-        let call = metered(self.plugin.call_open(&mut self.store, config), self.budget, &self.progress).await;
+        let call = metered(self.plugin.call_open(&mut self.store, config), self.budget, &self.progress, &self.usage).await;
         settle(&mut self.store, self.budget, call)?.map_err(told)
     }
 
     /// Whether the outside lets it in.
     pub(crate) async fn check(&mut self) -> Result<(), Trouble> {
         self.begin(None);
-        let call = metered(self.plugin.call_check(&mut self.store), self.budget, &self.progress).await;
+        let call = metered(self.plugin.call_check(&mut self.store), self.budget, &self.progress, &self.usage).await;
         settle(&mut self.store, self.budget, call)?.map_err(told)
     }
 }
@@ -215,14 +203,14 @@ impl Instance<exports::source::Guest> {
             remote: &request.remote,
         };
         self.begin(None);
-        let call = metered(self.exports.call_receive(&mut self.store, lowered), self.budget, &self.progress).await;
+        let call = metered(self.exports.call_receive(&mut self.store, lowered), self.budget, &self.progress, &self.usage).await;
         let received = settle(&mut self.store, self.budget, call)?.map_err(told)?;
         Ok(received_fits(received)?)
     }
 
     pub(crate) async fn poll(&mut self, state: Option<&str>, output: Arc<dyn Output>) -> Result<(), Trouble> {
         self.begin(Some(output));
-        let call = metered(self.exports.call_poll(&mut self.store, state), self.budget, &self.progress).await;
+        let call = metered(self.exports.call_poll(&mut self.store, state), self.budget, &self.progress, &self.usage).await;
         settle(&mut self.store, self.budget, call)?.map_err(told)
     }
 
@@ -234,7 +222,9 @@ impl Instance<exports::source::Guest> {
         output: Arc<dyn Output>,
     ) -> Result<Option<String>, Trouble> {
         self.begin(Some(output));
-        let call = metered(self.exports.call_decode(&mut self.store, chunk, last, state), self.budget, &self.progress).await;
+        let call =
+            metered(self.exports.call_decode(&mut self.store, chunk, last, state), self.budget, &self.progress, &self.usage)
+                .await;
         let state = settle(&mut self.store, self.budget, call)?.map_err(told)?;
         if let Some(state) = &state {
             state_fits(state).map_err(Crash::broken)?;
@@ -247,7 +237,7 @@ impl Instance<exports::transform::Guest> {
     pub(crate) async fn apply(&mut self, records: &[Bytes]) -> Result<Vec<Outcome>, Trouble> {
         let lowered: Vec<&[u8]> = records.iter().map(|record| &record[..]).collect();
         self.begin(None);
-        let call = metered(self.exports.call_apply(&mut self.store, &lowered), self.budget, &self.progress).await;
+        let call = metered(self.exports.call_apply(&mut self.store, &lowered), self.budget, &self.progress, &self.usage).await;
         let outcomes = settle(&mut self.store, self.budget, call)?.map_err(told)?;
         Ok(outcomes_fit(outcomes, records)?)
     }
@@ -268,7 +258,7 @@ impl Instance<exports::destination::Guest> {
             positions: &batch.positions[part.clone()],
         };
         self.begin(None);
-        let call = metered(self.exports.call_deliver(&mut self.store, lowered), self.budget, &self.progress).await;
+        let call = metered(self.exports.call_deliver(&mut self.store, lowered), self.budget, &self.progress, &self.usage).await;
         let receipts = settle(&mut self.store, self.budget, call)?.map_err(told)?;
         count_fits(receipts.len(), part.len(), "receipt")?;
         receipts
@@ -291,16 +281,18 @@ struct Overrun;
 
 /// Runs a call and measures the time that it runs itself: what passes between the polls, while it waits for what is lent or
 /// for its turn, is not counted. Progress gives it the whole budget anew.
-async fn metered<T>(call: impl Future<Output = T>, budget: Duration, progress: &Progress) -> Result<T, Overrun> {
+async fn metered<T>(call: impl Future<Output = T>, budget: Duration, progress: &Progress, usage: &Usage) -> Result<T, Overrun> {
     let mut call = pin!(call);
     let mut spent = Duration::ZERO;
     let mut seen = progress.load(Ordering::Relaxed);
     poll_fn(move |context| {
         let began = Instant::now();
-        if let Poll::Ready(answer) = call.as_mut().poll(context) {
+        let polled = call.as_mut().poll(context);
+        spent += began.elapsed();
+        usage.call_us.fetch_max(u64::try_from(spent.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        if let Poll::Ready(answer) = polled {
             return Poll::Ready(Ok(answer));
         }
-        spent += began.elapsed();
         let now = progress.load(Ordering::Relaxed);
         if now != seen {
             seen = now;
@@ -424,7 +416,7 @@ mod tests {
 
     async fn check(polls: u32, every: u32, is_within: bool) {
         let progress = Progress::default();
-        let ended = metered(call(polls, every, &progress), Duration::from_millis(95), &progress).await;
+        let ended = metered(call(polls, every, &progress), Duration::from_millis(95), &progress, &Usage::default()).await;
         assert_eq!(ended.is_ok(), is_within, "{polls} polls with progress in every {every}th");
     }
 
@@ -440,6 +432,6 @@ mod tests {
     async fn time_between_the_polls_is_not_the_plugins() {
         let progress = Progress::default();
         let waiting = tokio::time::sleep(Duration::from_millis(200));
-        assert!(metered(waiting, Duration::from_millis(50), &progress).await.is_ok());
+        assert!(metered(waiting, Duration::from_millis(50), &progress, &Usage::default()).await.is_ok());
     }
 }

@@ -3,7 +3,9 @@
 //! An instance is leased, used and given back; one that is not given back is gone, which is what happens after a crash and
 //! when a call is dropped half way. Every crash is counted here; whether a call as a whole failed is said by `stage.rs`.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -27,6 +29,15 @@ pub struct Stage {
     pub lent: Arc<dyn Lent>,
     /// The operator's limits, which go before the manifest's.
     pub limits: WantedLimits,
+}
+
+/// The most that an instance of a stage has used so far, beside its [`Limits`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Linear memory, all memories of the instance together.
+    pub memory_bytes: u64,
+    /// Time of one call in the guest itself.
+    pub call: Duration,
 }
 
 /// Whether instances are kept.
@@ -75,6 +86,14 @@ impl<E: Exports> Runner<E> {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The most that an instance has used so far.
+    pub(crate) fn used(&self) -> Used {
+        Used {
+            memory_bytes: self.grant.usage.memory_bytes.load(Ordering::Relaxed),
+            call: Duration::from_micros(self.grant.usage.call_us.load(Ordering::Relaxed)),
+        }
     }
 
     pub(crate) fn health(&self) -> Health {

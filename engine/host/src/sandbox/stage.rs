@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::bisect::{Attempt, Freshness, tried};
 use super::fault::{Fault, Trouble};
 use super::health::Health;
-use super::runner::Runner;
+use super::runner::{Runner, Used};
 use crate::contract::wit::exports::{destination, source, transform};
 use crate::contract::{Batch, Body, Failure, FailureKind, Limits, Outcome, Output, Receipt, Received, Rejection, Request};
 
@@ -36,6 +36,12 @@ macro_rules! common {
             #[must_use]
             pub fn health(&self) -> Health {
                 self.runner.health()
+            }
+
+            /// The most that an instance has used so far.
+            #[must_use]
+            pub fn used(&self) -> Used {
+                self.runner.used()
             }
 
             /// Makes an instance and opens it: whether the plugin takes this configuration. Reaches nothing outside unless
@@ -116,6 +122,14 @@ impl Source {
             }
             Err(trouble) => Err(self.runner.fault(ticket, trouble)),
         }
+    }
+
+    /// One call on a fresh instance: no second try. For those who want to see what the plugin itself does.
+    ///
+    /// # Errors
+    /// The plugin's failure, or its crash. Does not count towards quarantine.
+    pub async fn receive_bare(&self, request: &Request) -> Result<Received, Fault> {
+        self.receive_once(request, Freshness::Fresh).await.map_err(untried)
     }
 
     async fn receive_once(&self, request: &Request, freshness: Freshness) -> Result<Received, Trouble> {
@@ -209,6 +223,16 @@ impl Transform {
         Ok(outcomes)
     }
 
+    /// One call on a fresh instance, with all records in one batch, none of them too: no second try, and nothing is taken apart. For
+    /// those who want to see what the plugin itself does.
+    ///
+    /// # Errors
+    /// The plugin's failure, or its crash. Does not count towards quarantine.
+    pub async fn apply_bare(&self, records: &[Bytes]) -> Result<Vec<Outcome>, Fault> {
+        let applying = Applying { stage: self, records };
+        applying.attempt(0..records.len(), Freshness::Fresh).await.map_err(untried)
+    }
+
     /// How many of these records make a batch.
     fn fitting(&self, records: &[Bytes]) -> usize {
         let mut bytes = 0_u64;
@@ -280,6 +304,17 @@ impl Destination {
         let delivering = Delivering { stage: self, batch };
         let tried = tried(&delivering, batch.records.len()).await;
         self.runner.settled(ticket, tried)
+    }
+
+    /// One call on a fresh instance, with an empty batch too: no second try, and nothing is taken apart. For those who want to see
+    /// what the plugin itself does.
+    ///
+    /// # Errors
+    /// The plugin's failure, or its crash; [`Fault::BadBatch`] as in [`Destination::deliver`]. Does not count towards quarantine.
+    pub async fn deliver_bare(&self, batch: &Batch) -> Result<Vec<Receipt>, Fault> {
+        self.fits(batch)?;
+        let delivering = Delivering { stage: self, batch };
+        delivering.attempt(0..batch.records.len(), Freshness::Fresh).await.map_err(untried)
     }
 
     fn fits(&self, batch: &Batch) -> Result<(), Fault> {

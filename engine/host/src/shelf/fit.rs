@@ -22,6 +22,13 @@ pub(super) fn kind(path: &Path, component: &Component, engine: &Engine) -> Resul
     Ok(kind)
 }
 
+/// The interfaces that a component imports, sorted.
+pub(super) fn imports(component: &Component, engine: &Engine) -> Vec<String> {
+    let mut imports: Vec<String> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
+    imports.sort();
+    imports
+}
+
 fn exported(path: &Path, exports: &[&str]) -> Result<Kind, HostError> {
     let not_a_plugin = |message: String| HostError::NotAPlugin { path: path.to_owned(), message };
     if let Some(found) = exports.iter().find(|name| is_other_version(name)) {

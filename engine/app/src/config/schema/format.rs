@@ -9,9 +9,11 @@ use weft_domain::identity::Pattern;
 use weft_domain::value::Excerpt;
 
 use super::super::connection::Template;
+use super::super::origin::Origin;
 use super::super::spec::scenario::Moment;
 use super::super::units::{Duration, Rate, Size};
 use super::super::zone;
+use crate::signature::PublicKey;
 
 /// A format.
 pub(super) struct Format {
@@ -61,6 +63,21 @@ pub(super) static ALL: &[Format] = &[
     },
     Format { name: "weft-path", noun: "a path, such as `/segment`", check: path },
     Format { name: "weft-token-hash", noun: "`sha256:` and 64 hexadecimal digits", check: token_hash },
+    Format {
+        name: "weft-plugin-url",
+        noun: "the address of a file, such as `https://plugins.example.com/clearbit-1.2.0.wasm`",
+        check: |text| text.parse::<Origin>().and_then(|origin| origin.is_url()),
+    },
+    Format {
+        name: "weft-oci",
+        noun: "an artifact of a registry, such as `oci://ghcr.io/acme/clearbit:1.2.0`",
+        check: |text| text.parse::<Origin>().and_then(|origin| origin.is_artifact()),
+    },
+    Format {
+        name: "weft-public-key",
+        noun: "a public key, `ed25519:` and base64: `weft plugin key` makes one",
+        check: |text| text.parse::<PublicKey>().map(drop),
+    },
     Format {
         name: "weft-pattern",
         noun: "a text, or a regular expression between slashes",

@@ -13,13 +13,39 @@ use super::super::units::{Duration, Size};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PluginSpec {
-    /// The `.wasm` file, relative to the workspace.
+    /// The `.wasm` file, relative to the workspace. Instead of it: `url` or `oci`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
-    pub path: String,
+    pub path: Option<String>,
+    /// Where the `.wasm` file was downloaded from. `weft plugin add` pins it in `weft.lock`, and nothing else is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<PluginUrl>,
+    /// The artifact of a registry that the `.wasm` file is in, such as `oci://ghcr.io/acme/clearbit:1.2.0`; pinned like `url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oci: Option<Artifact>,
+    /// The public key by which the file must be signed: `ed25519:…`. It goes before the workspace's `trusted_keys`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyText>,
     /// Narrows what the plugin's stages may reach. Without it, each reaches the connection that it names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<AllowSpec>,
 }
+
+/// The address of a plugin's file: `https`, or `http` on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct PluginUrl(pub String);
+
+/// `oci://`, a registry, a repository, and `:` with a tag or `@` with a digest.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Artifact(pub String);
+
+/// A public key: `ed25519:` and base64.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct KeyText(pub String);
+
+text_schema!(PluginUrl, { "type": "string", "format": "weft-plugin-url" });
+text_schema!(Artifact, { "type": "string", "format": "weft-oci" });
+text_schema!(KeyText, { "type": "string", "format": "weft-public-key" });
 
 /// What a plugin may reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

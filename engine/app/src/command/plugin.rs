@@ -1,0 +1,149 @@
+//! `weft plugin`: what authors of plugins and those who install them need.
+//!
+//! Making a plugin: `new.rs`. Looking at one: `inspect.rs`, `check.rs`, `test.rs`. Into a workspace: `add.rs`. Who made it: `sign.rs`. Each command does its work in the modules that it is
+//! about; here it is typed, and what came of it is shown.
+
+mod add;
+mod check;
+mod inspect;
+mod new;
+mod sign;
+mod test;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::Subcommand;
+use weft_host::Plugin;
+
+use super::{Failed, host};
+use crate::config::{self, Environment};
+use crate::lock::Terms;
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Begin a plugin: a folder that builds, with a README and a test.
+    New(new::New),
+    /// Build the plugin in a folder by its language's own tools.
+    Build(new::Build),
+    /// Show what a plugin is: its manifest, digest, signatures, imports, limits, and its configuration in words.
+    Inspect(inspect::Inspect),
+    /// Check whether a plugin keeps the contract, in the real sandbox. `docs/plugin-checks.md` lists the checks.
+    Check(check::Check),
+    /// Add a plugin to the workspace, and pin it.
+    Add(add::Add),
+    /// Fetch the plugins that are pinned and not here.
+    Fetch(add::Of),
+    /// Pin the plugins that the workspace names, as they are now.
+    Lock(add::Of),
+    /// Play a plugin's own tests, in the real sandbox and without a network. `docs/plugin-tests.md` has the format.
+    Test(test::Test),
+    /// Make a pair of keys to sign plugins with.
+    Key(sign::Key),
+    /// Sign a plugin's file, in place.
+    Sign(sign::Sign),
+    /// Say whether a plugin's file is signed by a key.
+    Verify(sign::Verify),
+}
+
+pub(super) async fn run(command: Command) -> Result<(), Failed> {
+    match command {
+        Command::New(new) => new::new(new),
+        Command::Build(build) => new::build(build).await,
+        Command::Inspect(inspect) => inspect::run(inspect).await,
+        Command::Check(check) => check::run(check).await,
+        Command::Add(add) => add::add(add).await,
+        Command::Fetch(of) => add::fetch(of).await,
+        Command::Lock(of) => add::pin(of).await,
+        Command::Test(test) => test::run(test).await,
+        Command::Key(key) => sign::key(&key),
+        Command::Sign(sign) => sign::sign(&sign),
+        Command::Verify(verify) => sign::verify(&verify),
+    }
+}
+
+/// A plugin as it is named on the command line: a file, or a name of the workspace.
+#[derive(clap::Args)]
+struct Named {
+    /// A `.wasm` file, or the name of a plugin of the workspace.
+    plugin: String,
+    /// The workspace whose names are meant: a folder, or its weft.yaml.
+    #[arg(long, default_value = ".")]
+    workspace: PathBuf,
+}
+
+impl Named {
+    /// The file that is meant.
+    fn file(&self) -> anyhow::Result<PathBuf> {
+        let path = Path::new(&self.plugin);
+        if path.is_file() {
+            return Ok(path.to_owned());
+        }
+        let looks_like_a_file = self.plugin.contains(['/', '.']);
+        let known = config::plugins(&self.workspace, &Environment::of_process()).unwrap_or_default();
+        let named = known.iter().find(|file| file.name == self.plugin);
+        match named {
+            Some(file) => {
+                let terms = Terms::read(&config::folder(&self.workspace), &Environment::of_process());
+                let terms = terms.map_err(|_| anyhow!("weft.lock cannot be read: `weft check` says why"))?;
+                terms.locate(file).map_err(|refusal| anyhow!("{}", refusal.message))
+            }
+            None if looks_like_a_file || known.is_empty() => Err(anyhow!("there is no file `{}`", self.plugin)),
+            None => {
+                let names: Vec<&str> = known.iter().map(|file| &*file.name).collect();
+                Err(anyhow!("there is neither a file nor a plugin `{}`; the workspace has {}", self.plugin, names.join(", ")))
+            }
+        }
+    }
+}
+
+/// A plugin's folder: what was built, and its tests.
+struct Home {
+    wasm: PathBuf,
+    tests: PathBuf,
+}
+
+impl Home {
+    /// By the folder, or by the file that was built. A folder has one `.wasm` file in `dist`, where `weft plugin build` puts it.
+    fn of(path: &Path) -> anyhow::Result<Home> {
+        if path.is_file() {
+            let folder = path.parent().unwrap_or(Path::new("."));
+            let above = folder.parent().filter(|_| folder.file_name().is_some_and(|name| name == "dist"));
+            return Ok(Home { wasm: path.to_owned(), tests: above.unwrap_or(folder).join("tests") });
+        }
+        let dist = path.join("dist");
+        let entries = std::fs::read_dir(&dist).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut built: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|one| one == "wasm")).collect();
+        built.sort();
+        match &built[..] {
+            [wasm] => Ok(Home { wasm: wasm.clone(), tests: path.join("tests") }),
+            [] => Err(anyhow!("{} has no plugin in it: `weft plugin build` makes it", dist.display())),
+            _ => Err(anyhow!("{} has more than one plugin in it: name the file", dist.display())),
+        }
+    }
+}
+
+/// Loads a plugin from a file.
+async fn load(path: &Path) -> anyhow::Result<Plugin> {
+    Ok(host()?.load(path).await?)
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    Ok(weft_host::read(path)?)
+}
+
+/// Replaces a file as a whole: who reads it meanwhile sees the old bytes or the new ones.
+fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut beside = tempfile::NamedTempFile::new_in(folder).with_context(|| format!("cannot write to {}", folder.display()))?;
+    std::io::Write::write_all(&mut beside, bytes).and_then(|()| beside.as_file().sync_data())?;
+    let mode = std::fs::metadata(path).map_or_else(|_| readable(), |metadata| metadata.permissions());
+    beside.as_file().set_permissions(mode)?;
+    beside.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+/// What a new file may be: everybody's to read.
+fn readable() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+}
