@@ -59,6 +59,16 @@ fn dist(name: &str) -> PathBuf {
     plugins().join(format!("{name}.wasm"))
 }
 
+/// Every plugin that was built.
+fn built() -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(plugins()).expect("they are built").map(|entry| entry.expect("reads").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+    assert!(paths.len() >= 10, "{paths:?}");
+    paths.sort();
+    paths
+}
+
 fn digest(json: &str) -> String {
     let value: Value = serde_json::from_str(json).expect("JSON");
     value["digest"].as_str().expect("a digest").to_owned()
@@ -67,11 +77,7 @@ fn digest(json: &str) -> String {
 #[test]
 fn every_plugin_of_ours_keeps_the_contract() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut names: Vec<PathBuf> =
-        std::fs::read_dir(plugins()).expect("they are built").map(|entry| entry.expect("reads").path()).collect();
-    names.retain(|path| path.extension().is_some_and(|extension| extension == "wasm"));
-    assert!(names.len() >= 10, "{names:?}");
-    for path in names {
+    for path in built() {
         let said = weft(folder.path(), &["plugin", "check", &path.display().to_string()]);
         assert_eq!(said.code, 0, "{}", said.out);
     }
@@ -155,13 +161,17 @@ fn a_file_is_added_and_pinned_and_another_in_its_place_is_refused() {
 fn the_own_tests_of_our_plugins_pass() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut played = 0;
-    for name in ["file", "normalize", "segment", "slack"] {
+    for path in built() {
+        let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
         let tests = weft_tests::root().join("plugins").join(name).join("tests");
-        let file = dist(name).display().to_string();
-        done(folder.path(), &["plugin", "test", &file, "--tests", &tests.display().to_string()], " 0 failed");
-        played += 1;
+        let is_yaml = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "yaml");
+        if std::fs::read_dir(&tests).into_iter().flatten().flatten().any(|entry| is_yaml(&entry)) {
+            let (file, tests) = (path.display().to_string(), tests.display().to_string());
+            done(folder.path(), &["plugin", "test", &file, "--tests", &tests], " 0 failed");
+            played += 1;
+        }
     }
-    assert_eq!(played, 4);
+    assert!(played >= 4, "only {played} plugins have tests");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod sample;
 mod wire;
 mod engine;
 mod quickstart;
+mod templates;
 mod test;
 
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ commands:
                        (--keep: go on with the data of the last run)
   test [--full]        every test there is (--full: more seeds and more crashes, for a night)
   plugins              build the plugins and put them into plugins/dist
+  templates            make a plugin of every kind in Rust, C, JavaScript and Python by the templates, build, check and test it
+                       (needs clang, Node.js and Python with venv; ten minutes)
   sample               write pipelines/quickstart/events.ndjson anew; it comes out the same each time
 ";
 
@@ -47,6 +50,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["test"] => test::all(test::Depth::Usual),
         ["test", "--full"] => test::all(test::Depth::Full),
         ["plugins"] => plugins::build().map(drop),
+        ["templates"] => templates::all(templates::Which::All),
         ["sample"] => sample::write(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

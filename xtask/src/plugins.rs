@@ -76,7 +76,7 @@ pub(crate) fn test() -> Result<()> {
 }
 
 /// The toolchain to build with: the last line that the script says.
-fn toolchain() -> Result<String> {
+pub(crate) fn toolchain() -> Result<String> {
     let mut command = Command::new("bash");
     command.arg(root().join("xtask/setup-wasm-target.sh")).stderr(Stdio::inherit());
     let output = command.output().context("bash could not be started")?;

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::plugins;
 use crate::steps::{QUICKSTART, cargo, root, run, seconds, step};
+use crate::templates::{self, Which};
 
 /// Seeds of the simulation and crashes of the engine in a full run: an hour or so on a small machine.
 const FULL: [(&str, &str); 2] = [("WEFT_SEEDS", "500"), ("WEFT_KILLS", "300")];
@@ -37,6 +38,7 @@ pub(crate) fn all(depth: Depth) -> Result<()> {
     plugins::test()?;
     // Built by the tests of its own package, which start it.
     let weft = root.join("target/debug/weft");
+    templates::all(Which::Light)?;
     step("scenarios of the quickstart");
     run(Command::new(&weft).current_dir(&root).args(["test", QUICKSTART]), "the scenarios are under `tests:` in its weft.yaml")?;
     step("configuration of the quickstart");

@@ -17,10 +17,10 @@ use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, In
 use crate::delivery::{Filter, Lane};
 use crate::door::Door;
 use crate::driver::{self, Bucket, Driver, Files, Schedule};
-use crate::egress::{Connection, ConnectionOptions, Gateway};
+use crate::egress::{Connection, Gateway};
 use crate::engine::{EngineError, Settings, Stages, Terms};
 use crate::lending::Desk;
-use crate::lock::{self, refusal};
+use crate::lock::{Admission, refusal};
 use crate::pipeline::{Chains, Step};
 use crate::vault::DataFolder;
 use crate::writer::Ledger;
@@ -36,13 +36,13 @@ impl Plugins {
     pub async fn load(host: &Host, workspace: &Path, environment: &Environment) -> Result<Plugins, Problems> {
         let mut loaded = BTreeMap::new();
         let kept = config::Kept::read(workspace);
-        let terms = lock::Terms::read(&config::folder(workspace), environment)?;
+        let admission = Admission::read(&config::folder(workspace), environment)?;
         for file in config::plugins(workspace, environment)? {
             // What is kept was admitted when it was taken on.
             let copy = kept.as_ref().and_then(|kept| kept.plugin(workspace, &file.name));
             let found = match copy {
                 Some(copy) => std::fs::read(&copy).map(|bytes| (copy, bytes)).map_err(|error| lost(&error)),
-                None => terms.admit(&file),
+                None => admission.admit(&file),
             };
             let plugin = match found {
                 Ok((path, bytes)) => host.load_bytes(&path, bytes).await.map_err(|error| refusal(&error)),
@@ -141,6 +141,23 @@ impl Connections {
     }
 }
 
+/// One connection by itself, with the texts that must not be written down of what it says: every secret of the workspace.
+///
+/// # Errors
+/// Where there is no connection of this name, or it cannot be made.
+pub fn connection(config: &Config, name: &str) -> Result<(Arc<Connection>, Vec<String>), EngineError> {
+    let spec = config.connections.get(name);
+    let spec = spec.ok_or_else(|| EngineError::Broken(format!("the workspace has no connection `{name}`")))?;
+    let made = Gateway::new(name, spec);
+    let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
+    let Gateway::Http(made) = made else {
+        return Err(EngineError::Broken(format!("the connection `{name}` takes messages, and no requests")));
+    };
+    // What is written into the file itself has no placeholder.
+    let secrets = config.secret_texts().into_iter().chain(spec.secrets().into_iter().map(config::Secret::expose_text)).collect();
+    Ok((made, secrets))
+}
+
 /// Makes the stages of a configuration ready.
 ///
 /// # Errors
@@ -235,7 +252,8 @@ impl Bench<'_> {
     fn bucket(&self, name: &str, source: &config::Source, spec: &BucketSpec) -> Result<Bucket, EngineError> {
         let named = source.connection.as_ref();
         let base_url = named.and_then(|name| Some(&self.config.connections.get(name)?.base_url));
-        let (Some(base_url), Some(Gateway::Http(connection))) = (base_url, named.and_then(|name| self.connections.get(name))) else {
+        let (Some(base_url), Some(Gateway::Http(connection))) = (base_url, named.and_then(|name| self.connections.get(name)))
+        else {
             return Err(EngineError::Broken(format!("the source `{name}` has no connection that takes requests")));
         };
         let made = Bucket::new(base_url, connection, &spec.prefix, &spec.suffix, spec.every.into());
@@ -287,18 +305,6 @@ impl Bench<'_> {
     }
 }
 
-/// The way out of one connection, with what is secret of it.
-///
-/// # Errors
-/// Where there is no connection of this name, or it cannot be made.
-pub fn connection(config: &Config, name: &str) -> Result<(Arc<Connection>, Vec<String>), EngineError> {
-    let spec = config.connections.get(name);
-    let spec = spec.ok_or_else(|| EngineError::Broken(format!("the workspace has no connection `{name}`")))?;
-    let made = Connection::new(ConnectionOptions::of(name, spec));
-    let made = made.map_err(|error| EngineError::Broken(format!("connection `{name}`: {error}")))?;
-    Ok((Arc::new(made), spec.secrets().into_iter().map(config::Secret::expose_text).collect()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
@@ -308,7 +314,7 @@ mod tests {
     use weft_host::{FailureKind, HttpRequest};
 
     use super::*;
-    use crate::egress;
+    use crate::egress::{self, Connection, ConnectionOptions};
 
     /// Every name leads to this machine.
     struct Home;

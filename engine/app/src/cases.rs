@@ -211,7 +211,8 @@ async fn read(stage: &Source, given: &Given) -> Result<Came, String> {
         Ok(state) => (state.or_else(|| basket.state()), None),
         Err(failure) => (basket.state(), Some(failure)),
     };
-    Ok(Came { events: basket.events(), state, failure, ..Came::default() })
+    let refused = basket.refused().into_iter().map(|(rejection, _)| rejection.code).collect();
+    Ok(Came { events: basket.events(), refused, state, failure, ..Came::default() })
 }
 
 async fn decode(stage: &Source, chunks: &[String], output: &Arc<dyn Output>) -> Result<Result<Option<String>, Failure>, String> {

@@ -363,12 +363,10 @@ impl Config {
         (renewed, problems)
     }
 
-    /// Takes over from a configuration that it replaces: [`Config::renew_secrets`] renews that one's secrets too, which connections
-    /// and stages hold that go on as they are.
-    pub fn follow(&mut self, before: &Config) {
-        for recipe in &mut self.recipes {
-            before.recipes.iter().for_each(|other| recipe.follow(other));
-        }
+    /// The texts of all secrets that placeholders stand for. For who must not write them down.
+    #[must_use]
+    pub fn secret_texts(&self) -> Vec<String> {
+        self.recipes.iter().map(Recipe::text_now).collect()
     }
 
     /// The folder with a file for each secret; it need not exist.

@@ -273,7 +273,7 @@ fn limits(plugin: &Plugin, found: &Conformance) -> Result<(), String> {
     let crashes: Vec<&str> = found.crashes.iter().copied().collect();
     Err(format!(
         "it went past what it asks for ({} of memory, {} ms a call): {}",
-        weft_size(limits.memory_bytes),
+        shown_size(limits.memory_bytes),
         limits.call_ms,
         crashes.join(", ")
     ))
@@ -286,8 +286,8 @@ pub fn used(found: &Conformance, limits: &Limits) -> String {
     let percent = memory_bytes.saturating_mul(100) / limits.memory_bytes.max(1);
     format!(
         "at most {} of {} memory ({percent} %), {} of {} ms a call",
-        weft_size(memory_bytes),
-        weft_size(limits.memory_bytes),
+        shown_size(memory_bytes),
+        shown_size(limits.memory_bytes),
         ms(call),
         limits.call_ms
     )
@@ -299,7 +299,7 @@ fn ms(time: Duration) -> String {
 
 /// A size as people read it.
 #[must_use]
-pub fn weft_size(bytes: u64) -> String {
+pub fn shown_size(bytes: u64) -> String {
     match bytes {
         0..0x2800 => format!("{bytes} B"),
         0x2800..0x100000 => format!("{} KiB", bytes >> 10),

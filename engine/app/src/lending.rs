@@ -12,7 +12,7 @@ use weft_domain::input::Kv;
 use weft_host::{Email, Failure, FailureKind, HttpRequest, HttpResponse, Lending, Lent, Level, Mailed};
 
 use crate::config::Secret;
-use crate::egress::{Mailer, Gateway};
+use crate::egress::{Gateway, Mailer};
 use crate::limits;
 use crate::writer::Ledger;
 

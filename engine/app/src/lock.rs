@@ -141,18 +141,18 @@ impl Store {
 }
 
 /// What a workspace says of its plugins' files.
-pub struct Terms {
+pub struct Admission {
     lock: Option<Lock>,
     store: Store,
 }
 
-impl Terms {
+impl Admission {
     /// Of a workspace's folder.
     ///
     /// # Errors
     /// What is wrong with its lock.
-    pub fn read(folder: &Path, environment: &Environment) -> Result<Terms, Problems> {
-        Ok(Terms { lock: Lock::read(folder)?, store: Store::of(folder, environment) })
+    pub fn read(folder: &Path, environment: &Environment) -> Result<Admission, Problems> {
+        Ok(Admission { lock: Lock::read(folder)?, store: Store::of(folder, environment) })
     }
 
     /// Where a plugin's file should be.
@@ -258,8 +258,8 @@ mod tests {
         PluginFile { name: name.to_owned(), origin, keys }
     }
 
-    fn code(terms: &Terms, file: &PluginFile) -> &'static str {
-        terms.admit(file).map_or_else(|refusal| refusal.code.as_str(), |_| "admitted")
+    fn code(admission: &Admission, file: &PluginFile) -> &'static str {
+        admission.admit(file).map_or_else(|refusal| refusal.code.as_str(), |_| "admitted")
     }
 
     const PLUGIN: &[u8] = b"\0asm\x0d\0\x01\0\0\x05\x04name";
@@ -269,21 +269,21 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let folder = folder.path();
         std::fs::write(folder.join("a.wasm"), PLUGIN).expect("writes");
-        let terms = || Terms::read(folder, &Environment::default()).expect("a lock that reads");
+        let admission = || Admission::read(folder, &Environment::default()).expect("a lock that reads");
         let a = plugin(folder, "a", Vec::new());
-        assert_eq!(code(&terms(), &a), "admitted", "without a lock");
+        assert_eq!(code(&admission(), &a), "admitted", "without a lock");
 
         let mut lock = Lock::default();
         lock.write(folder).expect("writes");
-        assert_eq!(code(&terms(), &a), "plugin/unpinned");
+        assert_eq!(code(&admission(), &a), "plugin/unpinned");
         lock.pin(&a, "1.0.0 \"x\"", &Digest::of(PLUGIN));
         lock.write(folder).expect("writes");
         assert_eq!(Lock::read(folder), Ok(Some(lock.clone())));
-        assert_eq!(code(&terms(), &a), "admitted");
+        assert_eq!(code(&admission(), &a), "admitted");
         std::fs::write(folder.join("a.wasm"), b"another").expect("writes");
-        assert_eq!(code(&terms(), &a), "plugin/digest");
+        assert_eq!(code(&admission(), &a), "plugin/digest");
         let elsewhere = PluginFile { origin: "https://x.example/a.wasm".parse().expect("an address"), ..a };
-        assert_eq!(code(&terms(), &elsewhere), "plugin/unpinned");
+        assert_eq!(code(&admission(), &elsewhere), "plugin/unpinned");
     }
 
     #[test]
@@ -292,17 +292,17 @@ mod tests {
         let folder = folder.path();
         let origin: Origin = "oci://registry.example/acme/a:1".parse().expect("an artifact");
         let a = PluginFile { origin, ..plugin(folder, "a", Vec::new()) };
-        let terms = || Terms::read(folder, &Environment::default()).expect("a lock that reads");
-        assert_eq!(code(&terms(), &a), "plugin/unpinned", "also without a lock");
+        let admission = || Admission::read(folder, &Environment::default()).expect("a lock that reads");
+        assert_eq!(code(&admission(), &a), "plugin/unpinned", "also without a lock");
         let mut lock = Lock::default();
         lock.pin(&a, "1.0.0", &Digest::of(PLUGIN));
         lock.write(folder).expect("writes");
-        assert_eq!(code(&terms(), &a), "plugin/not-fetched");
+        assert_eq!(code(&admission(), &a), "plugin/not-fetched");
         let store = Store::of(folder, &Environment::default());
         store.keep(PLUGIN).expect("keeps");
-        assert_eq!(code(&terms(), &a), "admitted");
+        assert_eq!(code(&admission(), &a), "admitted");
         std::fs::write(store.path(&Digest::of(PLUGIN).to_string()), b"damaged").expect("writes");
-        assert_eq!(code(&terms(), &a), "plugin/digest");
+        assert_eq!(code(&admission(), &a), "plugin/digest");
     }
 
     #[test]
@@ -311,11 +311,11 @@ mod tests {
         let folder = folder.path();
         let (mine, _) = PrivateKey::generate().expect("random bytes");
         let (other, _) = PrivateKey::generate().expect("random bytes");
-        let terms = Terms::read(folder, &Environment::default()).expect("no lock");
+        let admission = Admission::read(folder, &Environment::default()).expect("no lock");
         let file = plugin(folder, "a", vec![mine.public()]);
         let check = |bytes: &[u8], want: &str| {
             std::fs::write(folder.join("a.wasm"), bytes).expect("writes");
-            assert_eq!(code(&terms, &file), want);
+            assert_eq!(code(&admission, &file), want);
         };
         check(PLUGIN, "plugin/signature");
         check(&signature::sign(PLUGIN, &other).expect("signs"), "plugin/signature");

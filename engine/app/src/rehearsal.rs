@@ -14,6 +14,10 @@ use crate::config::Block;
 /// Lines of a plugin's log that are kept for whoever looks at it.
 const LINES_MAX: usize = 1_000;
 
+/// The longest file of a rehearsal, and how many keys its small store has: what a check writes is far below, and what runs wild ends here.
+const FILE_BYTES_MAX: usize = 64 << 20;
+const KEYS_MAX: usize = 10_000;
+
 /// Who answers a plugin's requests.
 pub trait Peer: Send + Sync + 'static {
     /// One answer.
@@ -114,7 +118,11 @@ impl Lent for Props {
     }
 
     fn kv_set(&self, key: &str, value: Vec<u8>) -> Lending<'_, Result<(), Failure>> {
-        held(&self.values).insert(key.to_owned(), value);
+        let mut values = held(&self.values);
+        if values.len() >= KEYS_MAX && !values.contains_key(key) {
+            return ready(Err(Failure::new(FailureKind::Rejected, "the small store is full")));
+        }
+        values.insert(key.to_owned(), value);
         ready(Ok(()))
     }
 
@@ -146,6 +154,9 @@ impl Lent for Props {
                 let message = format!("cannot append at {at}: the file has {length} bytes");
                 return Err(Failure::new(FailureKind::Unavailable, message));
             };
+            if at + bytes.len() > FILE_BYTES_MAX {
+                return Err(Failure::new(FailureKind::Unavailable, "the disk of a rehearsal is full"));
+            }
             file.truncate(at);
             file.extend(bytes);
             Ok(file.len() as u64)
@@ -182,7 +193,7 @@ impl Basket {
         held(&self.events).clone()
     }
 
-    /// What was refused, in order.
+    /// What could not become an event, in order.
     #[must_use]
     pub fn refused(&self) -> Vec<(Rejection, Bytes)> {
         held(&self.refused).clone()

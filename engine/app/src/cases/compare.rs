@@ -18,6 +18,8 @@ pub(super) struct Came {
     pub(super) receipts: Vec<Receipt>,
     pub(super) received: Option<Received>,
     pub(super) events: Vec<Bytes>,
+    /// Codes of what a poll or a file gave and is no event.
+    pub(super) refused: Vec<String>,
     pub(super) state: Option<String>,
     pub(super) failure: Option<Failure>,
 }
@@ -57,8 +59,8 @@ pub(super) fn failures(expect: &Expect, came: &Came, files: &BTreeMap<String, Fo
         }
     }
     if let Some(want) = &expect.refused {
-        let have: Vec<&str> =
-            received.iter().flat_map(|received| &received.refused).map(|refused| &*refused.rejection.code).collect();
+        let of_request = received.iter().flat_map(|received| &received.refused).map(|refused| &refused.rejection.code);
+        let have: Vec<&str> = of_request.chain(&came.refused).map(String::as_str).collect();
         note((*want != have).then(|| format!("expected to be refused: {want:?}, and it is {have:?}")));
     }
     if let Some(want) = &expect.state {

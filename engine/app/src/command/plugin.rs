@@ -18,7 +18,7 @@ use weft_host::Plugin;
 
 use super::{Failed, host};
 use crate::config::{self, Environment};
-use crate::lock::Terms;
+use crate::lock::Admission;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -84,9 +84,9 @@ impl Named {
         let named = known.iter().find(|file| file.name == self.plugin);
         match named {
             Some(file) => {
-                let terms = Terms::read(&config::folder(&self.workspace), &Environment::of_process());
-                let terms = terms.map_err(|_| anyhow!("weft.lock cannot be read: `weft check` says why"))?;
-                terms.locate(file).map_err(|refusal| anyhow!("{}", refusal.message))
+                let admission = Admission::read(&config::folder(&self.workspace), &Environment::of_process());
+                let admission = admission.map_err(|_| anyhow!("weft.lock cannot be read: `weft check` says why"))?;
+                admission.locate(file).map_err(|refusal| anyhow!("{}", refusal.message))
             }
             None if looks_like_a_file || known.is_empty() => Err(anyhow!("there is no file `{}`", self.plugin)),
             None => {

@@ -2,7 +2,7 @@
 //!
 //! The same trees, schemas and problems as for a workspace, so that a mistake is shown in the same way wherever it is made.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -94,7 +94,7 @@ pub fn document<T: DeserializeOwned + JsonSchema>(path: &Path) -> Result<T, Prob
 /// What is wrong with it.
 pub fn document_of<T: DeserializeOwned + JsonSchema>(path: &Path, text: &str) -> Result<T, Problems> {
     let (mut report, mut sources) = (Report::default(), Sources::default());
-    let file = sources.add(PathBuf::from(path), text.to_owned());
+    let file = sources.add(path.to_owned(), text.to_owned());
     let Some(mut node) = tree::parse(file, text, &mut Budget::default(), &mut report) else {
         return Err(report.finish(&sources));
     };

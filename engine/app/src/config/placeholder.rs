@@ -18,25 +18,22 @@ pub(super) struct Recipe {
     /// Where the text stands.
     pub at: At,
     text: String,
-    /// Those that are made of it: its own, and of configurations before, those that are still in use.
-    secrets: Vec<Secret>,
+    /// The cell of what it makes, which every configuration of the same environment shares.
+    secret: Secret,
 }
 
 impl Recipe {
-    /// Reads again what the text names; whether that made another secret of it. One that cannot be read stays as it is.
-    pub(super) fn renew(&self, vault: &Vault<'_>) -> Result<bool, Box<Problem>> {
-        let (_, Origin::Secret(now)) = filled(&self.text, vault)? else { return Ok(false) };
-        let now = now.expose_text();
-        let renewed = self.secrets.iter().filter(|secret| secret.renew(&now)).count();
-        Ok(renewed > 0)
+    /// What the text makes now.
+    pub(super) fn text_now(&self) -> String {
+        self.secret.expose_text().to_string()
     }
 
-    /// Renews from now on what another made that has the same text.
-    pub(super) fn follow(&mut self, other: &Recipe) {
-        if self.text == other.text {
-            let still_used = other.secrets.iter().filter(|secret| secret.is_shared());
-            self.secrets.extend(still_used.cloned());
-        }
+    /// Reads again what the text names; whether that made another secret of it. One that cannot be read stays as it is.
+    pub(super) fn renew(&self, vault: &Vault<'_>) -> Result<bool, Box<Problem>> {
+        let before = self.secret.expose();
+        let (_, Origin::Secret(now)) = filled(&self.text, vault)? else { return Ok(false) };
+        self.secret.renew(&now.expose_text());
+        Ok(*before != *self.secret.expose())
     }
 }
 
@@ -51,7 +48,7 @@ pub(super) fn fill(tree: &mut Node, vault: &Vault<'_>, report: &mut Report) -> V
         }
         match filled(&text.text, vault) {
             Ok((_, Origin::Secret(secret))) => {
-                recipes.push(Recipe { at: span.at(path), text: text.text.clone(), secrets: vec![secret.clone()] });
+                recipes.push(Recipe { at: span.at(path), text: text.text.clone(), secret: secret.clone() });
                 *text = Text { text: handle(path), origin: Origin::Secret(secret) };
             }
             Ok((value, origin)) => *text = Text { text: value, origin },

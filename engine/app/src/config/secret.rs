@@ -53,11 +53,6 @@ impl Secret {
         self.expose().is_empty()
     }
 
-    /// Whether another holds it as well.
-    pub(super) fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
-    }
-
     /// Puts another text in its place, for all its clones; whether it is another.
     pub(super) fn renew(&self, text: &str) -> bool {
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);

@@ -45,7 +45,9 @@ impl Credentials {
             return Some(BASE64.encode(format!("{user}:{password}")));
         }
         let docker: serde_json::Value = serde_json::from_str(self.docker.as_deref()?).ok()?;
-        let auth = docker.get("auths")?.get(registry)?.get("auth")?.as_str()?;
+        // Docker files its own registry under the address that it once had.
+        let named = if registry == "registry-1.docker.io" { "https://index.docker.io/v1/" } else { registry };
+        let auth = docker.get("auths")?.get(named)?.get("auth")?.as_str()?;
         (!auth.is_empty()).then(|| auth.to_owned())
     }
 }

@@ -17,8 +17,8 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::engine::Engine;
 use super::fault::{Crash, CrashKind, Trouble};
-pub(crate) use super::guest::{Grant, Guest};
-use super::guest::{Progress, Usage, cut, document, documents, rejection_fits, state_fits};
+pub(crate) use super::guest::Grant;
+use super::guest::{Guest, Progress, Usage, cut, document, documents, rejection_fits, state_fits};
 use crate::contract::wit::exports;
 use crate::contract::{
     Batch, Body, ConfigProblem, Failure, Kind, Outcome, Output, Receipt, Received, Refused, Request, Response,

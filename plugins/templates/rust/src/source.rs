@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use weft_plugin::{
-    About, Body, Capability, EventBuilder, Example, Failure, Json, Kind, Received, Reads, Refused, Rejection, Request, Response,
+    About, Body, Capability, EventBuilder, Example, Failure, Json, Kind, Reads, Received, Refused, Rejection, Request, Response,
     Secret, Source,
 };
 
@@ -65,7 +65,9 @@ impl Source for MyPlugin {
 fn event(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
     let posted: Posted<'_> = serde_json::from_slice(bytes).map_err(|error| Rejection::new("not_json", error.to_string()))?;
     let mut event = EventBuilder::new(Kind::Track);
-    event.name = Some(posted.event.filter(|name| !name.is_empty()).ok_or_else(|| Rejection::new("no_event", "the event has no name"))?.into());
+    event.name = Some(
+        posted.event.filter(|name| !name.is_empty()).ok_or_else(|| Rejection::new("no_event", "the event has no name"))?.into(),
+    );
     // The sender's own id, so that the same event sent twice counts once; prefixed, since other sources count too.
     event.message_id = posted.id.map(|id| format!("my-plugin/{id}").into());
     event.properties = posted.properties.map(Json::from).filter(Json::is_object);

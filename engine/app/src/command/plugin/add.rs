@@ -76,7 +76,11 @@ pub(super) async fn add(add: Add) -> Result<(), Failed> {
     if !add.yes && !agreed(&format!("\nadd it as `{}`?", file.name))? {
         return Err(anyhow!("nothing was added").into());
     }
-    install(&add.workspace, &folder, &file, before.is_none().then_some(key.as_ref()), &bytes, &plugin, lock, &host, &known).await
+    pin_one(&folder, &file, &bytes, &plugin, lock, &host, &known).await?;
+    if before.is_none() {
+        declare(&add.workspace, &file, key.as_ref())?;
+    }
+    Ok(())
 }
 
 /// Keys that every plugin of the workspace must be signed by, where none is named for this one.
@@ -84,19 +88,16 @@ fn trusted(workspace: &Path, named: &[signature::PublicKey]) -> Vec<signature::P
     if named.is_empty() { config::trusted_keys(workspace, &Environment::of_process()) } else { Vec::new() }
 }
 
-#[allow(clippy::too_many_arguments, reason = "the steps of one command, in their order")]
-async fn install(
-    workspace: &Path,
+/// Keeps a plugin that was fetched, and pins it. It comes before the workspace names it, which is whole at any moment.
+async fn pin_one(
     folder: &Path,
     file: &PluginFile,
-    new: Option<Option<&signature::PublicKey>>,
     bytes: &[u8],
     plugin: &Plugin,
     lock: Option<Lock>,
     host: &Host,
     known: &[PluginFile],
-) -> Result<(), Failed> {
-    // What is pinned comes first: a workspace that names it is whole at any moment.
+) -> anyhow::Result<()> {
     if !matches!(file.origin, Origin::File { .. }) {
         Store::of(folder, &Environment::of_process()).keep(bytes).context("cannot keep the plugin")?;
     }
@@ -105,10 +106,14 @@ async fn install(
         // With the first lock every plugin must be in it.
         None => pinned(host, known).await?,
     };
-    lock.pin(file, &plugin.manifest().version, &Digest::of(bytes));
+    lock.pin(file, &plugin.manifest().version, &plugin.digest());
     lock.write(folder).with_context(|| format!("cannot write {LOCK_FILE}"))?;
     print(&format!("pinned in {}", folder.join(LOCK_FILE).display()));
-    let Some(key) = new else { return Ok(()) };
+    Ok(())
+}
+
+/// Writes the plugin into the workspace, or says what to write.
+fn declare(workspace: &Path, file: &PluginFile, key: Option<&signature::PublicKey>) -> anyhow::Result<()> {
     let line = entry(&file.origin, key);
     match edit::add_plugin(workspace, &file.name, &line) {
         Ok(edit) => {

@@ -7,7 +7,7 @@ use weft_host::{Kind, Plugin};
 
 use super::{Named, load, read};
 use crate::command::{Failed, Output, print};
-use crate::conformance::weft_size;
+use crate::conformance::shown_size;
 use crate::signature::{self, PublicKey};
 
 /// What to look at.
@@ -61,7 +61,7 @@ fn text(plugin: &Plugin, signers: &[PublicKey], docs: bool) -> String {
     let mut line = |name: &str, value: String| {
         writeln!(out, "{name:<12} {value}").expect("a string takes everything");
     };
-    line("file", format!("{}, {}", plugin.path().display(), weft_size(plugin.bytes())));
+    line("file", format!("{}, {}", plugin.path().display(), shown_size(plugin.bytes())));
     line("digest", format!("sha256:{}", plugin.digest()));
     match signers {
         [] => line("signed by", "nobody".into()),
@@ -78,12 +78,12 @@ fn text(plugin: &Plugin, signers: &[PublicKey], docs: bool) -> String {
         Kind::Transform => {}
     }
     let limits = plugin.limits();
-    line("memory", format!("to {}", weft_size(limits.memory_bytes)));
+    line("memory", format!("to {}", shown_size(limits.memory_bytes)));
     line("a call", format!("to {} ms", limits.call_ms));
     match manifest.kind {
-        Kind::Source => line("a body", format!("to {}", weft_size(limits.body_bytes))),
+        Kind::Source => line("a body", format!("to {}", shown_size(limits.body_bytes))),
         Kind::Transform | Kind::Destination => {
-            line("a batch", format!("to {} records, {}", limits.batch_records, weft_size(limits.batch_bytes)));
+            line("a batch", format!("to {} records, {}", limits.batch_records, shown_size(limits.batch_bytes)));
         }
     }
     line("instances", if manifest.reuse { "serve many calls".into() } else { "are fresh for each call".into() });

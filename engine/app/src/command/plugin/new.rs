@@ -96,7 +96,7 @@ pub(super) async fn build(build: Build) -> Result<(), Failed> {
         manifest.name,
         manifest.version,
         manifest.kind,
-        crate::conformance::weft_size(plugin.bytes())
+        crate::conformance::shown_size(plugin.bytes())
     ));
     Ok(())
 }
