@@ -38,7 +38,7 @@ impl Store {
             // Each speaks gRPC at a port of its own, which would else be ten thousand higher.
             command.arg(format!("-{part}.port={}", port())).arg(format!("-{part}.port.grpc={}", port()));
         }
-        command.arg(format!("-s3.port.grpc={}", port()));
+        command.args([format!("-s3.port.grpc={}", port()), "-s3.port.iceberg=0".into(), "-s3.port.lance=0".into()]);
         let quiet = command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = quiet.spawn().expect("it was installed");
         Store { child, endpoint: format!("http://127.0.0.1:{s3}"), python: python.to_owned() }
