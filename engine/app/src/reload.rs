@@ -141,7 +141,7 @@ impl Reloader {
         if renewed > 0 {
             tracing::info!(renewed, "secrets were renewed");
         }
-        let (mut config, plugins, changes) = match self.look().await {
+        let (config, plugins, changes) = match self.look().await {
             Ok(found) => found,
             Err((changes, problems)) => return self.refuse(engine, changes, problems),
         };
@@ -155,7 +155,6 @@ impl Reloader {
         }
         match self.take_on(engine, &config, &plugins).await {
             Ok(generation) => {
-                config.follow(&self.config);
                 (self.config, self.plugins, self.refused) = (config, plugins, None);
                 self.keep(engine);
                 let shown: Vec<String> = changes.iter().map(ToString::to_string).collect();
