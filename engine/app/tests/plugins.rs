@@ -14,7 +14,10 @@ async fn examples_match_the_schemas() {
     };
     let cache = tempfile::tempdir().expect("a folder");
     let host = Host::new(HostOptions::new(cache.path())).expect("a sandbox");
-    for path in entries.map(|entry| entry.expect("a folder can be read").path()).filter(|path| path.extension().is_some_and(|found| found == "wasm")) {
+    for path in entries
+        .map(|entry| entry.expect("a folder can be read").path())
+        .filter(|path| path.extension().is_some_and(|found| found == "wasm"))
+    {
         let plugin = host.load(&path).await.unwrap_or_else(|error| panic!("{error}"));
         let manifest = plugin.manifest();
         let schema = jsonschema::validator_for(&manifest.config).unwrap_or_else(|error| panic!("{}: {error}", manifest.name));
