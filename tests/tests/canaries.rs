@@ -268,7 +268,9 @@ fn no_secret_is_said_answered_or_kept() {
             workspace.variables.push((name, text));
         }
     }
-    workspace.variables.push(("WEFT_LOG".into(), "info,weft=debug,hyper=debug,hyper_util=debug,rustls=debug,lettre=debug".into()));
+    workspace
+        .variables
+        .push(("WEFT_LOG".into(), "info,weft=debug,hyper=debug,hyper_util=debug,rustls=debug,lettre=debug".into()));
     let others = workspace.path().join("outside.yaml");
     let good = outside(echo());
     fs::write(&others, good.to_string()).expect("JSON is YAML");

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
-use weft_tests::install::{skip, yaml_language_server};
+use weft_tests::install::{node, skip};
 use weft_tests::root;
 
 /// A workspace that somebody is writing: at the mark, the next key is to come.
@@ -130,8 +130,8 @@ fn place(text: &str, what: &str) -> Value {
 
 #[test]
 fn an_editor_completes_checks_and_explains_a_workspace() {
-    let program = match yaml_language_server() {
-        Ok(program) => program,
+    let program = match node("yaml", &["yaml-language-server@2.0.0"]) {
+        Ok(folder) => folder.join("node_modules/yaml-language-server/bin/yaml-language-server"),
         Err(why) => return skip("yaml-language-server", &why),
     };
     let folder = tempfile::tempdir().expect("a folder");

@@ -21,11 +21,32 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use weft_tests::engine::{Engine, KEY, Protocol, SECRET, Workspace, number};
-use weft_tests::install::{chromium, node, python, skip};
+use weft_tests::install::{self, chromium, skip};
 use weft_tests::wire::Request;
 
 use crate::proxy::{Fault, Proxy};
 use crate::site::{Browser, Site};
+
+/// What is installed for Python: one version each, so that a run is the same tomorrow.
+const PYTHON: [&str; 3] = ["segment-analytics-python==2.4.0", "mparticle==0.16.1", "rudder-sdk-python==2.1.9"];
+
+/// What is installed for Node and for pages.
+const NODE: [&str; 6] = [
+    "@segment/analytics-node@3.1.0",
+    "@segment/analytics-next@1.84.3",
+    "@rudderstack/rudder-sdk-node@3.0.13",
+    "@rudderstack/analytics-js@3.34.1",
+    "@mparticle/web-sdk@2.68.0",
+    "mparticle@1.0.8",
+];
+
+fn python() -> Result<PathBuf, String> {
+    install::python("py", &PYTHON)
+}
+
+fn node() -> Result<PathBuf, String> {
+    install::node("js", &NODE)
+}
 
 /// An SDK tells its story within so long, with all its waiting between tries.
 const STORY_TIME_MAX: Duration = Duration::from_secs(120);
