@@ -20,6 +20,7 @@ use weft_domain::claim::{ClaimId, CustomerId};
 use weft_domain::explain::{claims_of, explain, today, whose};
 use weft_domain::input::{Command, Input, event_json};
 use weft_domain::profile::Entry;
+use weft_domain::value::Excerpt;
 use weft_domain::view::{Read, View};
 
 use crate::config::{Scope, Token};
@@ -52,6 +53,8 @@ pub fn router(pages: Arc<Pages>, doors: Arc<Doors>) -> Router {
         .route("/api/v1/profiles/{type}/{value}/events", get(events_by_identifier))
         .route("/api/v1/claims/{id}/retract", post(retract))
         .route("/api/v1/claims/{id}/restore", post(restore))
+        .route("/api/v1/destinations/{name}/pause", post(pause))
+        .route("/api/v1/destinations/{name}/resume", post(resume))
         .route("/api/v1/dead-letters", get(dead_letters))
         .route("/api/v1/dead-letters/drop", post(drop_letters))
         .route("/api/v1/dead-letters/{id}", get(dead_letter))
@@ -184,6 +187,33 @@ async fn command(pages: &Pages, id: &str, order: impl FnOnce(ClaimId) -> Command
     match pages.ledger.log(Input::Command(order(claim))).await {
         Some(position) => ok(&serde_json::json!({ "position": position })),
         None => problem(StatusCode::SERVICE_UNAVAILABLE, "the engine stops"),
+    }
+}
+
+async fn pause(State(pages): State<Arc<Pages>>, Path(lane): Path<String>) -> Response<Body> {
+    destination(&pages, &lane, Command::Pause { lane: lane.clone() }).await
+}
+
+async fn resume(State(pages): State<Arc<Pages>>, Path(lane): Path<String>) -> Response<Body> {
+    destination(&pages, &lane, Command::Resume { lane: lane.clone() }).await
+}
+
+/// Has a destination of the plan in force do something else. Asking twice is as good as once.
+async fn destination(pages: &Pages, name: &str, order: Command) -> Response<Body> {
+    let is_there = {
+        let state = pages.ledger.state();
+        let plan = state.plan();
+        plan.event_lanes.iter().chain(&plan.profile_lanes).any(|lane| lane == name)
+    };
+    if !is_there {
+        return problem(StatusCode::NOT_FOUND, &format!("there is no destination `{}`", Excerpt(name)));
+    }
+    let Some(position) = pages.ledger.log(Input::Command(order)).await else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the engine stops");
+    };
+    match pages.ledger.state().lane(name) {
+        Ok(lane) => ok(&serde_json::json!({ "position": position, "paused": lane.paused })),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 

@@ -285,11 +285,21 @@ fn drop_letters(step: &mut Step<'_, impl View>, letters: &[(u64, u32)]) -> Read<
     Ok(())
 }
 
+/// Pauses a destination, or resumes it. One that is paused already was paused then.
+fn pause(step: &mut Step<'_, impl View>, name: &str, since: Option<Timestamp>) -> Read<()> {
+    let mut lane = step.lane(name)?;
+    lane.paused = since.map(|now| lane.paused.unwrap_or(now));
+    step.changes.lanes.insert(name.to_owned(), lane);
+    Ok(())
+}
+
 fn obey(plan: &Plan, step: &mut Step<'_, impl View>, command: &Command) -> Read<()> {
     let moves = match command {
         Command::Retract { claim, reason } => retract(&plan.identity, step, *claim, Some(reason))?,
         Command::Restore { claim } => retract(&plan.identity, step, *claim, None)?,
         Command::DropLetters { letters, .. } => return drop_letters(step, letters),
+        Command::Pause { lane } => return pause(step, lane, Some(step.before().clock())),
+        Command::Resume { lane } => return pause(step, lane, None),
     };
     let now = step.before().clock();
     carry_out(plan, step, &moves, now)

@@ -259,6 +259,16 @@ pub enum Command {
         /// The claim.
         claim: ClaimId,
     },
+    /// A destination is given nothing until it is resumed; what it would be given waits.
+    Pause {
+        /// The destination.
+        lane: String,
+    },
+    /// A destination that was paused is given what waits for it.
+    Resume {
+        /// The destination.
+        lane: String,
+    },
     /// Dead letters that nobody needs any more: they wait no longer, and no longer hold history.
     DropLetters {
         /// The letters, by place in history and ordinal. One that is not there changes nothing.
@@ -481,6 +491,8 @@ mod tests {
         check(Input::Receipts(Receipts { lane: "lake".into(), stream: Stream::Events, through: 9, rejected: vec![rejected] }));
         check(Input::Plan(Plan::default()));
         check(Input::Command(Command::Retract { claim: ClaimId([7; 16]), reason: "two people".into() }));
+        check(Input::Command(Command::Pause { lane: "lake".into() }));
+        check(Input::Command(Command::Resume { lane: "lake".into() }));
         check(Input::Command(Command::DropLetters { letters: vec![(7, 0), (u64::MAX, 3)], reason: "seen to".into() }));
         let kv = |value| Kv { stage: positions_of("crm"), key: "k".into(), value };
         check(Input::Kv(kv(Some(vec![1]))));
