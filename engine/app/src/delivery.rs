@@ -136,15 +136,12 @@ impl Lane {
         let mut work = Work { lane: self, ledger, metrics, clock, feed, queue, breaker, width, under_way };
         loop {
             let is_stopping = *stop.borrow();
-            if is_stopping && work.under_way.is_empty() {
+            if !work.log().await || (is_stopping && work.under_way.is_empty()) {
                 return Ok(());
             }
             // Copied, since the writer waits for whoever looks at it, and reading may wait for the writer's state.
             let end = *durable.borrow_and_update();
             let wake = if is_stopping { None } else { work.go_on(end)? };
-            if !work.log().await {
-                return Ok(());
-            }
             work.show(wake);
             tokio::select! {
                 Some(landed) = work.under_way.join_next() => match landed {

@@ -161,7 +161,7 @@ mod tests {
         let profile = |json: &str| customer(Stream::Profiles, json.as_bytes());
         assert_eq!(profile(r#"{"customer_id":"a","traits":{}}"#), profile(r#"{"customer_id":"a","merged_into":"b"}"#));
         assert_ne!(profile(r#"{"customer_id":"a"}"#), profile(r#"{"customer_id":"b"}"#));
-        let event = |claims: &str| customer(Stream::Events, format!(r#"{{"type":"track","claims":{claims}}}"#).as_bytes());
+        let event = |claims: &str| customer(Stream::Events, format!(r#"{{"type":"identify","claims":{claims}}}"#).as_bytes());
         let (ann, visit) = (r#"{"type":"user_id","value":"ann"}"#, r#"{"type":"anonymous_id","value":"x"}"#);
         assert_eq!(event(&format!("[{ann}]")), event(&format!("[{ann},{visit}]")));
         assert_ne!(event(&format!("[{ann}]")), event(&format!("[{visit}]")));
