@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -23,10 +23,12 @@ use weft_domain::profile::Entry;
 use weft_domain::value::Excerpt;
 use weft_domain::view::{Read, View};
 
+use crate::clock::Clock;
 use crate::config::{Scope, Token};
 use crate::door::{Doors, knock, problem};
 use crate::letters::{self, Asked};
 use crate::limits;
+use crate::retry::{self, Earnest};
 use crate::status::{Look, Outcome, Reloaded, Status};
 use crate::telemetry::Metrics;
 use crate::writer::Ledger;
@@ -57,7 +59,9 @@ pub fn router(pages: Arc<Pages>, doors: Arc<Doors>) -> Router {
         .route("/api/v1/destinations/{name}/resume", post(resume))
         .route("/api/v1/dead-letters", get(dead_letters))
         .route("/api/v1/dead-letters/drop", post(drop_letters))
+        .route("/api/v1/dead-letters/retry", post(retry_letters))
         .route("/api/v1/dead-letters/{id}", get(dead_letter))
+        .route("/api/v1/dead-letters/{id}/retry", post(retry_letter))
         .route("/api/v1/status", get(status))
         .route("/api/v1/config", get(config))
         .route("/api/v1/config/reload", post(reload))
@@ -274,6 +278,44 @@ async fn drop_letters(State(pages): State<Arc<Pages>>, Json(body): Json<Dropped>
     match pages.ledger.log(order).await {
         Some(position) => ok(&serde_json::json!({ "position": position, "dropped": dropped })),
         None => problem(StatusCode::SERVICE_UNAVAILABLE, "the engine stops"),
+    }
+}
+
+/// Dead letters that are to go again.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Again {
+    letters: Vec<letters::Id>,
+    /// Only to say which would go.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+async fn retry_letters(State(pages): State<Arc<Pages>>, Json(body): Json<Again>) -> Response<Body> {
+    if body.letters.len() > limits::LETTERS_RETRIED_MAX {
+        let (asked, most) = (body.letters.len(), limits::LETTERS_RETRIED_MAX);
+        return problem(StatusCode::BAD_REQUEST, &format!("{asked} dead letters at once, and {most} may go again"));
+    }
+    let earnest = if body.dry_run { Earnest::Look } else { Earnest::Go };
+    go_again(&pages, &body.letters, None, earnest).await
+}
+
+/// Has one dead letter go again: the body of the request, where it has one, takes the place of the original.
+async fn retry_letter(State(pages): State<Arc<Pages>>, Path(id): Path<String>, body: Bytes) -> Response<Body> {
+    match id.parse() {
+        Ok(id) => go_again(&pages, &[id], Some(&body).filter(|body| !body.is_empty()), Earnest::Go).await,
+        Err(message) => problem(StatusCode::BAD_REQUEST, &message),
+    }
+}
+
+async fn go_again(pages: &Pages, ids: &[letters::Id], edited: Option<&Bytes>, earnest: Earnest) -> Response<Body> {
+    let Some(intake) = pages.status.intake() else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the engine takes nothing");
+    };
+    let knows = |source: &str| pages.status.has_source(source);
+    match retry::retry((intake, &pages.ledger), ids, edited, knows, (Clock::Wall.now(), earnest)).await {
+        Ok(outcome) => ok(&outcome),
+        Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 

@@ -27,6 +27,7 @@ pub mod delivery;
 pub mod door;
 pub mod status;
 pub mod letters;
+pub mod retry;
 pub mod api;
 pub mod listener;
 pub mod engine;

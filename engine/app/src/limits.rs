@@ -70,6 +70,9 @@ pub const DELIVERY_SLOW: Duration = Duration::from_secs(10);
 /// Dead letters dropped by one command: some 20 KB of history.
 pub const LETTERS_DROPPED_MAX: usize = 1_000;
 
+/// Dead letters that go again by one request. They enter intake together, so that many of the largest fit into a few of its blocks.
+pub const LETTERS_RETRIED_MAX: usize = 100;
+
 /// Keys in the small store of a stage: what a plugin maps there are lists, campaigns and products, of which there are thousands, not
 /// customers or events. With values of a hundred bytes it is 10 MB; with the largest there are, 6 GB.
 pub const KV_KEYS_MAX: u64 = 100_000;

@@ -189,6 +189,9 @@ pub struct DeadLetter {
     pub code: String,
     /// For people.
     pub message: String,
+    /// The source that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Its place in the intake log, where it came from there.
     pub intake: Option<u64>,
     /// The bytes as the stage got them.
@@ -485,7 +488,14 @@ mod tests {
         check(Input::Passed { intake: 8, reason: Passed::Duplicate });
         check(Input::Passed { intake: 8, reason: Passed::Dropped { stage: "tidy".into() } });
         let (code, message) = ("plugin_trapped".to_owned(), "unreachable".to_owned());
-        check(Input::DeadLetter(DeadLetter { stage: "tidy".into(), code, message, intake: Some(3), bytes: vec![0, 255] }));
+        check(Input::DeadLetter(DeadLetter {
+            stage: "tidy".into(),
+            code,
+            message,
+            source: Some("web".into()),
+            intake: Some(3),
+            bytes: vec![0, 255],
+        }));
         check(Input::Tick(Timestamp(-1)));
         let rejected = Rejected { position: 1, code: "x".into(), message: "y".into(), attempts: 3 };
         check(Input::Receipts(Receipts { lane: "lake".into(), stream: Stream::Events, through: 9, rejected: vec![rejected] }));

@@ -36,6 +36,12 @@ pub(super) async fn post(address: SocketAddr, path: &str, json: &serde_json::Val
     exchange(address, request, json.to_string().into()).await
 }
 
+/// Posts bytes as they are, as [`get`] gets a page.
+pub(super) async fn post_bytes(address: SocketAddr, path: &str, bytes: Bytes) -> anyhow::Result<Answer> {
+    let request = Request::post(path).header(header::CONTENT_TYPE, "application/octet-stream");
+    exchange(address, request, bytes).await
+}
+
 async fn exchange(address: SocketAddr, request: Builder, body: Bytes) -> anyhow::Result<Answer> {
     let reachable = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
     let Ok(stream) = TcpStream::connect((reachable, address.port())).await else { return Ok(Answer::Nobody) };

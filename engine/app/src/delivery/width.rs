@@ -42,7 +42,11 @@ mod tests {
         let mut width = Width::up_to(8);
         let mut seen = vec![width.now()];
         for step in [1, 1, 1, 1, 1, 1, 1, 1, 0, 20, 1, 0, 0, 0] {
-            if step == 0 { width.failed() } else { width.answered(Duration::from_secs(step)) }
+            if step == 0 {
+                width.failed()
+            } else {
+                width.answered(Duration::from_secs(step))
+            }
             seen.push(width.now());
         }
         assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7, 8, 8, 4, 2, 3, 1, 1, 1]);
