@@ -2,11 +2,12 @@
 //!
 //! A letter goes once its successor is durable in intake (invariant 3). If the process dies in between, both are there; then a second try
 //! is a repetition, because the successor has the letter's own message id or one that is made of the letter's (invariant 5). The
-//! original stays in history. What no destination took is not of here: its lane would have to send it again.
+//! original stays in history. A profile that a destination refused is told again as it is now, in the same step in which the letter goes.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weft_domain::event::{Environment, Event};
+use weft_domain::fold::refused_customer;
 use weft_domain::input::{Arrival, Command, Input, Named};
 use weft_domain::value::Timestamp;
 use weft_domain::view::{LetterBytes, View};
@@ -64,10 +65,17 @@ pub async fn retry(
     (now, earnest): (Timestamp, Earnest),
 ) -> Result<Retried, RetryError> {
     let (mut arrived, mut outcome) = (Arrived::default(), Retried::default());
+    let (mut told, mut gone) = (Vec::new(), Vec::new());
     for id in ids {
+        if edited.is_none() && is_profile(ledger, *id) {
+            told.push((id.0, id.1));
+            outcome.retried.push(*id);
+            continue;
+        }
         match successor(ledger, *id, edited, &knows, now) {
             Ok((source, event)) => {
                 arrived.push(&Arrival::Event { source: &source, named: Named::BySender, json: &event.to_json() });
+                gone.push((id.0, id.1));
                 outcome.retried.push(*id);
             }
             Err(why) => outcome.kept.push(Kept { id: *id, why }),
@@ -76,11 +84,22 @@ pub async fn retry(
     if earnest == Earnest::Look || outcome.retried.is_empty() {
         return Ok(outcome);
     }
-    intake.append(arrived).await.map_err(|_| RetryError::Closed)?;
-    let letters = outcome.retried.iter().map(|Id(position, ordinal)| (*position, *ordinal)).collect();
-    let gone = Input::Command(Command::DropLetters { letters, reason: "retried".to_owned() });
-    ledger.log(gone).await.ok_or(RetryError::Closed)?;
+    if !gone.is_empty() {
+        intake.append(arrived).await.map_err(|_| RetryError::Closed)?;
+        let drop = Command::DropLetters { letters: gone, reason: "retried".to_owned() };
+        ledger.log(Input::Command(drop)).await.ok_or(RetryError::Closed)?;
+    }
+    if !told.is_empty() {
+        ledger.log(Input::Command(Command::TellAgain { letters: told })).await.ok_or(RetryError::Closed)?;
+    }
     Ok(outcome)
+}
+
+/// Whether a letter is a profile that a destination of the plan in force refused.
+fn is_profile(ledger: &Ledger, Id(position, ordinal): Id) -> bool {
+    let state = ledger.state();
+    let letter = state.letter((position, ordinal)).ok().flatten();
+    letter.is_some_and(|letter| refused_customer(state.plan(), &letter).is_some())
 }
 
 /// The event that takes a letter's place, and the source that it came from; or why there is none.
@@ -94,7 +113,7 @@ fn successor(
     let letter = ledger.state().letter((id.0, id.1)).map_err(|error| error.to_string())?;
     let letter = letter.filter(|_| id.0 < ledger.history().durable_end()).ok_or("there is no such dead letter")?;
     let LetterBytes::Record(position) = letter.bytes else {
-        return Err(format!("`{}` is a destination: what it refused is not sent again yet", letter.stage));
+        return Err(format!("`{}` refused it, and events that a destination refused are not sent again yet", letter.stage));
     };
     let (source, bytes) = source_and_bytes(ledger.history(), position)?;
     let source = source.unwrap_or_else(|| letter.stage.clone());

@@ -10,10 +10,14 @@ use weft::clock::Clock;
 use weft::delivery::{Circuit, Filter, Lane, Standing};
 use weft::engine::{Engine, Settings, Stages, Terms};
 use weft::intake::Arrived;
+use weft::letters::Id;
+use weft::retry::{Earnest, retry};
 use weft::vault::DataFolder;
+use weft::writer::Ledger;
 use weft_domain::event::{Environment, Event};
 use weft_domain::input::{Arrival, Command, Input, Named, Stream};
 use weft_domain::plan::Plan;
+use weft_domain::value::Timestamp;
 use weft_domain::view::{LetterBytes, View};
 use weft_host::{Failure, FailureKind, Host, HostOptions, Lending, Lent, Stage, WantedLimits};
 
@@ -48,7 +52,8 @@ enum Verdict {
 /// The other side.
 struct Lake {
     dice: Mutex<Dice>,
-    is_down: Mutex<bool>,
+    /// What it says of everything, where it does not throw dice.
+    mood: Mutex<Option<Verdict>>,
     /// Each try: the record's place, its customer, what became of it.
     tries: Mutex<Vec<(u64, String, Verdict)>>,
     keys: Mutex<Vec<String>>,
@@ -56,23 +61,29 @@ struct Lake {
 
 impl Lake {
     fn new(seed: u64) -> Arc<Lake> {
-        let (is_down, tries, keys) = (Mutex::new(false), Mutex::default(), Mutex::default());
-        Arc::new(Lake { dice: Mutex::new(Dice(seed)), is_down, tries, keys })
+        let (mood, tries, keys) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(Lake { dice: Mutex::new(Dice(seed)), mood, tries, keys })
     }
 
     fn tries(&self) -> Vec<(u64, String, Verdict)> {
         self.tries.lock().unwrap().clone()
     }
 
+    fn in_mood(verdict: Verdict) -> Arc<Lake> {
+        let lake = Lake::new(0);
+        lake.turn(verdict);
+        lake
+    }
+
+    fn turn(&self, verdict: Verdict) {
+        *self.mood.lock().unwrap() = Some(verdict);
+    }
+
     fn verdict(&self) -> Verdict {
-        if *self.is_down.lock().unwrap() {
-            return Verdict::Down;
+        if let Some(verdict) = *self.mood.lock().unwrap() {
+            return verdict;
         }
-        // A seed of zero is a destination that takes everything.
         let mut dice = self.dice.lock().unwrap();
-        if dice.0 == 0 {
-            return Verdict::Taken;
-        }
         match dice.below(100) {
             0..15 => Verdict::Again,
             15..20 => Verdict::Refused,
@@ -90,7 +101,9 @@ impl Lent for Lake {
             return Box::pin(std::future::ready(Ok(at)));
         }
         let verdict = self.verdict();
-        let customer = Event::parse(text.as_bytes()).expect("an event").claims[0].value.clone();
+        let record: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let customer = record.pointer("/claims/0/value").or(record.get("customer_id"));
+        let customer = customer.and_then(|one| one.as_str()).expect("a customer").to_owned();
         self.tries.lock().unwrap().push((at, customer, verdict));
         let answer = match verdict {
             Verdict::Taken => Ok(at),
@@ -103,6 +116,10 @@ impl Lent for Lake {
 }
 
 async fn start(data: &Path, lake: &Arc<Lake>, concurrency: usize) -> Engine {
+    start_of(Stream::Events, data, lake, concurrency, Clock::at(NOON.parse().expect("valid"))).await
+}
+
+async fn start_of(stream: Stream, data: &Path, lake: &Arc<Lake>, concurrency: usize, clock: Clock) -> Engine {
     let host = Host::new(HostOptions { instances_max: 16, ..HostOptions::new(data.join("cache")) }).expect("a sandbox");
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/fixtures/destination.wat");
     let plugin = host.load(&fixture).await.expect("a plugin");
@@ -110,7 +127,7 @@ async fn start(data: &Path, lake: &Arc<Lake>, concurrency: usize) -> Engine {
     let stage = Stage { name: LAKE.to_owned(), config: "{}".to_owned(), lent, limits: WantedLimits::default() };
     let lane = Lane {
         name: LAKE.to_owned(),
-        stream: Stream::Events,
+        stream,
         filter: Filter::default(),
         batch_records: 6,
         batch_bytes: 1 << 20,
@@ -121,14 +138,15 @@ async fn start(data: &Path, lake: &Arc<Lake>, concurrency: usize) -> Engine {
         standing: Arc::default(),
         making: None,
     };
-    let settings = Settings {
-        data: DataFolder::at(&data.join("data")),
-        listen: None,
-        terms: Terms { plan: Plan { event_lanes: vec![LAKE.to_owned()], ..Plan::default() }, ..Terms::default() },
-        clock: Clock::at(NOON.parse().expect("valid")),
-    };
+    let (mut plan, lanes) = (Plan::default(), vec![LAKE.to_owned()]);
+    match stream {
+        Stream::Events => plan.event_lanes = lanes,
+        Stream::Profiles => plan.profile_lanes = lanes,
+    }
+    let settings =
+        Settings { data: DataFolder::at(&data.join("data")), listen: None, terms: Terms { plan, ..Terms::default() }, clock };
     let stages = Stages { lanes: vec![lane], ..Stages::default() };
-    Engine::start(settings, async |_| Ok(stages), |_| ()).await.expect("the engine starts")
+    Engine::start(settings, async |_: &Ledger| Ok(stages), |_| ()).await.expect("the engine starts")
 }
 
 /// So many events of customers by turns, as a door would take them.
@@ -230,9 +248,8 @@ async fn every_record_comes_to_one_end_and_nobody_is_passed_by_himself() {
 #[tokio::test(start_paused = true)]
 async fn who_is_down_is_left_alone_and_asked_for_one_record_first() {
     let folder = tempfile::tempdir().expect("a folder");
-    let lake = Lake::new(0);
+    let lake = Lake::in_mood(Verdict::Down);
     let engine = start(folder.path(), &lake, 1).await;
-    *lake.is_down.lock().unwrap() = true;
     tell(&engine, &mut Dice(1), 0, 20).await;
     while standing(&engine).circuit != Circuit::Open {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -242,7 +259,7 @@ async fn who_is_down_is_left_alone_and_asked_for_one_record_first() {
     assert_eq!(shown.last_error.as_deref(), Some("away"));
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert!(lake.keys.lock().unwrap().len() < 20, "it is asked less and less: {:?}", lake.keys.lock().unwrap());
-    *lake.is_down.lock().unwrap() = false;
+    lake.turn(Verdict::Taken);
     let asked = lake.keys.lock().unwrap().len();
     engine.settle().await;
     let keys = lake.keys.lock().unwrap()[asked..].to_vec();
@@ -255,7 +272,7 @@ async fn who_is_down_is_left_alone_and_asked_for_one_record_first() {
 #[tokio::test(start_paused = true)]
 async fn a_paused_destination_is_given_nothing_until_it_is_resumed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let lake = Lake::new(0);
+    let lake = Lake::in_mood(Verdict::Taken);
     let engine = start(folder.path(), &lake, 4).await;
     engine.ledger().log(Input::Command(Command::Pause { lane: LAKE.into() })).await.expect("is logged");
     tell(&engine, &mut Dice(1), 0, 20).await;
@@ -273,5 +290,42 @@ async fn a_paused_destination_is_given_nothing_until_it_is_resumed() {
     }
     engine.settle().await;
     assert_eq!(standing(&engine).delivered_total, 20);
+    engine.stop().await.expect("an orderly stop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_profile_that_was_refused_is_told_again_as_it_is_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = Lake::in_mood(Verdict::Refused);
+    let clock = Clock::at(NOON.parse().expect("valid"));
+    let engine = start_of(Stream::Profiles, folder.path(), &lake, 2, clock.clone()).await;
+    let now = NOON.parse().expect("valid");
+    let settled = async || {
+        while engine.ledger().state().lane(LAKE).expect("state can be read").profiles_next == 0 {
+            let due = engine.ledger().state().due(Timestamp(i64::MAX), 1).expect("state can be read");
+            if let Some((due, _)) = due.first() {
+                clock.set(*due);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        engine.settle().await;
+    };
+    tell(&engine, &mut Dice(1), 0, 1).await;
+    settled().await;
+    let letters = engine.ledger().state().letters((0, 0), 10).expect("state can be read");
+    let [((position, ordinal), letter)] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!((&*letter.stage, &*letter.code), (LAKE, "denied"));
+
+    let ids = [Id(*position, *ordinal), Id(999_999, 0)];
+    let way = (engine.intake(), engine.ledger());
+    let looked = retry(way, &ids, None, |_| true, (now, Earnest::Look)).await.expect("the engine runs");
+    assert_eq!((looked.retried.len(), looked.kept.len()), (1, 1));
+    assert_eq!(engine.ledger().state().totals().letters, 1, "it was only asked");
+    lake.turn(Verdict::Taken);
+    assert_eq!(retry(way, &ids, None, |_| true, (now, Earnest::Go)).await.expect("the engine runs"), looked);
+    engine.settle().await;
+    let tries: Vec<(u64, Verdict)> = lake.tries().into_iter().map(|(at, _, verdict)| (at, verdict)).collect();
+    assert_eq!(tries, [(0, Verdict::Refused), (1, Verdict::Taken)], "it has a number of its own");
+    assert_eq!(engine.ledger().state().totals().letters, 0);
     engine.stop().await.expect("an orderly stop");
 }

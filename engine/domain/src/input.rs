@@ -272,6 +272,11 @@ pub enum Command {
         /// The destination.
         lane: String,
     },
+    /// Destinations hear again of customers whose profiles they refused: of each as it is now. Those letters wait no longer.
+    TellAgain {
+        /// The letters, by place in history and ordinal. One that is not there, or of something else, changes nothing.
+        letters: Vec<(u64, u32)>,
+    },
     /// Dead letters that nobody needs any more: they wait no longer, and no longer hold history.
     DropLetters {
         /// The letters, by place in history and ordinal. One that is not there changes nothing.
@@ -502,6 +507,7 @@ mod tests {
         check(Input::Plan(Plan::default()));
         check(Input::Command(Command::Retract { claim: ClaimId([7; 16]), reason: "two people".into() }));
         check(Input::Command(Command::Pause { lane: "lake".into() }));
+        check(Input::Command(Command::TellAgain { letters: vec![(7, 0)] }));
         check(Input::Command(Command::Resume { lane: "lake".into() }));
         check(Input::Command(Command::DropLetters { letters: vec![(7, 0), (u64::MAX, 3)], reason: "seen to".into() }));
         let kv = |value| Kv { stage: positions_of("crm"), key: "k".into(), value };

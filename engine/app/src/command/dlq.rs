@@ -65,7 +65,7 @@ pub(super) enum Dlq {
         #[arg(long)]
         json: bool,
     },
-    /// Have dead letters of sources and transforms go again, through all transforms. The engine must run.
+    /// Have dead letters go again: events through all transforms, profiles that a destination refused as they are now. The engine must run.
     #[command(group = clap::ArgGroup::new("some").args(["ids", "stage", "code"]).multiple(true).required(true))]
     Retry {
         /// Their ids, as a list has them.
