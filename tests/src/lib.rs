@@ -4,6 +4,7 @@
 //! (`config/`). Nothing here is part of the product.
 
 pub mod engine;
+pub mod install;
 pub mod wire;
 
 use std::path::{Path, PathBuf};

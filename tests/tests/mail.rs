@@ -8,14 +8,13 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
 use weft_tests::engine::{Engine, KEY, Workspace, number, plugin};
-use weft_tests::root;
+use weft_tests::install;
 use weft_tests::wire::Request;
 
 /// What is installed: one version, so that a run is the same tomorrow.
@@ -63,33 +62,6 @@ impl Drop for Postbox {
         _ = self.child.kill();
         _ = self.child.wait();
     }
-}
-
-/// An interpreter with the server in it, or why there is none.
-fn python() -> Result<PathBuf, String> {
-    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let find = || {
-        let folder = root().join("target/peers/mail");
-        let python = folder.join("bin/python");
-        let is_there = || quiet(Command::new(&python).args(["-c", "import aiosmtpd.controller"])).is_ok();
-        if is_there() {
-            return Ok(python);
-        }
-        quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        quiet(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", SERVER]))?;
-        is_there().then_some(python).ok_or_else(|| format!("{SERVER} was installed and cannot be imported"))
-    };
-    FOUND.get_or_init(find).clone()
-}
-
-fn quiet(command: &mut Command) -> Result<(), String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("`{program}` cannot be started: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(format!("`{program}` ended with {}: {}", output.status, words.lines().last().unwrap_or("without a word")))
 }
 
 /// An authority in `certs/ca.pem`, and a certificate of it for `localhost`.
@@ -156,15 +128,9 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
 
 /// Plays the story over one kind of line.
 fn check(scheme: &str, mode: &str, tls: &str) {
-    let python = match python() {
+    let python = match install::python("mail", &[SERVER]) {
         Ok(python) => python,
-        Err(why) => {
-            #[expect(clippy::print_stderr, reason = "a test that is skipped says so, or nobody would know")]
-            {
-                eprintln!("SKIPPED: mail over {mode}: {why}");
-            }
-            return;
-        }
+        Err(why) => return install::skip(&format!("mail over {mode}"), &why),
     };
     let folder = Workspace::create();
     certify(folder.path());
@@ -228,7 +194,10 @@ fn mail_goes_out_in_the_clear_to_this_machine() {
 
 #[test]
 fn a_server_that_is_not_trusted_or_does_not_let_us_in_fails_the_check() {
-    let Ok(python) = python() else { return };
+    let python = match install::python("mail", &[SERVER]) {
+        Ok(python) => python,
+        Err(why) => return install::skip("mail that is refused", &why),
+    };
     let failing = |tls: &str, password: &str, want: &str| {
         let folder = Workspace::create();
         certify(folder.path());

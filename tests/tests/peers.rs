@@ -1,13 +1,11 @@
 //! SDKs that nobody here wrote, against a running engine, over a line that fails: what they mean arrives, and once.
 //!
 //! Clients of Segment, RudderStack and mParticle for Python, Node and web pages are installed from their package indexes
-//! (`peers/install.rs`). Each tells a story: `peers/story.*` and `peers/rudder.html` in Segment's calls, `peers/batches.*` in mParticle's
+//! (`tests/src/install.rs`). Each tells a story: `peers/story.*` and `peers/rudder.html` in Segment's calls, `peers/batches.*` in mParticle's
 //! batches, `peers/shop.html` as a page of mParticle's. The line (`peers/proxy.rs`) answers 503, then 429 with `Retry-After`, and loses
 //! answers: it hands events to the engine and tells the client 503, so that the client sends events again that are there. Who there must
 //! be then, `peers/people.rs` says.
 
-#[path = "peers/install.rs"]
-mod install;
 #[path = "peers/people.rs"]
 mod people;
 #[path = "peers/proxy.rs"]
@@ -23,11 +21,32 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use weft_tests::engine::{Engine, KEY, Protocol, SECRET, Workspace, number};
+use weft_tests::install::{self, chromium, skip};
 use weft_tests::wire::Request;
 
-use crate::install::{chromium, node, python, skip};
 use crate::proxy::{Fault, Proxy};
 use crate::site::{Browser, Site};
+
+/// What is installed for Python: one version each, so that a run is the same tomorrow.
+const PYTHON: [&str; 3] = ["segment-analytics-python==2.4.0", "mparticle==0.16.1", "rudder-sdk-python==2.1.9"];
+
+/// What is installed for Node and for pages.
+const NODE: [&str; 6] = [
+    "@segment/analytics-node@3.1.0",
+    "@segment/analytics-next@1.84.3",
+    "@rudderstack/rudder-sdk-node@3.0.13",
+    "@rudderstack/analytics-js@3.34.1",
+    "@mparticle/web-sdk@2.68.0",
+    "mparticle@1.0.8",
+];
+
+fn python() -> Result<PathBuf, String> {
+    install::python("py", &PYTHON)
+}
+
+fn node() -> Result<PathBuf, String> {
+    install::node("js", &NODE)
+}
 
 /// An SDK tells its story within so long, with all its waiting between tries.
 const STORY_TIME_MAX: Duration = Duration::from_secs(120);

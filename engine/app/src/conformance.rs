@@ -252,9 +252,10 @@ fn brief(problems: &Problems) -> String {
 
 fn schema(manifest: &Manifest) -> Result<(), String> {
     alone::schema_holds(manifest)?;
+    // `false`, or what another name means: a plugin may take any, and say what they are.
     let closes = |schema: &serde_json::Value| {
-        let no = serde_json::Value::Bool(false);
-        schema.get("additionalProperties") == Some(&no) || schema.get("unevaluatedProperties") == Some(&no)
+        let said = |key: &str| schema.get(key).is_some_and(|said| *said != serde_json::Value::Bool(true));
+        said("additionalProperties") || said("unevaluatedProperties")
     };
     let branches = ["oneOf", "anyOf"].into_iter().filter_map(|key| manifest.config.get(key)?.as_array());
     let is_closed = closes(&manifest.config) || branches.into_iter().any(|branches| branches.iter().all(closes));

@@ -12,9 +12,12 @@ async fn examples_match_the_schemas() {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };
-    let cache = tempfile::tempdir().unwrap();
-    let host = Host::new(HostOptions::new(cache.path())).unwrap();
-    for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|found| found == "wasm")) {
+    let cache = tempfile::tempdir().expect("a folder");
+    let host = Host::new(HostOptions::new(cache.path())).expect("a sandbox");
+    for path in entries
+        .map(|entry| entry.expect("a folder can be read").path())
+        .filter(|path| path.extension().is_some_and(|found| found == "wasm"))
+    {
         let plugin = host.load(&path).await.unwrap_or_else(|error| panic!("{error}"));
         let manifest = plugin.manifest();
         let schema = jsonschema::validator_for(&manifest.config).unwrap_or_else(|error| panic!("{}: {error}", manifest.name));

@@ -5,7 +5,8 @@
 
 use std::fmt::Write;
 
-use weft_plugin::template::{Part, Template, plain};
+use weft_plugin::place::plain;
+use weft_plugin::template::{Part, Template};
 use weft_plugin::{ConfigProblem, Fields, Rejection, email, hash};
 
 use crate::Config;
@@ -126,7 +127,7 @@ fn fill(template: &Template, record: &Fields<'_>, push: fn(&mut String, &str)) -
     for part in template.parts() {
         match part {
             Part::Text(fixed) => text.push_str(fixed),
-            Part::Value(path) => push(&mut text, &path.find(record).map(plain).unwrap_or_default()),
+            Part::Value(path) => push(&mut text, &path.find_in(record).map(plain).unwrap_or_default()),
         }
     }
     text

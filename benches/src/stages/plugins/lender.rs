@@ -96,6 +96,6 @@ pub(super) fn on_disk(root: &Path) -> (Arc<Desk>, Writer) {
     let writer = Writer::start(vault.history, vault.overlay, vault.state, Clock::Wall, Arc::default());
     let folders = BTreeMap::from([(FOLDER.to_owned(), out)]);
     let (secrets, ledger) = (BTreeMap::new(), writer.ledger().clone());
-    let desk = Desk { stage: "bench".into(), secrets, folders, connection: None, ledger };
+    let desk = Desk { stage: "bench".into(), secrets, folders, connection: None, ledger: Some(ledger) };
     (Arc::new(desk), writer)
 }

@@ -153,7 +153,7 @@ impl Recorder {
                 let escaped = Value::from(secret.as_str()).to_string();
                 lines = lines.replace(escaped.trim_matches('"'), BLOT).replace(&BASE64.encode(secret.as_bytes()), BLOT);
             }
-            if request.body.len() > 0 && std::str::from_utf8(&request.body).is_err() {
+            if std::str::from_utf8(&request.body).is_err() {
                 unwritable.push(format!(
                     "the body of request {} is no text: it is not compared when the recording is played",
                     number + 1
@@ -199,7 +199,8 @@ fn plain(value: Value) -> Value {
             fields
                 .into_iter()
                 .filter(|(name, value)| {
-                    !value.is_null() && !(name == "headers" && value.as_object().is_some_and(serde_json::Map::is_empty))
+                    let is_empty = name == "headers" && value.as_object().is_some_and(serde_json::Map::is_empty);
+                    !value.is_null() && !is_empty
                 })
                 .map(|(name, value)| if name == "body" { (name, value) } else { (name, plain(value)) })
                 .collect(),

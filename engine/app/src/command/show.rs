@@ -14,7 +14,7 @@ use weft_store::state::Sizes;
 
 use crate::delivery::{self, Circuit};
 use crate::probe::{Finding, Obstacle, What};
-use crate::status::Report;
+use crate::status::{Outcome, Report};
 
 /// Log lines to standard error: `WEFT_LOG` filters them (default `info`), `WEFT_LOG_FORMAT=json` makes them JSON.
 pub(super) fn start_logging() {
@@ -126,6 +126,10 @@ pub(super) fn status(report: &Report) -> String {
         Some(trouble) => format!("IN TROUBLE: {trouble}\n"),
         None => format!("runs, by generation {} of its configuration\n", report.generation),
     };
+    if let Some(refused) = report.config.as_ref().filter(|last| last.outcome == Outcome::Refused) {
+        let problems = refused.problems.iter().count();
+        let _ = writeln!(text, "  its files were refused at {}: {problems} problems, which `weft check` shows", refused.at);
+    }
     let totals = &report.totals;
     let counts = [
         (totals.customers, "customers"),

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weft_domain::event::Event;
 use weft_host::{Body, Capability, Failure, FailureKind, HttpResponse, Output, Place, Reads, Received, Request, Source};
 
 use super::destination::{adversity, content};
-use super::transform::{nobody, shown};
-use super::{Bench, CANCELLED, DEEP, EVENTS, GARBAGE, LARGE, OPEN, OUTSIDE, STRANGERS, UNREADABLE, reads, samples};
+use super::transform::nobody;
+use super::{Bench, CANCELLED, DEEP, GARBAGE, LARGE, OPEN, OUTSIDE, STRANGERS, UNREADABLE, reads, samples};
 use crate::rehearsal::{Always, Basket, Props, Stopping};
 
 fn source(bench: &Bench<'_>, answer: Result<HttpResponse, Failure>) -> Result<(Source, Arc<Always>), String> {
@@ -116,9 +115,6 @@ async fn garbage(bench: &mut Bench<'_>, source: &Source) -> Result<(), String> {
             if received.events.is_empty() && !received.refused.is_empty() {
                 continue;
             }
-            for event in &received.events {
-                Event::parse(event).map_err(|error| format!("{what}: it gives {}: {error}", shown(event)))?;
-            }
             if received.events.is_empty() {
                 refused(&received, &format!("{method} {path} with {what}"))?;
             }
@@ -183,8 +179,8 @@ async fn outside(bench: &mut Bench<'_>) -> Result<(), String> {
         if is_refusal && basket.state().is_some() {
             return Err(format!("after `{what}` a new state is proposed"));
         }
-        for event in basket.events() {
-            Event::parse(&event).map_err(|error| format!("{what}: it emits {}: {error}", shown(&event)))?;
+        if is_refusal && !basket.events().is_empty() {
+            return Err(format!("after `{what}` it emits events"));
         }
     }
     Ok(())
@@ -193,20 +189,12 @@ async fn outside(bench: &mut Bench<'_>) -> Result<(), String> {
 async fn decode(bench: &mut Bench<'_>, source: &Source) {
     let mut chunks = samples::garbage();
     chunks.push(("no bytes", Bytes::new()));
-    let (mut result, mut events) = (Ok(()), Ok(()));
+    let mut result = Ok(());
     for (what, chunk) in chunks {
-        match decoded(bench, source, what, &chunk).await {
-            Ok(emitted) => {
-                for event in emitted {
-                    let read = Event::parse(&event);
-                    events = events.and(read.map(drop).map_err(|error| format!("{what}: it emits {}: {error}", shown(&event))));
-                }
-            }
-            Err(message) => result = result.and(Err(message)),
-        }
+        // What is emitted here may be no canonical event: of garbage the engine makes dead letters.
+        result = result.and(decoded(bench, source, what, &chunk).await.map(drop));
     }
     bench.judge(GARBAGE, result);
-    bench.judge(EVENTS, events);
     let deep = decoded(bench, source, "JSON 40,000 levels deep", &samples::deep()).await;
     bench.judge(DEEP, deep.map(drop));
     let large = decoded(bench, source, "a long chunk", &samples::large(1 << 20)).await;

@@ -112,7 +112,9 @@ pub(super) async fn run(
     loop {
         let wait = match bucket.list(since_ms).await {
             Ok(objects) => {
-                tries = 0;
+                if std::mem::take(&mut tries) > 0 {
+                    driver.note(|standing| standing.last_error = None);
+                }
                 match round(&mut reading, bucket, &objects, &mut since_ms).await {
                     None => return,
                     Some(true) => bucket.every,
@@ -121,8 +123,9 @@ pub(super) async fn run(
             }
             Err(error) => {
                 tries += 1;
-                let code = if is_refused(&error) { "credentials" } else { "unavailable" };
-                driver.complain("", code, &error, tries);
+                let message = in_short(&error.to_string());
+                let is_refused = message.contains("403") || message.contains("401");
+                driver.complain("", if is_refused { "credentials" } else { "unavailable" }, &message, tries);
                 crate::patience::backoff(tries).min(bucket.every.max(limits::DELIVERY_WAIT))
             }
         };
@@ -135,8 +138,14 @@ pub(super) async fn run(
     }
 }
 
-fn is_refused(error: &object_store::Error) -> bool {
-    matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. })
+/// What the other side says, without the XML around it (Amazon S3 API reference, "Error responses") and the library's own frame.
+fn in_short(error: &str) -> String {
+    let between = |from: &str, to: &str| Some(error.split_once(from)?.1.split_once(to)?.0.to_owned());
+    let status = error.rsplit_once("status code: ").map(|(_, rest)| rest.split(':').next().unwrap_or(rest).to_owned());
+    match (status, between("<Code>", "</Code>"), between("<Message>", "</Message>")) {
+        (Some(status), Some(code), Some(message)) => format!("the bucket answers {status}: {code}: {message}"),
+        _ => error.split_whitespace().collect::<Vec<_>>().join(" "),
+    }
 }
 
 /// Reads what is new. Whether everything was read; none where the driver is to stop.

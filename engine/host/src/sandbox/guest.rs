@@ -564,7 +564,7 @@ mod tests {
 
     #[test]
     fn all_memories_of_an_instance_share_one_bound() {
-        let mut memory = Memory { bytes: 0, bytes_max: 100, refused: None };
+        let mut memory = Memory { bytes: 0, bytes_max: 100, refused: None, usage: Arc::default() };
         for (current, desired, is_granted) in [(0, 60, true), (0, 30, true), (30, 40, true), (60, 61, false)] {
             assert_eq!(memory.memory_growing(current, desired, None).unwrap(), is_granted);
         }
