@@ -66,7 +66,7 @@ impl Lake {
     }
 
     fn tries(&self) -> Vec<(u64, String, Verdict)> {
-        self.tries.lock().unwrap().clone()
+        self.tries.lock().expect("nobody panicked").clone()
     }
 
     fn in_mood(verdict: Verdict) -> Arc<Lake> {
@@ -76,14 +76,14 @@ impl Lake {
     }
 
     fn turn(&self, verdict: Verdict) {
-        *self.mood.lock().unwrap() = Some(verdict);
+        *self.mood.lock().expect("nobody panicked") = Some(verdict);
     }
 
     fn verdict(&self) -> Verdict {
-        if let Some(verdict) = *self.mood.lock().unwrap() {
+        if let Some(verdict) = *self.mood.lock().expect("nobody panicked") {
             return verdict;
         }
-        let mut dice = self.dice.lock().unwrap();
+        let mut dice = self.dice.lock().expect("nobody panicked");
         match dice.below(100) {
             0..15 => Verdict::Again,
             15..20 => Verdict::Refused,
@@ -97,14 +97,14 @@ impl Lent for Lake {
     fn file_append(&self, _: &str, name: &str, at: u64, bytes: Vec<u8>) -> Lending<'_, Result<u64, Failure>> {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if name == "keys" {
-            self.keys.lock().unwrap().push(text);
+            self.keys.lock().expect("nobody panicked").push(text);
             return Box::pin(std::future::ready(Ok(at)));
         }
         let verdict = self.verdict();
         let record: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let customer = record.pointer("/claims/0/value").or(record.get("customer_id"));
         let customer = customer.and_then(|one| one.as_str()).expect("a customer").to_owned();
-        self.tries.lock().unwrap().push((at, customer, verdict));
+        self.tries.lock().expect("nobody panicked").push((at, customer, verdict));
         let answer = match verdict {
             Verdict::Taken => Ok(at),
             Verdict::Again => Err(Failure::new(FailureKind::RateLimited, "later")),
@@ -258,11 +258,11 @@ async fn who_is_down_is_left_alone_and_asked_for_one_record_first() {
     assert!(shown.since.is_some() && shown.next_try > shown.since, "{shown:?}");
     assert_eq!(shown.last_error.as_deref(), Some("away"));
     tokio::time::sleep(Duration::from_secs(600)).await;
-    assert!(lake.keys.lock().unwrap().len() < 20, "it is asked less and less: {:?}", lake.keys.lock().unwrap());
+    assert!(lake.keys.lock().expect("nobody panicked").len() < 20, "it is asked less and less: {:?}", lake.keys.lock().expect("nobody panicked"));
     lake.turn(Verdict::Taken);
-    let asked = lake.keys.lock().unwrap().len();
+    let asked = lake.keys.lock().expect("nobody panicked").len();
     engine.settle().await;
-    let keys = lake.keys.lock().unwrap()[asked..].to_vec();
+    let keys = lake.keys.lock().expect("nobody panicked")[asked..].to_vec();
     let sizes: Vec<&str> = keys.iter().filter_map(|key| key.rsplit(':').next()).collect();
     assert_eq!(sizes, ["1", "6", "6", "6", "1"], "{keys:?}");
     assert_eq!((standing(&engine).circuit, standing(&engine).since), (Circuit::Closed, None));

@@ -38,7 +38,7 @@ pub(super) enum Try {
 #[derive(Default)]
 pub(super) struct Breaker {
     circuit: Circuit,
-    /// Failures since the destination last answered.
+    /// Failures since the destination last answered for a batch.
     failures: u32,
     until: Option<Instant>,
 }
@@ -57,15 +57,18 @@ impl Breaker {
         self.until
     }
 
-    /// Failures since the destination last answered.
+    /// Failures since the destination last answered for a batch.
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// The destination answered for every record, whatever it said. What was under way when the circuit opened does not close it.
+    /// The destination answered for every record, whatever it said. A probe closes the circuit, and only a batch forgets the failures: one
+    /// that answers probes and fails batches is asked less and less too. What was under way when the circuit opened does not close it.
     pub(super) fn answered(&mut self, tried: Try) {
-        if tried == Try::Probe || self.circuit == Circuit::Closed {
-            *self = Breaker::default();
+        match (tried, self.circuit) {
+            (Try::Probe, _) => (self.circuit, self.until) = (Circuit::Closed, None),
+            (Try::Batch, Circuit::Closed) => self.failures = 0,
+            (Try::Batch, Circuit::HalfOpen | Circuit::Open) => (),
         }
     }
 
@@ -95,7 +98,9 @@ mod tests {
         assert_eq!(breaker.look(start + Duration::from_secs(19)), Circuit::Open);
         assert_eq!(breaker.look(start + Duration::from_secs(20)), Circuit::HalfOpen);
         breaker.answered(Try::Probe);
-        assert_eq!((breaker.look(start), breaker.failures(), breaker.until()), (Circuit::Closed, 0, None));
+        assert_eq!((breaker.look(start), breaker.failures(), breaker.until()), (Circuit::Closed, 1, None));
+        breaker.answered(Try::Batch);
+        assert_eq!(breaker.failures(), 0);
     }
 
     #[test]
