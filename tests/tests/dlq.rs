@@ -105,3 +105,35 @@ fn dropped_letters_are_gone_for_good_and_no_others() {
     assert!(workspace.run("rebuild").status.success());
     assert_eq!(waiting(), [&*ids[1]]);
 }
+
+#[test]
+fn a_letter_goes_again_once_its_bytes_are_an_event() {
+    let workspace = Workspace::create();
+    let engine = workspace.start();
+    for body in [NOBODY.as_bytes(), NOBODY.as_bytes()] {
+        _ = engine.send(&Request::post("/segment/v1/track", body).key(KEY));
+    }
+    _ = engine.settle();
+    let list = json(&workspace.ask(&["dlq", "list", "--json"]));
+    let id = list["letters"][0]["id"].as_str().expect("an id").to_owned();
+
+    let stays = said(&workspace.ask(&["dlq", "retry", "--stage", "web"]));
+    assert_eq!(stays.0, 1, "{}", stays.2);
+    assert!(stays.1.starts_with("0 dead letters go again\n"), "{}", stays.1);
+    assert!(stays.1.contains(&format!("{id} stays: the bytes are no event")), "{}", stays.1);
+    let unknown = said(&workspace.ask(&["dlq", "retry", "999999-0"])).1;
+    assert!(unknown.contains("999999-0 stays: there is no such dead letter"), "{unknown}");
+
+    let file = workspace.path().join("mended.json");
+    let event = r#"{"type":"track","name":"Looked","claims":[{"type":"email","value":" ANN@Example.com"}]}"#;
+    std::fs::write(&file, event).expect("the folder takes a file");
+    let with = file.display().to_string();
+    let went = said(&workspace.ask(&["dlq", "edit", &id, "--with", &with]));
+    assert_eq!((went.0, &*went.1), (0, "1 dead letters go again\n"), "{}", went.2);
+    assert_eq!(engine.settle()["totals"]["letters"], 1);
+    let profile = engine.profile("email", "ann@example.com").expect("the transforms had it");
+    assert_eq!(profile["profile"]["events_total"], 1, "{profile}");
+    let gone = said(&workspace.ask(&["dlq", "edit", &id, "--with", &with])).1;
+    assert!(gone.contains("there is no such dead letter"), "{gone}");
+    engine.stop();
+}

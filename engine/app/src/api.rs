@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -24,15 +24,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use weft_domain::claim::{ClaimId, CustomerId};
 use weft_domain::explain::{explain, today, whose};
 use weft_domain::input::{Command, Input};
+use weft_domain::value::Excerpt;
 use weft_domain::view::{Read, View};
 
 use crate::bounds::InForce as InForceBounds;
+use crate::clock::Clock;
 use crate::config::{Scope, Token};
 use crate::door::{Doors, knock, problem};
 use crate::events::{self, Who};
 use crate::letters::{self, Asked};
 use crate::limits;
 use crate::pace::Pace;
+use crate::retry::{self, Earnest};
 use crate::status::{Look, Outcome, Reloaded, Status};
 use crate::tail::{self, Tails};
 use crate::telemetry::Metrics;
@@ -286,6 +289,33 @@ async fn command(pages: &Pages, id: &str, order: impl FnOnce(ClaimId) -> Command
     }
 }
 
+async fn pause(State(pages): State<Arc<Pages>>, Path(lane): Path<String>) -> Response<Body> {
+    destination(&pages, &lane, Command::Pause { lane: lane.clone() }).await
+}
+
+async fn resume(State(pages): State<Arc<Pages>>, Path(lane): Path<String>) -> Response<Body> {
+    destination(&pages, &lane, Command::Resume { lane: lane.clone() }).await
+}
+
+/// Has a destination of the plan in force do something else. Asking twice is as good as once.
+async fn destination(pages: &Pages, name: &str, order: Command) -> Response<Body> {
+    let is_there = {
+        let state = pages.ledger.state();
+        let plan = state.plan();
+        plan.event_lanes.iter().chain(&plan.profile_lanes).any(|lane| lane == name)
+    };
+    if !is_there {
+        return problem(StatusCode::NOT_FOUND, &format!("there is no destination `{}`", Excerpt(name)));
+    }
+    let Some(position) = pages.ledger.log(Input::Command(order)).await else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the engine stops");
+    };
+    match pages.ledger.state().lane(name) {
+        Ok(lane) => ok(&serde_json::json!({ "position": position, "paused": lane.paused })),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
 async fn dead_letters(State(pages): State<Arc<Pages>>, asked: Result<Query<Asked>, QueryRejection>) -> Response<Body> {
     let asked = match asked {
         Ok(Query(asked)) => asked,
@@ -349,6 +379,44 @@ async fn drop_letters(State(pages): State<Arc<Pages>>, body: Result<Json<Dropped
     match pages.ledger.log(order).await {
         Some(position) => ok(&DroppedLetters { position, dropped }),
         None => problem(StatusCode::SERVICE_UNAVAILABLE, "the engine stops"),
+    }
+}
+
+/// Dead letters that are to go again.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Again {
+    letters: Vec<letters::Id>,
+    /// Only to say which would go.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+async fn retry_letters(State(pages): State<Arc<Pages>>, Json(body): Json<Again>) -> Response<Body> {
+    if body.letters.len() > limits::LETTERS_RETRIED_MAX {
+        let (asked, most) = (body.letters.len(), limits::LETTERS_RETRIED_MAX);
+        return problem(StatusCode::BAD_REQUEST, &format!("{asked} dead letters at once, and {most} may go again"));
+    }
+    let earnest = if body.dry_run { Earnest::Look } else { Earnest::Go };
+    go_again(&pages, &body.letters, None, earnest).await
+}
+
+/// Has one dead letter go again: the body of the request, where it has one, takes the place of the original.
+async fn retry_letter(State(pages): State<Arc<Pages>>, Path(id): Path<String>, body: Bytes) -> Response<Body> {
+    match id.parse() {
+        Ok(id) => go_again(&pages, &[id], Some(&body).filter(|body| !body.is_empty()), Earnest::Go).await,
+        Err(message) => problem(StatusCode::BAD_REQUEST, &message),
+    }
+}
+
+async fn go_again(pages: &Pages, ids: &[letters::Id], edited: Option<&Bytes>, earnest: Earnest) -> Response<Body> {
+    let Some(intake) = pages.status.intake() else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the engine takes nothing");
+    };
+    let knows = |source: &str| pages.status.has_source(source);
+    match retry::retry((intake, &pages.ledger), ids, edited, knows, (Clock::Wall.now(), earnest)).await {
+        Ok(outcome) => ok(&outcome),
+        Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 

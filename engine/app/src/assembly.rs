@@ -289,6 +289,8 @@ impl Bench<'_> {
             filter,
             batch_records: destination.batch_records_max.min(limits.batch_records) as usize,
             batch_bytes: usize::try_from(destination.batch_bytes_max.min(limits.batch_bytes)).unwrap_or(usize::MAX),
+            batch_wait: destination.batch_wait,
+            concurrency: destination.concurrency as usize,
             attempts_max: destination.attempts_max,
             destination: at_work.clone(),
             standing: Arc::default(),

@@ -4,6 +4,7 @@
 //! store admits one process. Exit codes: 0 done, 1 it did not work or did not hold, 2 the configuration or the call is wrong.
 
 mod client;
+mod destination;
 mod dlq;
 mod events;
 mod tail;
@@ -83,6 +84,11 @@ enum Command {
     Dlq {
         #[command(subcommand)]
         command: dlq::Dlq,
+    },
+    /// Pause a destination, or let it go on.
+    Destination {
+        #[command(subcommand)]
+        command: destination::Destination,
     },
     /// Say what a code means, such as `config/unknown-key`.
     Explain {
@@ -210,6 +216,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Events(events) => events::run(events).await,
         Command::Tail(tail) => tail::run(tail).await,
         Command::Dlq { command } => dlq::run(command).await,
+        Command::Destination { command } => destination::run(command).await,
         Command::Explain { code } => show::code(&code).map(|text| print(&text)).map_err(Failed::Other),
         Command::Doctor(workspace) => doctor(&workspace).await,
         Command::Rebuild(workspace) => rebuild(&workspace).await,

@@ -214,6 +214,10 @@ pub struct Destination {
     pub batch_records_max: u32,
     /// Bytes in one batch.
     pub batch_bytes_max: u64,
+    /// How long a batch that is not full waits for more.
+    pub batch_wait: std::time::Duration,
+    /// Batches under way at once.
+    pub concurrency: u32,
 }
 
 /// All that a stage at work was made of: another that would be made of the same would be the same.

@@ -1,22 +1,38 @@
 //! Lanes: each destination instance at its own pace.
 //!
-//! A lane of events is a cursor over history; a lane of profiles takes the numbered deliveries that the fold made. Either gathers
-//! a batch, asks the plugin until every record has come to an end, and logs what became of it as one record of history; only
-//! then does the cursor move. A lane that is slow, broken or wrong delays nothing but itself (invariant 11). It sees only what is
-//! durable, and each record's key is the same at every try (invariant 5).
+//! A lane of events is a cursor over history; a lane of profiles takes the numbered deliveries that the fold made. Either reads ahead a
+//! little, has batches under way, and logs what became of them; its place passes only what has come to an end without a gap. A lane that
+//! is slow, broken or wrong delays nothing but itself (invariant 11). It sees only what is durable, and a record has the same name at
+//! every try (invariant 5).
+//!
+//! In it: `feed` reads, `queue` knows what is open and in which order it may go, `circuit` whether the destination is tried at all, `width`
+//! how many batches at once. This file carries batches to the plugin and back.
+
+mod circuit;
+mod feed;
+mod queue;
+mod width;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use weft_domain::event::{Environment, Event};
-use weft_domain::input::{Input, Receipts, Rejected, Stream, event_json};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use weft_domain::input::{Input, Receipts, Rejected, Stream};
+use weft_domain::value::Timestamp;
 use weft_domain::view::View;
-use weft_host::{Batch, Destination, Receipt, Retry};
+use weft_host::{Batch, Destination, Fault, Receipt, Retry};
 use weft_store::StoreError;
-use weft_store::log::{Block, Cursor};
 
+pub use self::circuit::Circuit;
+use self::circuit::{Breaker, Try};
+use self::feed::Feed;
+pub use self::feed::Filter;
+use self::queue::{Bounds, Next, Order as Sequence, Queue, Record};
+use self::width::Width;
+use crate::clock::Clock;
 use crate::config::Making;
 use crate::limits;
 use crate::patience::backoff;
@@ -35,6 +51,10 @@ pub struct Lane {
     pub batch_records: usize,
     /// Bytes in one batch.
     pub batch_bytes: usize,
+    /// How long a batch that is not full waits for more.
+    pub batch_wait: Duration,
+    /// Batches under way at once, at most. With one, the order is that of the stream; with more, that of each customer.
+    pub concurrency: usize,
     /// Tries before a record that the destination wants again becomes a dead letter.
     pub attempts_max: u32,
     /// The plugin at work.
@@ -43,28 +63,6 @@ pub struct Lane {
     pub standing: Arc<Mutex<Standing>>,
     /// What it was made of.
     pub making: Option<Arc<Making>>,
-}
-
-/// The events that a lane wants.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Of this environment only.
-    pub environment: Option<Environment>,
-    /// With one of these names only; empty for all.
-    pub names: Vec<String>,
-}
-
-impl Filter {
-    /// Whether an event is among them.
-    #[must_use]
-    pub fn wants(&self, json: &[u8]) -> bool {
-        if self.environment.is_none() && self.names.is_empty() {
-            return true;
-        }
-        let Ok(event) = Event::parse(json) else { return false };
-        self.environment.is_none_or(|wanted| event.environment.unwrap_or_default() == wanted)
-            && (self.names.is_empty() || event.name.is_some_and(|name| self.names.contains(&name)))
-    }
 }
 
 /// How a lane is doing.
@@ -82,245 +80,315 @@ pub struct Standing {
     pub rejected_total: u64,
     /// What the destination said when it last failed; none since it last took something.
     pub last_error: Option<String>,
+    /// Whether the destination is tried.
+    #[serde(default)]
+    pub circuit: Circuit,
+    /// Since when it is not, or only with one record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// When it is tried again, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<Timestamp>,
+    /// Since when somebody has it paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Timestamp>,
 }
 
-/// Records on their way out.
-struct Gathered {
-    /// The place in the stream after the last record looked at.
-    through: u64,
-    records: Vec<(u64, Bytes)>,
+/// A batch that came back.
+struct Landed {
+    records: Vec<Record>,
+    tried: Try,
+    took: Duration,
+    answer: Result<Vec<Receipt>, Fault>,
+}
+
+/// A lane at work.
+struct Work {
+    lane: Lane,
+    ledger: Ledger,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    feed: Feed,
+    queue: Queue,
+    breaker: Breaker,
+    width: Width,
+    under_way: JoinSet<Landed>,
 }
 
 impl Lane {
-    /// Runs until it is told to stop; a batch under way is finished first, unless it waits for another try.
+    /// Runs until it is told to stop; batches under way are finished first, and nothing else is tried.
     ///
     /// # Errors
     /// [`StoreError`], where history cannot be read.
-    pub async fn run(self, ledger: Ledger, metrics: Arc<Metrics>, mut stop: watch::Receiver<bool>) -> Result<(), StoreError> {
+    pub async fn run(
+        self,
+        ledger: Ledger,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), StoreError> {
+        let stands = ledger.state().lane(&self.name).unwrap_or_default();
+        let feed = Feed::from(self.stream, &stands, &ledger);
+        let sequence = if self.concurrency > 1 { Sequence::Customer } else { Sequence::Stream };
+        let (queue, width) = (Queue::new(sequence, feed.position()), Width::up_to(self.concurrency));
         let mut durable = ledger.durable();
-        let mut reader = self.reader(&ledger);
-        while !*stop.borrow() {
-            // Copied, since the writer waits for whoever looks at it, and gathering may wait for the writer's state.
-            let end = *durable.borrow_and_update();
-            let gathered = match &mut reader {
-                Reader::Events(events) => self.gather_events(events)?,
-                Reader::Profiles { next } => self.gather_profiles(&ledger, next, end),
-            };
-            let Some(gathered) = gathered else {
-                let seen = reader.position();
-                self.note(&metrics, |standing| (standing.seen, standing.waiting) = (seen, 0));
-                tokio::select! {
-                    changed = durable.changed() => if changed.is_err() { return Ok(()) },
-                    _ = stop.changed() => (),
-                }
-                continue;
-            };
-            self.note(&metrics, |standing| standing.waiting = self.backlog(&ledger, gathered.through));
-            let Some(rejected) = self.deliver(&gathered.records, &metrics, &mut stop).await else { return Ok(()) };
-            let (refused, all) = (rejected.len() as u64, gathered.records.len() as u64);
-            for one in &rejected {
-                metrics.dead_letter(&self.name, &one.code);
-            }
-            let receipts = Receipts { lane: self.name.clone(), stream: self.stream, through: gathered.through, rejected };
-            if !ledger.order(Order::Input(Box::new(Input::Receipts(receipts)), None)).await {
+        let (breaker, under_way) = (Breaker::default(), JoinSet::new());
+        let mut work = Work { lane: self, ledger, metrics, clock, feed, queue, breaker, width, under_way };
+        loop {
+            let is_stopping = *stop.borrow();
+            if !work.log().await || (is_stopping && work.under_way.is_empty()) {
                 return Ok(());
             }
-            self.note(&metrics, |standing| {
-                standing.through = gathered.through;
-                standing.waiting = self.backlog(&ledger, gathered.through);
-                standing.delivered_total += all - refused;
-                standing.rejected_total += refused;
-            });
+            // Copied, since the writer waits for whoever looks at it, and reading may wait for the writer's state.
+            let end = *durable.borrow_and_update();
+            let wake = if is_stopping { None } else { work.go_on(end)? };
+            work.show(wake);
+            tokio::select! {
+                Some(landed) = work.under_way.join_next() => match landed {
+                    Ok(landed) => work.land(landed),
+                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                },
+                changed = durable.changed() => if changed.is_err() { return Ok(()) },
+                () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => (),
+                changed = stop.changed(), if !is_stopping => if changed.is_err() { return Ok(()) },
+            }
         }
+    }
+}
+
+impl Work {
+    /// Reads ahead and sends what may go now. When to look again, where time alone changes something.
+    fn go_on(&mut self, durable: u64) -> Result<Option<Instant>, StoreError> {
+        let paused = self.ledger.state().lane(&self.lane.name).unwrap_or_default().paused;
+        self.note(|standing| standing.paused = paused);
+        if paused.is_some() {
+            return Ok(None);
+        }
+        self.read_ahead(durable)?;
+        loop {
+            let now = Instant::now();
+            let lane = &self.lane;
+            let full = Bounds { records: lane.batch_records, bytes: lane.batch_bytes, wait: lane.batch_wait };
+            let (tried, bounds, width) = match self.breaker.look(now) {
+                Circuit::Open => return Ok(self.breaker.until()),
+                Circuit::HalfOpen => (Try::Probe, Bounds { records: 1, ..full }, 1),
+                Circuit::Closed => (Try::Batch, full, self.width.now()),
+            };
+            if self.under_way.len() >= width {
+                return Ok(None);
+            }
+            match self.queue.next(now, bounds) {
+                Next::Batch(records) => self.send(records, tried),
+                Next::Nothing(until) => return Ok(until),
+            }
+        }
+    }
+
+    fn read_ahead(&mut self, durable: u64) -> Result<(), StoreError> {
+        let lane = &self.lane;
+        // What others may pass while one waits is twice what can be under way.
+        let ahead = if lane.concurrency > 1 { 2 * lane.concurrency } else { 1 };
+        let room = self.queue.room(ahead * lane.batch_records, ahead * lane.batch_bytes);
+        if room.0 == 0 || room.1 == 0 {
+            return Ok(());
+        }
+        let found = self.feed.read(room, (&lane.name, &lane.filter), &self.ledger, durable)?;
+        let gathered = Instant::now();
+        let record = |(position, bytes): (u64, Bytes)| {
+            let customer = if lane.concurrency > 1 { feed::customer(lane.stream, &bytes) } else { None };
+            Record { position, bytes, customer, attempts: 0, not_before: None, gathered }
+        };
+        let records = found.into_iter().map(record).collect();
+        self.queue.admit(records, self.feed.position());
         Ok(())
     }
 
-    fn reader(&self, ledger: &Ledger) -> Reader {
-        let lane = ledger.state().lane(&self.name).unwrap_or_default();
-        match self.stream {
-            Stream::Events => {
-                let cursor = ledger.history().cursor(lane.events_through);
-                Reader::Events(Box::new(Events {
-                    cursor,
-                    block: Block::default(),
-                    next: lane.events_through,
-                    reported: lane.events_through,
-                }))
-            }
-            Stream::Profiles => Reader::Profiles { next: lane.profiles_through },
-        }
-    }
-
-    /// The next events, none where there is nothing to do yet.
-    fn gather_events(&self, events: &mut Events) -> Result<Option<Gathered>, StoreError> {
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        while records.len() < self.batch_records && bytes < self.batch_bytes {
-            if events.next >= events.block.end() || events.block.is_empty() {
-                if !events.cursor.next_into(&mut events.block)? {
-                    break;
-                }
-                events.next = events.block.first();
-            }
-            while events.next < events.block.end() && records.len() < self.batch_records {
-                let record = events.block.get(events.next).expect("it is inside the block");
-                if let Some(json) = event_json(record.kind, record.bytes).filter(|json| self.filter.wants(json)) {
-                    if !records.is_empty() && bytes + json.len() > self.batch_bytes {
-                        bytes = self.batch_bytes;
-                        break;
-                    }
-                    bytes += json.len();
-                    records.push((events.next, Bytes::copy_from_slice(json)));
-                }
-                events.next += 1;
-            }
-        }
-        // Records that are no events, a lane's own receipts among them, are passed over in silence up to a point: noting each
-        // would make another.
-        let passed = events.next - events.reported;
-        if records.is_empty() && passed < PASSED_MAX {
-            return Ok(None);
-        }
-        events.reported = events.next;
-        Ok(Some(Gathered { through: events.next, records }))
-    }
-
-    /// The next profile deliveries that follow from durable history, none where there is nothing to do yet.
-    fn gather_profiles(&self, ledger: &Ledger, next: &mut u64, durable: u64) -> Option<Gathered> {
-        let state = ledger.state();
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        let end = state.lane(&self.name).ok()?.profiles_next;
-        while *next < end && records.len() < self.batch_records && bytes < self.batch_bytes {
-            if let Some(waiting) = state.waiting(&self.name, *next).ok()? {
-                if waiting.position >= durable {
-                    break;
-                }
-                bytes += waiting.text.len();
-                records.push((*next, Bytes::copy_from_slice(waiting.text.as_bytes())));
-            }
-            *next += 1;
-        }
-        (!records.is_empty()).then_some(Gathered { through: *next, records })
-    }
-
-    /// Asks the plugin until every record has come to an end. Those that came to nothing; none where the lane is to stop.
-    async fn deliver(
-        &self,
-        records: &[(u64, Bytes)],
-        metrics: &Metrics,
-        stop: &mut watch::Receiver<bool>,
-    ) -> Option<Vec<Rejected>> {
-        let (mut rejected, mut open): (Vec<Rejected>, Vec<usize>) = (Vec::new(), (0..records.len()).collect());
-        let (mut attempts, mut tries) = (0, 0);
-        while !open.is_empty() {
-            let mut wait = Duration::ZERO;
-            tries += 1;
-            match self.destination.deliver(&self.batch(records, &open)).await {
-                Ok(receipts) => {
-                    attempts += 1;
-                    self.note(metrics, |standing| standing.last_error = None);
-                    let mut again = Vec::new();
-                    for (place, receipt) in open.iter().copied().zip(receipts) {
-                        let position = records[place].0;
-                        match receipt {
-                            Receipt::Ok => self.count(metrics, "ok"),
-                            Receipt::Reject(rejection) => {
-                                self.count(metrics, &rejection.code);
-                                let (code, message) = (rejection.code, rejection.message);
-                                rejected.push(Rejected { position, code, message, attempts });
-                            }
-                            Receipt::Retry(_) if attempts >= self.attempts_max => {
-                                self.count(metrics, "retries_exhausted");
-                                let message = format!("the destination asked for another try {attempts} times");
-                                rejected.push(Rejected { position, code: "retries_exhausted".into(), message, attempts });
-                            }
-                            Receipt::Retry(after_ms) => {
-                                wait = wait.max(Duration::from_millis(after_ms));
-                                again.push(place);
-                            }
-                        }
-                    }
-                    open = again;
-                }
-                Err(fault) => {
-                    let ending = Ending { stage: self.name.clone(), outcome: fault.code().to_owned() };
-                    metrics.failures.get_or_create(&ending).inc();
-                    self.note(metrics, |standing| standing.last_error = Some(fault.to_string()));
-                    match fault.retry() {
-                        Retry::After(least) => wait = least,
-                        Retry::WhenChanged => wait = limits::DELIVERY_WAIT_MAX,
-                        Retry::Never => {
-                            let (code, message) = (fault.code().to_owned(), fault.to_string());
-                            rejected.extend(open.drain(..).map(|place| {
-                                let (code, message) = (code.clone(), message.clone());
-                                Rejected { position: records[place].0, code, message, attempts: tries }
-                            }));
-                        }
-                    }
-                    if tries == 1 || tries % 16 == 0 {
-                        tracing::warn!(stage = self.name, code = fault.code(), error = %fault, tries, "destination does not take a batch");
-                    }
-                }
-            }
-            if !open.is_empty() {
-                let pause = wait.max(backoff(tries)).min(limits::DELIVERY_WAIT_MAX);
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => (),
-                    _ = stop.wait_for(|stop| *stop) => return None,
-                }
-            }
-        }
-        rejected.sort_by_key(|one| one.position);
-        Some(rejected)
-    }
-
-    fn batch(&self, records: &[(u64, Bytes)], open: &[usize]) -> Batch {
-        let positions: Vec<u64> = open.iter().map(|place| records[*place].0).collect();
+    fn send(&mut self, records: Vec<Record>, tried: Try) {
+        let positions: Vec<u64> = records.iter().map(|record| record.position).collect();
         let (first, last) = (positions.first().copied().unwrap_or(0), positions.last().copied().unwrap_or(0));
-        let stream = self.stream.name().to_owned();
-        let key = format!("{}:{stream}:{first}-{last}:{}", self.name, positions.len());
-        Batch { stream, key, records: open.iter().map(|place| records[*place].1.clone()).collect(), positions }
+        let (stream, name) = (self.lane.stream.name().to_owned(), &self.lane.name);
+        let key = format!("{name}:{stream}:{first}-{last}:{}", positions.len());
+        let batch = Batch { stream, key, records: records.iter().map(|record| record.bytes.clone()).collect(), positions };
+        let destination = self.lane.destination.clone();
+        self.under_way.spawn(async move {
+            let began = Instant::now();
+            let answer = destination.deliver(&batch).await;
+            Landed { records, tried, took: began.elapsed(), answer }
+        });
     }
 
-    fn backlog(&self, ledger: &Ledger, through: u64) -> u64 {
-        match self.stream {
-            Stream::Events => ledger.history().durable_end().saturating_sub(through),
-            Stream::Profiles => ledger.state().lane(&self.name).map_or(0, |lane| lane.profiles_next.saturating_sub(through)),
+    /// Takes in what came of a batch.
+    fn land(&mut self, Landed { records, tried, took, answer }: Landed) {
+        match answer {
+            Ok(receipts) => {
+                self.breaker.answered(tried);
+                self.width.answered(took);
+                self.note(|standing| standing.last_error = None);
+                self.settle(records, receipts);
+            }
+            Err(fault) => self.failed(records, tried, &fault),
         }
     }
 
-    fn count(&self, metrics: &Metrics, outcome: &str) {
-        let ending = Ending { stage: self.name.clone(), outcome: outcome.to_owned() };
-        metrics.deliveries.get_or_create(&ending).inc();
+    fn settle(&mut self, records: Vec<Record>, receipts: Vec<Receipt>) {
+        let wait = receipts.iter().filter_map(|receipt| if let Receipt::Retry(ms) = receipt { Some(*ms) } else { None }).max();
+        let wait = Duration::from_millis(wait.unwrap_or(0)).min(limits::DELIVERY_ASKED_WAIT_MAX);
+        let tried = tried(&receipts);
+        let mut lead = 1;
+        for (place, (mut record, receipt)) in records.into_iter().zip(receipts).enumerate() {
+            if place < tried {
+                record.attempts += 1;
+                lead = lead.max(record.attempts);
+            }
+            match receipt {
+                Receipt::Ok => {
+                    self.count("ok");
+                    self.queue.end(&record, None);
+                }
+                Receipt::Reject(rejection) => self.reject(&record, rejection.code, rejection.message),
+                Receipt::Retry(_) if record.attempts >= self.lane.attempts_max => {
+                    let message = format!("the destination asked for another try {} times", record.attempts);
+                    self.reject(&record, "retries_exhausted".into(), message);
+                }
+                Receipt::Retry(_) => {
+                    record.not_before = Some(Instant::now() + wait.max(backoff(lead)));
+                    self.queue.again(record);
+                }
+            }
+        }
     }
 
-    fn note(&self, metrics: &Metrics, change: impl FnOnce(&mut Standing)) {
-        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut standing);
-        let stage = Stage { stage: format!("{}/{}", self.name, self.stream.name()) };
-        metrics.lane_waiting.get_or_create(&stage).set(i64::try_from(standing.waiting).unwrap_or(i64::MAX));
+    fn failed(&mut self, records: Vec<Record>, tried: Try, fault: &Fault) {
+        let ending = Ending { stage: self.lane.name.clone(), outcome: fault.code().to_owned() };
+        self.metrics.failures.get_or_create(&ending).inc();
+        self.note(|standing| standing.last_error = Some(fault.to_string()));
+        let least = match fault.retry() {
+            Retry::After(least) => least,
+            Retry::WhenChanged => limits::DELIVERY_WAIT_MAX,
+            Retry::Never => {
+                self.breaker.answered(tried);
+                for mut record in records {
+                    record.attempts += 1;
+                    self.reject(&record, fault.code().to_owned(), fault.to_string());
+                }
+                return;
+            }
+        };
+        self.width.failed();
+        self.breaker.failed(tried, least, Instant::now());
+        let failures = self.breaker.failures();
+        if failures == 1 || failures.is_multiple_of(16) {
+            tracing::warn!(stage = self.lane.name, code = fault.code(), error = %fault, failures, "destination does not take a batch");
+        }
+        for record in records {
+            self.queue.again(record);
+        }
     }
+
+    fn reject(&mut self, record: &Record, code: String, message: String) {
+        self.count(&code);
+        let rejected = Rejected { position: record.position, code, message, attempts: record.attempts };
+        self.queue.end(record, Some(rejected));
+    }
+
+    /// Logs how far everything has come to an end. False where the writer has ended.
+    async fn log(&mut self) -> bool {
+        let Some(progress) = self.queue.progress(PASSED_MAX) else { return true };
+        for one in &progress.rejected {
+            self.metrics.dead_letter(&self.lane.name, &one.code);
+        }
+        let (ended, refused) = (progress.ended as u64, progress.rejected.len() as u64);
+        let (lane, stream, through) = (self.lane.name.clone(), self.lane.stream, progress.through);
+        let receipts = Receipts { lane, stream, through, rejected: progress.rejected };
+        if !self.ledger.order(Order::Input(Box::new(Input::Receipts(receipts)), None)).await {
+            return false;
+        }
+        self.note(|standing| {
+            standing.through = through;
+            standing.delivered_total += ended - refused;
+            standing.rejected_total += refused;
+        });
+        true
+    }
+
+    /// Shows how it is doing. `wake` is when it looks again.
+    fn show(&mut self, wake: Option<Instant>) {
+        let now = Instant::now();
+        let (circuit, idle, seen) = (self.breaker.look(now), self.queue.is_idle(), self.feed.position());
+        let waiting = if idle { 0 } else { self.backlog(self.queue.through()) };
+        let at = self.clock.now();
+        let until = |at_last: Instant| at.plus_ms(i64::try_from((at_last - now).as_millis()).unwrap_or(i64::MAX));
+        let next_try = wake.filter(|_| circuit == Circuit::Open).map(until);
+        self.note(|standing| {
+            if standing.circuit != circuit {
+                standing.since = (circuit != Circuit::Closed).then_some(standing.since.unwrap_or(at));
+            }
+            (standing.circuit, standing.next_try, standing.waiting) = (circuit, next_try, waiting);
+            if idle {
+                standing.seen = seen;
+            }
+        });
+        let stage = Stage { stage: format!("{}/{}", self.lane.name, self.lane.stream.name()) };
+        self.metrics.lane_waiting.get_or_create(&stage).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        let is_paused = self.standing().paused.is_some();
+        let tried = match circuit {
+            _ if is_paused => 0,
+            Circuit::Closed => 2,
+            Circuit::HalfOpen => 1,
+            Circuit::Open => 0,
+        };
+        self.metrics.lane_tried.get_or_create(&stage).set(tried);
+    }
+
+    fn backlog(&self, through: u64) -> u64 {
+        match self.lane.stream {
+            Stream::Events => self.ledger.history().durable_end().saturating_sub(through),
+            Stream::Profiles => {
+                let lane = self.ledger.state().lane(&self.lane.name);
+                lane.map_or(0, |lane| lane.profiles_next.saturating_sub(through))
+            }
+        }
+    }
+
+    fn count(&self, outcome: &str) {
+        let ending = Ending { stage: self.lane.name.clone(), outcome: outcome.to_owned() };
+        self.metrics.deliveries.get_or_create(&ending).inc();
+    }
+
+    fn standing(&self) -> std::sync::MutexGuard<'_, Standing> {
+        self.lane.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Standing)) {
+        change(&mut self.standing());
+    }
+}
+
+/// How many records of a batch were tried, by what the destination says of them. Where it stops at one that has to wait, that one and
+/// all behind it are `retry`: those behind were not tried, and no attempt counts.
+fn tried(receipts: &[Receipt]) -> usize {
+    let behind = receipts.iter().rev().take_while(|receipt| matches!(receipt, Receipt::Retry(_))).count();
+    receipts.len() - behind.saturating_sub(1)
 }
 
 /// Records that a lane of events passes over before it notes how far it is.
 const PASSED_MAX: u64 = 100_000;
 
-enum Reader {
-    Events(Box<Events>),
-    Profiles { next: u64 },
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Reader {
-    fn position(&self) -> u64 {
-        match self {
-            Reader::Events(events) => events.next,
-            Reader::Profiles { next } => *next,
-        }
+    #[test]
+    fn what_is_behind_the_first_that_waits_was_not_tried() {
+        let check = |receipts: &str, want: usize| {
+            let receipt = |letter: char| if letter == 'o' { Receipt::Ok } else { Receipt::Retry(0) };
+            assert_eq!(tried(&receipts.chars().map(receipt).collect::<Vec<_>>()), want, "{receipts}");
+        };
+        check("", 0);
+        check("ooo", 3);
+        check("oor", 3);
+        check("orr", 2);
+        check("rrr", 1);
+        check("ror", 3);
     }
-}
-
-struct Events {
-    cursor: Cursor,
-    block: Block,
-    next: u64,
-    reported: u64,
 }

@@ -326,7 +326,7 @@ impl Engine {
     fn run_lane(&self, lane: Lane) -> Hand {
         let (name, making, status) = (lane.name.clone(), lane.making.clone(), self.status.clone());
         let (stop, stopped) = watch::channel(false);
-        let run = lane.run(self.ledger.clone(), self.metrics.clone(), stopped);
+        let run = lane.run(self.ledger.clone(), self.metrics.clone(), self.clock.clone(), stopped);
         let task = tokio::spawn(async move {
             if let Err(error) = run.await {
                 status.trouble(format!("the lane of `{name}` cannot read history: {error}"));
@@ -442,6 +442,7 @@ impl Engine {
         let state = self.ledger.state();
         let timers = state.due(Timestamp(i64::MAX), 1).is_ok_and(|due| !due.is_empty());
         let told = |lane: &LaneReport| match &*lane.stream {
+            _ if lane.standing.paused.is_some() => true,
             "events" => lane.standing.seen >= report.history.records,
             _ => state.lane(&lane.name).is_ok_and(|lane| lane.profiles_through == lane.profiles_next),
         };

@@ -167,7 +167,7 @@ fn original(history: &LogReader, bytes: LetterBytes) -> Result<Vec<u8>, String> 
     };
     let record = history.record(position).map_err(|error| error.to_string())?;
     if record.kind == TOMBSTONE {
-        return Err(format!("record {position} of history was erased"));
+        return Err(erased(position));
     }
     if let Some(json) = event_json(record.kind, &record.bytes) {
         return Ok(json.to_vec());
@@ -177,6 +177,11 @@ fn original(history: &LogReader, bytes: LetterBytes) -> Result<Vec<u8>, String> 
         Ok(_) => Err(format!("record {position} of history is something else")),
         Err(unreadable) => Err(format!("record {position} of history: {unreadable}")),
     }
+}
+
+/// Why the bytes of a record are not there.
+pub(crate) fn erased(position: u64) -> String {
+    format!("record {position} of history was erased")
 }
 
 /// When an event was received. Of anything else nobody noted it, and a sender's own word for it would be worth nothing.

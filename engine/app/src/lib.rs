@@ -30,6 +30,7 @@ pub mod status;
 pub mod letters;
 pub mod events;
 pub mod tail;
+pub mod retry;
 pub mod api;
 pub mod listener;
 pub mod engine;

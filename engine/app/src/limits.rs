@@ -61,8 +61,17 @@ pub const DELIVERY_WAIT: Duration = Duration::from_millis(500);
 /// See [`DELIVERY_WAIT`].
 pub const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(300);
 
+/// The longest wait that a destination may ask for: whoever has used up a quota of the day may be let in again within the hour.
+pub const DELIVERY_ASKED_WAIT_MAX: Duration = Duration::from_secs(3_600);
+
+/// A batch that takes so long is slow: fewer go at once from then on. It is half of what a call of a plugin may take.
+pub const DELIVERY_SLOW: Duration = Duration::from_secs(10);
+
 /// Dead letters dropped by one command: some 20 KB of history.
 pub const LETTERS_DROPPED_MAX: usize = 1_000;
+
+/// Dead letters that go again by one request. They enter intake together, so that many of the largest fit into a few of its blocks.
+pub const LETTERS_RETRIED_MAX: usize = 100;
 
 /// Keys in the small store of a stage: what a plugin maps there are lists, campaigns and products, of which there are thousands, not
 /// customers or events. With values of a hundred bytes it is 10 MB; with the largest there are, 6 GB.

@@ -201,7 +201,8 @@ async fn transform(block: Block, chains: Arc<Chains>) -> Result<Vec<Prepared>, P
             }
             Arrival::Refused { source, code, message, bytes } => {
                 let (stage, code, message) = (source.to_owned(), code.to_owned(), message.to_owned());
-                let letter = DeadLetter { stage, code, message, intake: Some(position), bytes: bytes.to_vec() };
+                let source = Some(stage.clone());
+                let letter = DeadLetter { stage, code, message, source, intake: Some(position), bytes: bytes.to_vec() };
                 prepared.push((position, vec![Prepared::Other(Input::DeadLetter(letter))]));
             }
             Arrival::Position { source, key, value } => {
@@ -332,6 +333,6 @@ fn finish(traveller: Traveller, part: usize, stage: Option<&str>) -> Prepared {
 }
 
 fn dead_letter(stage: &str, code: String, message: String, traveller: &Traveller) -> Prepared {
-    let (stage, bytes) = (stage.to_owned(), traveller.json.to_vec());
-    Prepared::Other(Input::DeadLetter(DeadLetter { stage, code, message, intake: Some(traveller.intake), bytes }))
+    let (stage, source, bytes) = (stage.to_owned(), Some(traveller.source.to_string()), traveller.json.to_vec());
+    Prepared::Other(Input::DeadLetter(DeadLetter { stage, code, message, source, intake: Some(traveller.intake), bytes }))
 }

@@ -174,6 +174,19 @@ impl Status {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
     }
 
+    /// The way into the intake log.
+    #[must_use]
+    pub fn intake(&self) -> Option<&Intake> {
+        self.intake.as_ref()
+    }
+
+    /// Whether a source of this name is at work.
+    #[must_use]
+    pub fn has_source(&self, name: &str) -> bool {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.doors.iter().any(|(door, _)| door == name) || shown.drivers.iter().any(|driver| driver.name == name)
+    }
+
     /// Why the engine takes nothing, where it does not.
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {

@@ -58,6 +58,8 @@ pub struct Metrics {
     pub intake_waiting: Gauge,
     /// Records of history, or profile deliveries, that wait for a destination.
     pub lane_waiting: Family<Stage, Gauge>,
+    /// Whether a destination is tried: 2 with batches, 1 with one record, 0 not at all.
+    pub lane_tried: Family<Stage, Gauge>,
     /// What state holds, and what its bounds cost.
     pub totals: TotalsMetrics,
     /// Seconds of a barrier of the intake log: what a sender waits for at least.
@@ -107,6 +109,11 @@ impl Default for Metrics {
             failures: metric!("delivery_failures", "Calls of a destination that failed as a whole", Family::default()),
             intake_waiting: metric!("intake_waiting_records", "Records of intake that wait for the transforms", Gauge::default()),
             lane_waiting: metric!("lane_waiting_records", "Records that wait for a destination", Family::default()),
+            lane_tried: metric!(
+                "lane_tried",
+                "Whether a destination is tried: 2 with batches, 1 with one record, 0 while it is down or paused",
+                Family::default()
+            ),
             totals: TotalsMetrics {
                 events: metric!("events", "Events that state is made of", Gauge::default()),
                 customers: metric!("customers", "Customers alive", Gauge::default()),
@@ -220,12 +227,13 @@ mod tests {
         drop(metrics.received.get_or_create(&stage));
         drop(metrics.dropped.get_or_create(&stage));
         drop(metrics.lane_waiting.get_or_create(&stage));
+        drop(metrics.lane_tried.get_or_create(&stage));
         let text = metrics.text();
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let want = "weft_source_requests counter, weft_requests_too_many counter, weft_source_events counter, weft_events_folded counter, \
                     weft_events_duplicate counter, weft_transform_dropped counter, weft_dead_letters counter, \
                     weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
-                    weft_lane_waiting_records gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
+                    weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
                     weft_facts_refused counter, weft_intake_sync_seconds histogram, \
                     weft_history_sync_seconds histogram, weft_commit_seconds histogram, weft_fold_event_seconds histogram";

@@ -84,7 +84,7 @@ fn manifest(name: &str) -> Result<Manifest, Refusal> {
                 "required": ["folder"],
                 "additionalProperties": false,
             });
-            ("destination", config, json!({ "accepts": ["events", "profiles"], "capabilities": ["files"] }))
+            ("destination", config, json!({ "accepts": ["events", "profiles"], "capabilities": ["files"], "ordered": true }))
         }
         "broken" => ("source", json!({ "$ref": "https://elsewhere.example/schema.json" }), json!({ "reads": ["receive"] })),
         name => {
@@ -191,7 +191,10 @@ fn summary(config: &Config) -> String {
     for (name, destination) in &config.destinations {
         let (records, bytes) = (destination.batch_records_max, destination.batch_bytes_max);
         let fed = format!("{:?} {:?} {:?}", destination.events, destination.profiles, destination.environment);
-        line(&mut out, format!("destination {name}: {fed} {records}/{bytes} {}", block(&destination.block)));
+        let (wait, concurrency) = (destination.batch_wait, destination.concurrency);
+        let pace =
+            if (wait.is_zero(), concurrency) == (true, 1) { String::new() } else { format!(" {concurrency} at once, {wait:?}") };
+        line(&mut out, format!("destination {name}: {fed} {records}/{bytes}{pace} {}", block(&destination.block)));
     }
     let identifiers: Vec<String> =
         config.identity.identifiers.iter().map(|rule| format!("{}:{:?}", rule.kind, rule.limit)).collect();

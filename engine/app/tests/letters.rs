@@ -116,6 +116,7 @@ async fn bytes_are_found_where_they_are_kept() {
         stage: "tidy".into(),
         code: "plugin_trapped".into(),
         message: "unreachable".into(),
+        source: Some("web".into()),
         intake: None,
         bytes: event.to_json(),
     };

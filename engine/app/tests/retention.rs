@@ -119,7 +119,7 @@ async fn what_a_dead_letter_came_from_is_kept() {
     let engine = start(folder.path(), &[]).await;
     tell(&engine, 0..2_000).await;
     let (stage, code, message) = ("tidy".to_owned(), "bad".to_owned(), "it is bad".to_owned());
-    let letter = DeadLetter { stage, code, message, intake: None, bytes: b"the original".to_vec() };
+    let letter = DeadLetter { stage, code, message, source: None, intake: None, bytes: b"the original".to_vec() };
     let position = engine.ledger().log(Input::DeadLetter(letter)).await.expect("logged");
     tell(&engine, 2_000..6_000).await;
     let (first, _) = look(&engine).await;

@@ -285,11 +285,47 @@ fn drop_letters(step: &mut Step<'_, impl View>, letters: &[(u64, u32)]) -> Read<
     Ok(())
 }
 
+/// Delivers profiles again that a destination refused, each as it is now: what was refused may long be wrong.
+fn tell_again(plan: &Plan, step: &mut Step<'_, impl View>, letters: &[(u64, u32)]) -> Read<()> {
+    for id in letters {
+        let Some(letter) = step.before().letter(*id)? else { continue };
+        let Some(customer) = refused_customer(plan, &letter).filter(|_| !step.changes.letters.contains_key(id)) else { continue };
+        let row = customer_of(step, customer)?;
+        let told = if row.claims.is_empty() { merged(step, customer)? } else { profile_of(step, customer, &row)? };
+        if told.len() > limits::PROFILE_BYTES_MAX {
+            continue;
+        }
+        deliver(step, &letter.stage, &told)?;
+        step.changes.letters.insert(*id, None);
+        step.count(|totals| totals.letters -= 1);
+    }
+    Ok(())
+}
+
+/// The customer whose profile a destination refused; none where a letter is of something else.
+#[must_use]
+pub fn refused_customer(plan: &Plan, letter: &Letter) -> Option<CustomerId> {
+    let LetterBytes::Here(text) = &letter.bytes else { return None };
+    let named: serde_json::Value = serde_json::from_str(text).ok().filter(|_| plan.profile_lanes.contains(&letter.stage))?;
+    named.get("customer_id")?.as_str()?.parse().ok()
+}
+
+/// Pauses a destination, or resumes it. One that is paused already was paused then.
+fn pause(step: &mut Step<'_, impl View>, name: &str, since: Option<Timestamp>) -> Read<()> {
+    let mut lane = step.lane(name)?;
+    lane.paused = since.map(|now| lane.paused.unwrap_or(now));
+    step.changes.lanes.insert(name.to_owned(), lane);
+    Ok(())
+}
+
 fn obey(plan: &Plan, step: &mut Step<'_, impl View>, command: &Command) -> Read<()> {
     let moves = match command {
         Command::Retract { claim, reason } => retract(&plan.identity, step, *claim, Some(reason))?,
         Command::Restore { claim } => retract(&plan.identity, step, *claim, None)?,
         Command::DropLetters { letters, .. } => return drop_letters(step, letters),
+        Command::TellAgain { letters } => return tell_again(plan, step, letters),
+        Command::Pause { lane } => return pause(step, lane, Some(step.before().clock())),
+        Command::Resume { lane } => return pause(step, lane, None),
     };
     let now = step.before().clock();
     carry_out(plan, step, &moves, now)

@@ -189,6 +189,9 @@ pub struct DeadLetter {
     pub code: String,
     /// For people.
     pub message: String,
+    /// The source that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Its place in the intake log, where it came from there.
     pub intake: Option<u64>,
     /// The bytes as the stage got them.
@@ -258,6 +261,21 @@ pub enum Command {
     Restore {
         /// The claim.
         claim: ClaimId,
+    },
+    /// A destination is given nothing until it is resumed; what it would be given waits.
+    Pause {
+        /// The destination.
+        lane: String,
+    },
+    /// A destination that was paused is given what waits for it.
+    Resume {
+        /// The destination.
+        lane: String,
+    },
+    /// Destinations hear again of customers whose profiles they refused: of each as it is now. Those letters wait no longer.
+    TellAgain {
+        /// The letters, by place in history and ordinal. One that is not there, or of something else, changes nothing.
+        letters: Vec<(u64, u32)>,
     },
     /// Dead letters that nobody needs any more: they wait no longer, and no longer hold history.
     DropLetters {
@@ -483,12 +501,22 @@ mod tests {
         check(Input::Passed { intake: 8, reason: Passed::Duplicate });
         check(Input::Passed { intake: 8, reason: Passed::Dropped { stage: "tidy".into() } });
         let (code, message) = ("plugin_trapped".to_owned(), "unreachable".to_owned());
-        check(Input::DeadLetter(DeadLetter { stage: "tidy".into(), code, message, intake: Some(3), bytes: vec![0, 255] }));
+        check(Input::DeadLetter(DeadLetter {
+            stage: "tidy".into(),
+            code,
+            message,
+            source: Some("web".into()),
+            intake: Some(3),
+            bytes: vec![0, 255],
+        }));
         check(Input::Tick(Timestamp(-1)));
         let rejected = Rejected { position: 1, code: "x".into(), message: "y".into(), attempts: 3 };
         check(Input::Receipts(Receipts { lane: "lake".into(), stream: Stream::Events, through: 9, rejected: vec![rejected] }));
         check(Input::Plan(Plan::default()));
         check(Input::Command(Command::Retract { claim: ClaimId([7; 16]), reason: "two people".into() }));
+        check(Input::Command(Command::Pause { lane: "lake".into() }));
+        check(Input::Command(Command::TellAgain { letters: vec![(7, 0)] }));
+        check(Input::Command(Command::Resume { lane: "lake".into() }));
         check(Input::Command(Command::DropLetters { letters: vec![(7, 0), (u64::MAX, 3)], reason: "seen to".into() }));
         let kv = |value| Kv { stage: positions_of("crm"), key: "k".into(), value };
         check(Input::Kv(kv(Some(vec![1]))));

@@ -55,6 +55,8 @@ pub struct Lane {
     pub profiles_next: u64,
     /// The number before which every profile delivery has come to an end.
     pub profiles_through: u64,
+    /// Since when an operator has it paused.
+    pub paused: Option<Timestamp>,
 }
 
 /// Something that a stage could not take, waiting for a person.

@@ -160,6 +160,8 @@ pub struct File {
 impl Destination for File {
     const ABOUT: About = About {
         accepts: &["events", "profiles"],
+        // A file says how far it is by its last position.
+        ordered: true,
         capabilities: &[Capability::Files],
         // What it knows of a folder it reads there, at each batch.
         reuse: true,

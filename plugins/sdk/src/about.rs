@@ -30,6 +30,8 @@ pub struct About {
     pub reads: &'static [Reads],
     /// Of a destination: the streams that it takes, such as `events` and `profiles`.
     pub accepts: &'static [&'static str],
+    /// Of a destination: whether it must get batches one after the other, in the order of their positions.
+    pub ordered: bool,
     /// Configurations that work.
     pub examples: &'static [Example],
 }
@@ -98,7 +100,7 @@ impl About {
         };
         let limits = Limits { memory_bytes: None, call_ms: None, batch_records: None, batch_bytes: None, body_bytes: None };
         let (docs, capabilities, reads, accepts, examples) = ("", &[], &[], &[], &[]);
-        About { name, version, summary, docs, capabilities, limits, reuse: false, reads, accepts, examples }
+        About { name, version, summary, docs, capabilities, limits, reuse: false, reads, accepts, ordered: false, examples }
     }
 
     /// The manifest, as JSON text.
@@ -151,6 +153,7 @@ impl About {
         };
         some("reads", json!(reads), !reads.is_empty());
         some("accepts", json!(self.accepts), !self.accepts.is_empty());
+        some("ordered", json!(true), self.ordered);
         some("docs", json!(self.docs), !self.docs.is_empty());
         some("examples", json!(examples), !examples.is_empty());
         manifest.to_string()

@@ -259,7 +259,8 @@ pub struct Batch {
 pub enum Receipt {
     /// Delivered.
     Ok,
-    /// To be tried again, not sooner than these milliseconds.
+    /// To be tried again, not sooner than these milliseconds. Whoever stops at a record that has to wait answers this for it and for
+    /// all behind it: those behind were not tried, and lose no attempt.
     Retry(u64),
     /// Never to be tried again: a dead letter.
     Reject(Rejection),

@@ -109,6 +109,24 @@ pub(super) fn all() -> Vec<Route> {
         .reads::<super::Dropped>()
         .gives::<super::DroppedLetters>()
         .refuses(&[400, 413, 415, 422, 503]),
+        post("retry_dead_letters", "/api/v1/dead-letters/retry", "Have dead letters go again as they are", super::retry_letters)
+            .reads::<super::Again>()
+            .gives::<crate::retry::Retried>()
+            .refuses(&[400, 413, 415, 422, 503]),
+        post(
+            "retry_dead_letter",
+            "/api/v1/dead-letters/{id}/retry",
+            "Have a dead letter go again; the body, where there is one, takes the place of its bytes",
+            super::retry_letter,
+        )
+        .gives::<crate::retry::Retried>()
+        .refuses(&[400, 413, 503]),
+        post("pause", "/api/v1/destinations/{name}/pause", "Give a destination nothing more until it is resumed", super::pause)
+            .gives::<super::Logged>()
+            .refuses(&[404, 503]),
+        post("resume", "/api/v1/destinations/{name}/resume", "Give a paused destination what waits for it", super::resume)
+            .gives::<super::Logged>()
+            .refuses(&[404, 503]),
         get("dead_letter", "/api/v1/dead-letters/{id}", "A dead letter with all its bytes", super::dead_letter)
             .gives::<letters::Shown>()
             .refuses(&[400, 404]),

@@ -39,6 +39,12 @@ pub(super) async fn post(address: SocketAddr, path: &str, json: &serde_json::Val
     exchange(address, request, json.to_string().into()).await
 }
 
+/// Posts bytes as they are, as [`get`] gets a page.
+pub(super) async fn post_bytes(address: SocketAddr, path: &str, bytes: Bytes) -> anyhow::Result<Answer> {
+    let request = Request::post(path).header(header::CONTENT_TYPE, "application/octet-stream");
+    exchange(address, request, bytes).await
+}
+
 /// Messages of server-sent events, as they come.
 pub(super) struct Messages {
     body: Incoming,

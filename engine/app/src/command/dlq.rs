@@ -1,6 +1,8 @@
-//! `weft dlq`: dead letters, listed or shown whole. It asks the running engine, and reads the data folder itself where none runs.
+//! `weft dlq`: dead letters, listed, shown whole, dropped or tried again (`again`). It asks the running engine, and reads the data folder itself where none runs.
 //!
 //! Originals come from strangers: where people read them in a terminal, what would move its cursor or its colours is spelt out.
+
+mod again;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -63,6 +65,42 @@ pub(super) enum Dlq {
         #[arg(long)]
         json: bool,
     },
+    /// Have dead letters go again: events through all transforms, profiles that a destination refused as they are now. The engine must run.
+    #[command(group = clap::ArgGroup::new("some").args(["ids", "stage", "code"]).multiple(true).required(true))]
+    Retry {
+        /// Their ids, as a list has them.
+        #[arg(value_name = "ID", conflicts_with_all = ["stage", "code"])]
+        ids: Vec<Id>,
+        /// All of this stage.
+        #[arg(long)]
+        stage: Option<String>,
+        /// All with this code.
+        #[arg(long)]
+        code: Option<String>,
+        /// Only say which would go.
+        #[arg(long)]
+        dry_run: bool,
+        /// The workspace: a folder, or its weft.yaml.
+        #[arg(long, default_value = ".")]
+        workspace: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Edit the bytes of a dead letter in `$EDITOR`, and have them go again. The original stays in history. The engine must run.
+    Edit {
+        /// Its id, as a list has it.
+        id: Id,
+        /// A file with the bytes that are to go in place of the original; without it, `$EDITOR` is opened.
+        #[arg(long, value_name = "FILE")]
+        with: Option<PathBuf>,
+        /// The workspace: a folder, or its weft.yaml.
+        #[arg(long, default_value = ".")]
+        workspace: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show one dead letter, with all its bytes.
     Show {
         /// Its id, as a list has it.
@@ -101,26 +139,26 @@ pub(super) async fn run(command: Dlq) -> Result<(), Failed> {
         Dlq::Drop { ids, stage, code, reason, workspace, json } => {
             let output = Output::of(json);
             let (config, _) = load(&workspace, output).await?;
-            let mut dropped = 0;
-            if ids.is_empty() {
-                let mut asked = Asked { stage, code, after: None, limit: Some(limits::LETTERS_SHOWN_MAX) };
-                loop {
-                    let list: List =
-                        serde_json::from_slice(&reach(&config, client::get(config.listen, &path_of_list(&asked)).await?)?)?;
-                    let ids: Vec<Id> = list.letters.iter().map(|letter| letter.id).collect();
-                    dropped += drop_some(&config, &ids, &reason).await?;
-                    if list.next.is_none() {
-                        break;
-                    }
-                    asked.after = list.next;
-                }
-            } else {
-                dropped += drop_some(&config, &ids, &reason).await?;
-            }
+            let ids = if ids.is_empty() { all_of(&config, stage, code).await? } else { ids };
+            let dropped = drop_some(&config, &ids, &reason).await?;
             match output {
                 Output::Json => print(&serde_json::json!({ "dropped": dropped }).to_string()),
                 Output::People => print(&format!("dropped {dropped} dead letters")),
             }
+        }
+        Dlq::Retry { ids, stage, code, dry_run, workspace, json } => {
+            let output = Output::of(json);
+            let (config, _) = load(&workspace, output).await?;
+            let ids = if ids.is_empty() { all_of(&config, stage, code).await? } else { ids };
+            again::say(&again::some(&config, &ids, dry_run).await?, dry_run, output)?;
+        }
+        Dlq::Edit { id, with, workspace, json } => {
+            let output = Output::of(json);
+            let (config, _) = load(&workspace, output).await?;
+            let Some(edited) = again::edited(&config, id, with.as_deref()).await? else {
+                return Err(anyhow!("nothing was changed, and the letter stays").into());
+            };
+            again::say(&again::with(&config, id, edited).await?, false, output)?;
         }
         Dlq::Show { id, workspace, json, raw } => {
             let output = Output::of(json);
@@ -136,6 +174,19 @@ pub(super) async fn run(command: Dlq) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// The ids of all dead letters of a stage, with a code, or both.
+async fn all_of(config: &Config, stage: Option<String>, code: Option<String>) -> anyhow::Result<Vec<Id>> {
+    let (mut ids, mut asked) = (Vec::new(), Asked { stage, code, after: None, limit: Some(limits::LETTERS_SHOWN_MAX) });
+    loop {
+        let list: List = serde_json::from_slice(&reach(config, client::get(config.listen, &path_of_list(&asked)).await?)?)?;
+        ids.extend(list.letters.iter().map(|letter| letter.id));
+        match list.next {
+            Some(next) => asked.after = Some(next),
+            None => return Ok(ids),
+        }
+    }
 }
 
 /// Has dead letters dropped; how many of them were there.

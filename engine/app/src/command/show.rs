@@ -12,6 +12,7 @@ use weft_domain::problem::Code;
 use weft_store::log::Report as LogReport;
 use weft_store::state::Sizes;
 
+use crate::delivery::{self, Circuit};
 use crate::probe::{Finding, Obstacle, What};
 use crate::status::{Outcome, Report};
 
@@ -166,8 +167,23 @@ pub(super) fn status(report: &Report) -> String {
         if let Some(error) = &standing.last_error {
             let _ = writeln!(text, "    does not take what it is given: {error}");
         }
+        if let Some(state) = lane_state(standing) {
+            let _ = writeln!(text, "    {state}");
+        }
     }
     text
+}
+
+/// Why a lane gives its destination less than it could, where it does.
+fn lane_state(standing: &delivery::Standing) -> Option<String> {
+    let since = standing.since.map_or_else(String::new, |since| format!(" since {since}"));
+    let again = standing.next_try.map_or_else(String::new, |at| format!(", again at {at}"));
+    match (standing.paused, standing.circuit) {
+        (Some(since), _) => Some(format!("paused since {since}: `weft destination resume` lets it go on")),
+        (None, Circuit::Open) => Some(format!("not tried{since}{again}")),
+        (None, Circuit::HalfOpen) => Some(format!("tried with one record, down{since}")),
+        (None, Circuit::Closed) => None,
+    }
 }
 
 /// What the doctor found.

@@ -436,6 +436,8 @@ impl Parts {
                 attempts_max: destination.retry.attempts,
                 batch_records_max: destination.batch.records,
                 batch_bytes_max: destination.batch.bytes.as_bytes(),
+                batch_wait: destination.batch.wait.into(),
+                concurrency: destination.concurrency,
             };
             (name, destination)
         });

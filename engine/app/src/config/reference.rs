@@ -256,6 +256,11 @@ impl References<'_> {
             report.add(self.at(&format!("{path}/batch/bytes")), problem);
         }
         let Some(manifest) = manifest else { return };
+        if manifest.ordered && destination.concurrency > 1 {
+            let message = format!("the plugin `{}` takes one batch after the other", destination.plugin);
+            let problem = Problem::error(Code::REFERENCE_UNFIT, message).expected("`1`").hint("leave `concurrency` out");
+            report.add(self.at(&format!("{path}/concurrency")), problem);
+        }
         for (stream, is_fed) in [("events", destination.from.events.is_some()), ("profiles", destination.from.profiles.is_some())]
         {
             if is_fed && !manifest.accepts.iter().any(|accepted| accepted.name() == stream) {

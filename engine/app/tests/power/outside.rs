@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use weft::config::OnError;
 use weft::delivery::{Filter, Lane};
@@ -46,7 +47,22 @@ impl Plugins {
             let destination = Arc::new(self.destination.destination(stage(LAKE, told.clone())).expect("a destination"));
             let (batch_bytes, batch_records) = (1 << 20, BATCH_RECORDS);
             let (name, filter, standing) = (LAKE.to_owned(), Filter::default(), Arc::default());
-            Lane { name, stream, filter, batch_records, batch_bytes, attempts_max: 1, destination, standing, making: None }
+            let batch_wait = Duration::ZERO;
+            // One lane keeps the order of the stream, the other that of each customer.
+            let concurrency = if stream == Stream::Events { 4 } else { 1 };
+            Lane {
+                name,
+                stream,
+                filter,
+                batch_records,
+                batch_bytes,
+                batch_wait,
+                concurrency,
+                attempts_max: 1,
+                destination,
+                standing,
+                making: None,
+            }
         };
         let lanes = vec![lane(Stream::Events, &told.events), lane(Stream::Profiles, &told.profiles)];
         Stages { chains: Chains::from([(SOURCE.to_owned(), vec![tidy])]), lanes, ..Stages::default() }

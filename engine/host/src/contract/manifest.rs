@@ -149,6 +149,9 @@ pub struct Manifest {
     /// Of a destination: the streams it takes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepts: Vec<Stream>,
+    /// Of a destination: whether it must get batches one after the other, in the order of their positions.
+    #[serde(default)]
+    pub ordered: bool,
     /// Markdown, for `weft plugin inspect` and the dashboard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub docs: Option<String>,
@@ -238,6 +241,7 @@ impl Manifest {
             Kind::Destination if self.accepts.is_empty() => field("accepts", "must name the streams that it takes"),
             Kind::Transform | Kind::Destination if !self.reads.is_empty() => field("reads", "is for sources"),
             Kind::Source | Kind::Transform if !self.accepts.is_empty() => field("accepts", "is for destinations"),
+            Kind::Source | Kind::Transform if self.ordered => field("ordered", "is for destinations"),
             Kind::Source | Kind::Transform | Kind::Destination => Ok(()),
         }
     }

@@ -212,6 +212,10 @@ pub struct DestinationSpec {
     /// How deliveries are put together.
     #[serde(default)]
     pub batch: BatchSpec,
+    /// How many batches may be under way at once. With one, everything arrives in order; with more, what concerns one customer does.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 16))]
+    pub concurrency: u32,
     /// Where the events count that it is fed with: those of development stay away from what customers see.
     #[serde(default)]
     pub environment: Environment,
@@ -288,12 +292,18 @@ pub struct BatchSpec {
     pub records: u32,
     /// The most bytes in one.
     pub bytes: Size,
+    /// How long one that is not full waits for more.
+    pub wait: Duration,
 }
 
 impl Default for BatchSpec {
     fn default() -> Self {
-        BatchSpec { records: 500, bytes: Size::from_bytes(1 << 20) }
+        BatchSpec { records: 500, bytes: Size::from_bytes(1 << 20), wait: Duration::from_ms(0) }
     }
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// The schema of a plugin's block: the plugin's own, which is checked later.
