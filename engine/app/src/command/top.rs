@@ -153,6 +153,9 @@ fn cut(line: &str, width: usize) -> String {
     text
 }
 
+/// One of the logs in a report.
+type Log = fn(&Report) -> Waiting;
+
 const RED: &str = "1;31";
 const YELLOW: &str = "1;33";
 const GREEN: &str = "1;32";
@@ -183,7 +186,7 @@ fn frame(address: SocketAddr, report: &Report, before: Option<(&Report, Duration
     );
     let _ =
         writeln!(text, "{}", style.paint(BOLD, &format!("{:<42}{:>12}{:>12}{:>12}", "log", "records", "waiting", "a second")));
-    let logs: [(&str, fn(&Report) -> Waiting); 2] = [("intake", |report| report.intake), ("history", |report| report.history)];
+    let logs: [(&str, Log); 2] = [("intake", |report| report.intake), ("history", |report| report.history)];
     for (name, log) in logs {
         let Waiting { records, through } = log(report);
         let waiting = records.saturating_sub(through);
