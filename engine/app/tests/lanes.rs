@@ -258,7 +258,11 @@ async fn who_is_down_is_left_alone_and_asked_for_one_record_first() {
     assert!(shown.since.is_some() && shown.next_try > shown.since, "{shown:?}");
     assert_eq!(shown.last_error.as_deref(), Some("away"));
     tokio::time::sleep(Duration::from_secs(600)).await;
-    assert!(lake.keys.lock().expect("nobody panicked").len() < 20, "it is asked less and less: {:?}", lake.keys.lock().expect("nobody panicked"));
+    assert!(
+        lake.keys.lock().expect("nobody panicked").len() < 20,
+        "it is asked less and less: {:?}",
+        lake.keys.lock().expect("nobody panicked")
+    );
     lake.turn(Verdict::Taken);
     let asked = lake.keys.lock().expect("nobody panicked").len();
     engine.settle().await;
