@@ -383,16 +383,21 @@ async fn drop_letters(State(pages): State<Arc<Pages>>, body: Result<Json<Dropped
 }
 
 /// Dead letters that are to go again.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Again {
+    /// Their ids.
     letters: Vec<letters::Id>,
     /// Only to say which would go.
     #[serde(default)]
     dry_run: bool,
 }
 
-async fn retry_letters(State(pages): State<Arc<Pages>>, Json(body): Json<Again>) -> Response<Body> {
+async fn retry_letters(State(pages): State<Arc<Pages>>, body: Result<Json<Again>, JsonRejection>) -> Response<Body> {
+    let Json(body) = match body {
+        Ok(body) => body,
+        Err(rejection) => return problem(rejection.status(), &rejection.body_text()),
+    };
     if body.letters.len() > limits::LETTERS_RETRIED_MAX {
         let (asked, most) = (body.letters.len(), limits::LETTERS_RETRIED_MAX);
         return problem(StatusCode::BAD_REQUEST, &format!("{asked} dead letters at once, and {most} may go again"));

@@ -287,9 +287,14 @@ impl Connection {
     async fn follow(&self, mut hop: Hop, deadline: Instant) -> Result<HttpResponse, Failure> {
         let mut renewal = Renewal::Due;
         for _ in 0..=limits::REDIRECTS_MAX {
-            let response = self.ask(&hop, deadline, &mut renewal).await?;
+            let (response, told) = self.ask(&hop, deadline, &mut renewal).await?;
             match hop.after(&response, &self.base) {
-                Ok(None) => return answer::read(response, self.answer_bytes_max).await.map_err(|broken| self.broken(&broken)),
+                Ok(None) => {
+                    let read = answer::read(response, self.answer_bytes_max).await;
+                    let mut answer = read.map_err(|broken| self.broken(&broken))?;
+                    answer::blot(&mut answer, &told);
+                    return Ok(answer);
+                }
                 Ok(Some(next)) => hop = next,
                 Err(reason) => {
                     let message = format!("{} redirects {reason}", self.base.authority());
@@ -302,13 +307,19 @@ impl Connection {
         Err(unavailable(format!("{} redirects more than {} times", self.base.authority(), limits::REDIRECTS_MAX)))
     }
 
-    /// Asks once; again where the first time certainly changes nothing (RFC 9110, section 9.2.2), and once more with another token
+    /// Asks once, and what was told there that no plugin may see; again where the first time certainly changes nothing (RFC 9110, section 9.2.2), and once more with another token
     /// where the first was refused.
-    async fn ask(&self, hop: &Hop, deadline: Instant, renewal: &mut Renewal) -> Result<Response<Incoming>, Failure> {
+    async fn ask(
+        &self,
+        hop: &Hop,
+        deadline: Instant,
+        renewal: &mut Renewal,
+    ) -> Result<(Response<Incoming>, Vec<HeaderValue>), Failure> {
         let mut retries = 0;
         loop {
             self.pace.turn(deadline).await.map_err(|no_turn| self.rate_limited(&no_turn))?;
             let (request, token) = self.request(hop).await?;
+            let told: Vec<HeaderValue> = request.headers().values().filter(|value| value.is_sensitive()).cloned().collect();
             let wait = match self.way.request(request).await {
                 Ok(response) => {
                     let patience = answer::patience(response.status(), response.headers(), SystemTime::now());
@@ -327,7 +338,7 @@ impl Connection {
                     let wait = patience.unwrap_or_else(|| backoff(retries));
                     let is_final = !is_busy(response.status()) || !hop.is_idempotent() || retries >= self.retries;
                     if is_final || Instant::now() + wait.min(limits::PAUSE_MAX) >= deadline {
-                        return Ok(response);
+                        return Ok((response, told));
                     }
                     wait
                 }

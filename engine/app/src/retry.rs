@@ -5,6 +5,7 @@
 //! original stays in history. A profile that a destination refused is told again as it is now, in the same step in which the letter goes.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weft_domain::event::{Environment, Event};
 use weft_domain::fold::refused_customer;
@@ -18,7 +19,7 @@ use crate::letters::{self, Id};
 use crate::writer::Ledger;
 
 /// What came of trying dead letters again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Retried {
     /// Those that went, or would go.
     pub retried: Vec<Id>,
@@ -27,7 +28,7 @@ pub struct Retried {
 }
 
 /// A dead letter that does not go again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kept {
     /// The letter.
     pub id: Id,

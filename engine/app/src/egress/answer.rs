@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use flate2::write::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
-use hyper::header::{self, HeaderMap};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use weft_host::HttpResponse;
 
@@ -21,6 +21,46 @@ pub(super) enum BrokenAnswer {
     Gzip,
     #[error("the answer broke off")]
     BrokeOff,
+}
+
+/// What stands in place of a secret.
+const BLOT: &[u8] = b"[secret]";
+
+/// Takes out of an answer what it repeats of the credentials that it was told, so that a plugin, and what it says in an error, never has them
+/// (invariant 7). A token counts by itself, without the word before it.
+pub(super) fn blot(answer: &mut HttpResponse, told: &[HeaderValue]) {
+    for value in told {
+        let whole = value.as_bytes();
+        let bare = whole.iter().position(|byte| *byte == b' ').map_or(whole, |space| &whole[space + 1..]);
+        // What is so short stands everywhere, and is no secret.
+        if bare.len() < SECRET_BYTES_MIN {
+            continue;
+        }
+        if let Some(clean) = without(&answer.body, bare) {
+            answer.body = clean;
+        }
+        for (_, value) in &mut answer.headers {
+            if let Some(clean) = without(value.as_bytes(), bare) {
+                *value = String::from_utf8_lossy(&clean).into_owned();
+            }
+        }
+    }
+}
+
+/// Bytes of a secret that is looked for in answers.
+const SECRET_BYTES_MIN: usize = 6;
+
+/// Bytes without a secret; none where it is not in them.
+fn without(bytes: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
+    let places: Vec<usize> = memchr::memmem::find_iter(bytes, secret).collect();
+    let (mut clean, mut from) = (Vec::with_capacity(bytes.len()), 0);
+    for place in &places {
+        clean.extend_from_slice(&bytes[from..*place]);
+        clean.extend_from_slice(BLOT);
+        from = place + secret.len();
+    }
+    clean.extend_from_slice(&bytes[from..]);
+    (!places.is_empty()).then_some(clean)
 }
 
 /// Reads the whole answer.
@@ -166,6 +206,16 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(bytes).expect("compresses");
         encoder.finish().expect("compresses")
+    }
+
+    #[test]
+    fn an_answer_that_repeats_credentials_is_blotted() {
+        let told = [HeaderValue::from_static("Bearer t0ken-of-the-shop"), HeaderValue::from_static("k")];
+        let headers = vec![("x-echo".to_owned(), "Bearer t0ken-of-the-shop".to_owned())];
+        let mut answer = HttpResponse { status: 503, headers, body: b"<t0ken-of-the-shop> k, t0ken-of-the-shop".to_vec() };
+        blot(&mut answer, &told);
+        assert_eq!(String::from_utf8_lossy(&answer.body), "<[secret]> k, [secret]");
+        assert_eq!(answer.headers[0].1, "Bearer [secret]");
     }
 
     #[tokio::test]
