@@ -228,11 +228,14 @@ fn what_a_real_peer_says_is_recorded_without_what_is_secret() {
     assert_eq!(peer.asked(), Vec::<String>::new());
 }
 
+/// Files by their paths: media type and bytes.
+type Files = BTreeMap<String, (String, Vec<u8>)>;
+
 /// What a registry and a web server at one address have, and who asked for what.
 struct Registry {
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
-    files: Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>,
+    files: Arc<Mutex<Files>>,
 }
 
 impl Registry {
