@@ -7,6 +7,7 @@ mod client;
 mod destination;
 mod dlq;
 mod events;
+mod identity;
 mod tail;
 mod init;
 mod reload;
@@ -94,6 +95,11 @@ enum Command {
     Explain {
         /// The code.
         code: String,
+    },
+    /// Find out which rows of a file are one person, and why.
+    Identity {
+        #[command(subcommand)]
+        command: identity::Identity,
     },
     /// Look a data folder over: logs, state, disk. The engine must not be running.
     Doctor(Workspace),
@@ -218,6 +224,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Dlq { command } => dlq::run(command).await,
         Command::Destination { command } => destination::run(command).await,
         Command::Explain { code } => show::code(&code).map(|text| print(&text)).map_err(Failed::Other),
+        Command::Identity { command } => identity::run(command),
         Command::Doctor(workspace) => doctor(&workspace).await,
         Command::Rebuild(workspace) => rebuild(&workspace).await,
         Command::Top(top) => top::run(top).await,

@@ -47,6 +47,7 @@ pub use diff::{Change, ChangeKind};
 pub use kept::{Kept, MARK};
 pub use origin::Origin;
 pub use secret::{Environment, Secret};
+pub use spec::matching::MatchingSpec;
 pub(crate) use spec::plain;
 pub use spec::scenario::Scenario;
 pub use spec::stage::{BucketSpec, EventsSpec, OnError};
