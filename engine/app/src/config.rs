@@ -8,13 +8,14 @@
 //! Every step reports all that it finds, each with a place, and the next goes on with what is right ([`source::Report`]).
 //! Nothing here loads a plugin, opens a socket or makes a folder: manifests are handed in, and what cannot be checked
 //! without the outside is left to others. A bad configuration never becomes a `Config` (invariant 8), and a secret never
-//! stands in one as a text (invariant 7).
+//! stands in one as a text (invariant 7). `format` lays files out, and changes nothing of what they say.
 
 pub mod alone;
 mod build;
 pub mod connection;
 mod diff;
 pub mod edit;
+pub mod format;
 mod inline;
 mod kept;
 pub mod limits;
