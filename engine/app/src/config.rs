@@ -13,6 +13,7 @@
 pub mod alone;
 mod build;
 pub mod connection;
+mod cron;
 mod diff;
 pub mod edit;
 pub mod format;
@@ -44,6 +45,7 @@ use weft_domain::problem::{Code, Place, Problem, Problems, Severity};
 use weft_host::{ConfigProblem, Digest, Manifest};
 
 pub use connection::{Auth, Connection};
+pub use cron::Cron;
 pub use diff::{Change, ChangeKind};
 pub use kept::{Kept, MARK};
 pub use origin::Origin;
@@ -158,6 +160,8 @@ pub enum Reads {
     PollEvery(Duration),
     /// An API, at these times of the day, in milliseconds since midnight, in ascending order.
     PollAt(Vec<u64>),
+    /// An API, by five fields.
+    PollCron(Cron),
     /// Files.
     Files {
         /// The whole path, with wildcards.
