@@ -1,3 +1,6 @@
-from people import public_sets
+from people import public_sets, generate, profiles
+import sys
+from pathlib import Path
 def main(out):
-    print(*(s.path for s in public_sets.extract(out/'public')))
+    p,n,s,f=sys.argv[1:]
+    print(generate.generate(profiles.PROFILES[p],int(n),int(s),Path(f)))

@@ -46,6 +46,9 @@ Fifth Center Pleasant Adams Spruce Laurel Prospect Broad Front Green Locust""".s
 AMERICAN_SUFFIXES = (("Street", 40), ("Avenue", 22), ("Road", 14), ("Drive", 12), ("Lane", 6), ("Court", 3), ("Boulevard", 3))
 
 
+GERMAN_MOBILES = "151 152 157 159 160 162 163 170 171 172 173 174 175 176 177 178 179".split()
+
+
 @dataclass(frozen=True)
 class Town:
     name: str
@@ -157,13 +160,11 @@ def address(region: str, dice: Dice, town: Town | None = None) -> Address:
     return Address(town, street, number, unit, postcode)
 
 
-def mobile(region: str, dice: Dice) -> str:
-    """In full, from the country's code on."""
-    if region == "DE":
-        return "+49" + dice.pick(("151", "152", "157", "159", "160", "170", "171", "172", "173", "174", "175", "176", "177", "178", "179")) + dice.digits(
-            7 if dice.chance(0.4) else 8
-        )
-    return landline(region, dice, towns(region).draw(dice))
+def mobile(region: str, dice: Dice, town: Town) -> str:
+    """In full, from the country's code on. In America a mobile's number is like any other, mostly of where it was bought."""
+    if region == "US":
+        return landline(region, dice, town if dice.chance(0.75) else towns(region).draw(dice))
+    return f"+49{dice.pick(GERMAN_MOBILES)}{dice.digits(7 if dice.chance(0.4) else 8)}"
 
 
 def landline(region: str, dice: Dice, town: Town) -> str:
