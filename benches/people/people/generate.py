@@ -10,7 +10,7 @@ from pathlib import Path
 
 from people import tables
 from people.dice import Dice, Table
-from people.population import SIZES, Tally, World
+from people.population import SIZES, YEARS, Tally, World
 from people.profiles import Profile
 from people.writing import FIELDS, Writer
 
@@ -58,6 +58,9 @@ def make(profile: Profile, records: int, seed: int) -> tuple[list[str], list[int
     gc.disable()
     while len(lines) < records:
         for person in world.household().members:
+            # Customers come and go: some for all the years, most for some of them.
+            length = YEARS * dice.next()
+            since = (YEARS - length) * dice.next()
             for _ in range(SIZES.draw(dice)):
                 if dice.chance(profile.tested):
                     world.people += 1
@@ -67,7 +70,7 @@ def make(profile: Profile, records: int, seed: int) -> tuple[list[str], list[int
                     lines.append(lines[-1])
                     people.append(person.number)
                 else:
-                    add(writer.write(sources.draw(dice), person), person.number)
+                    add(writer.write(sources.draw(dice), person, since, since + length), person.number)
     gc.enable()
     del lines[records:], people[records:]
     world.tally["records"] = len(lines)

@@ -87,19 +87,19 @@ class Profile:
     """Of second children. More than there are (1 in 60), since they are what is tested."""
     namesakes: float = 0.035
     """Of adults: the name of somebody in town. Beside those whom chance makes."""
-    moves: float = 0.09
+    moves: float = 0.08
     """A year, as are the next two."""
-    new_phone: float = 0.10
-    new_email: float = 0.08
-    recycled: float = 0.06
+    new_phone: float = 0.06
+    new_email: float = 0.045
+    recycled: float = 0.05
     """Of new numbers."""
     same_building: float = 0.12
     """Of homes."""
     office_staff: float = 0.14
     """Of adults."""
-    landlines: float = 0.4
+    landlines: float = 0.32
     family_mailboxes: float = 0.16
-    tablets: float = 0.12
+    tablets: float = 0.2
     tested: float = 0.0015
     """Of records: typed by somebody who tried the form. Nobody's, and no two of them are the same person's."""
 
@@ -118,15 +118,15 @@ SHOP_DE = Profile(
          ("googlemail.com", 4), ("icloud.com", 3), ("freenet.de", 3), ("posteo.de", 1), ("arcor.de", 1)]
     ),  # fmt: skip
     sources=(
-        Source("shop", 30, birth=0.12, email=0.97, phone=0.45, address=0.96, lower=0.06, upper=0.02, dates=("%d.%m.%Y",), typos=0.02),
-        Source("crm", 17, birth=0.6, email=0.6, phone=0.7, address=0.85, upper=0.25, dates=("%Y-%m-%d", "%d.%m.%Y"), work=0.5, marks=0.5,
+        Source("shop", 30, birth=0.12, email=0.97, phone=0.5, address=0.96, lower=0.06, upper=0.02, dates=("%d.%m.%Y",), typos=0.02),
+        Source("crm", 17, birth=0.6, email=0.8, phone=0.75, address=0.85, upper=0.25, dates=("%Y-%m-%d", "%d.%m.%Y"), work=0.5, marks=0.5,
                placeholder=0.012, old=0.2, swapped=0.02),
-        Source("app", 19, family=0.6, full=0.1, birth=0.2, email=0.8, phone=0.2, device=0.95, lower=0.15, short=0.6, family_initial=0.25,
+        Source("app", 19, family=0.6, full=0.1, birth=0.2, email=0.93, phone=0.35, device=0.95, lower=0.15, short=0.6, family_initial=0.25,
                initial=0.04, typos=0.02),
         Source("newsletter", 10, given=0.75, family=0.55, email=1.0, lower=0.2, birth=0.15, address=0.08, typos=0.015, dates=("%d.%m.%Y", "%d.%m.%y")),
-        Source("callcenter", 13, full=0.75, birth=0.5, email=0.3, phone=0.85, address=0.65, heard=0.12, typos=0.04, old=0.15,
+        Source("callcenter", 13, full=0.75, birth=0.5, email=0.5, phone=0.9, address=0.7, heard=0.12, typos=0.04, old=0.15,
                dates=("%d.%m.%Y", "%d.%m.%y"), placeholder=0.015, marks=0.5, initial=0.03),
-        Source("kundenkarte", 11, birth=0.85, email=0.45, phone=0.5, address=0.92, scanned=0.07, typos=0.02, dates=("%d.%m.%Y", "%d/%m/%Y"),
+        Source("kundenkarte", 11, birth=0.85, email=0.62, phone=0.55, address=0.92, scanned=0.07, typos=0.02, dates=("%d.%m.%Y", "%d/%m/%Y"),
                upper=0.3),
     ),  # fmt: skip
     desks=("info", "kontakt", "buero", "office", "bestellung", "einkauf"),
@@ -174,15 +174,15 @@ US_CRM = Profile(
          ("att.net", 1), ("verizon.net", 1)]
     ),  # fmt: skip
     sources=(
-        Source("salesforce", 24, birth=0.25, email=0.85, phone=0.75, address=0.7, work=0.6, upper=0.04, old=0.2, middle=0.15,
+        Source("salesforce", 24, birth=0.3, email=0.9, phone=0.8, address=0.75, work=0.6, upper=0.04, old=0.2, middle=0.15,
                placeholder=0.012, dates=("%m/%d/%Y", "%Y-%m-%d"), swapped=0.02),
         Source("webstore", 24, birth=0.05, email=0.98, phone=0.55, address=0.95, lower=0.08, typos=0.02, dates=("%Y-%m-%d",)),
-        Source("mobile", 16, family=0.7, full=0.1, birth=0.25, email=0.75, phone=0.4, device=0.95, short=0.6, family_initial=0.2, lower=0.12,
+        Source("mobile", 16, family=0.7, full=0.1, birth=0.25, email=0.92, phone=0.45, device=0.95, short=0.6, family_initial=0.2, lower=0.12,
                initial=0.04),
         Source("mailing_list", 10, given=0.7, family=0.5, email=0.9, address=0.3, lower=0.2, upper=0.1),
-        Source("support", 12, full=0.8, birth=0.45, email=0.35, phone=0.85, address=0.3, heard=0.1, typos=0.035,
+        Source("support", 12, full=0.8, birth=0.45, email=0.55, phone=0.9, address=0.35, heard=0.1, typos=0.035,
                dates=("%m/%d/%y", "%d/%m/%Y", "%b %d, %Y"), placeholder=0.015, old=0.15),
-        Source("loyalty", 14, birth=0.8, email=0.5, phone=0.65, address=0.9, upper=0.5, scanned=0.06, middle=0.25, dates=("%m/%d/%Y",)),
+        Source("loyalty", 14, birth=0.8, email=0.62, phone=0.7, address=0.9, upper=0.5, scanned=0.06, middle=0.25, dates=("%m/%d/%Y",)),
     ),  # fmt: skip
     desks=("info", "office", "sales", "contact", "admin", "orders"),
     companies=("llc.com", "inc.com", "group.com", "law.com", "realty.com", "co.com", "dental.com"),
@@ -212,8 +212,8 @@ US_CRM = Profile(
     keeps_name=0.18,
     suffixes=0.6,
     juniors=0.09,
-    landlines=0.25,
-    new_phone=0.11,
+    landlines=0.18,
+    new_phone=0.07,
 )
 
 PROFILES = {profile.name: profile for profile in (SHOP_DE, US_CRM)}

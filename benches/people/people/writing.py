@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from people import damage, names
 from people.dice import Dice
-from people.population import THIS_YEAR, YEARS, Person, Tally, at
+from people.population import THIS_YEAR, Person, Tally, at
 from people.profiles import Profile, Source
 
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
@@ -18,10 +18,10 @@ class Writer:
         self.profile, self.dice, self.tally = profile, dice, tally
         self.region = profile.region
 
-    def write(self, source: Source, person: Person) -> list[str]:
-        """At some time. No form is sent with a name alone."""
+    def write(self, source: Source, person: Person, since: float, until: float) -> list[str]:
+        """At some time between two. No form is sent with a name alone."""
         while True:
-            record = self.attempt(source, person, self.dice.next() * YEARS)
+            record = self.attempt(source, person, since + self.dice.next() * (until - since))
             if any(record[place] for place in REACHED_BY):
                 return record
 
@@ -182,7 +182,7 @@ class Writer:
         elif house.email and dice.chance(source.shared) and person.addresses is house.addresses:
             self.tally["family mailboxes used"] += 1
             email = house.email
-        elif person.partner and dice.chance(0.03):
+        elif person.partner and dice.chance(0.02):
             self.tally["partner's mailboxes"] += 1
             email = at(person.partner.emails, when)
         elif person.second_email and dice.chance(0.3):
@@ -210,7 +210,7 @@ class Writer:
         elif house.landlines and person.addresses is house.addresses and dice.chance(source.shared * 1.4):
             self.tally["landlines"] += 1
             number = at(house.landlines, when)
-        elif person.partner and dice.chance(0.03):
+        elif person.partner and dice.chance(0.02):
             self.tally["partner's numbers"] += 1
             number = at(person.partner.mobiles, when)
         else:
@@ -320,7 +320,7 @@ class Writer:
 
     def device(self, person: Person, when: float) -> str:
         house = person.household
-        if house.tablet and person.addresses is house.addresses and self.dice.chance(0.35):
+        if house.tablet and person.addresses is house.addresses and self.dice.chance(0.45):
             self.tally["tablets used"] += 1
             return house.tablet
         return at(person.devices, when)
