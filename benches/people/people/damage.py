@@ -68,7 +68,7 @@ def replaced(text: str, table: tuple[tuple[str, str], ...], dice: Dice) -> str:
 
 
 def unmarked(text: str, dice: Dice) -> str:
-    """ü as ue, as u, as ?, or as what UTF-8 looks like to Latin-1."""
+    """ü as ue, as u, as ?, or as what UTF-8 looks like to Windows."""
     if text.isascii():
         return text
     kind = dice.next()
@@ -77,5 +77,5 @@ def unmarked(text: str, dice: Dice) -> str:
     if kind < 0.75:
         return names.plain(text)
     if kind < 0.9:
-        return text.encode("utf-8").decode("latin-1").replace("\x9f", "Ÿ").replace("\xad", "")
+        return text.encode("utf-8").decode("cp1252", "ignore")
     return "".join(letter if letter.isascii() else "?" for letter in text)

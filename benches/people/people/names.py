@@ -41,17 +41,32 @@ IMMIGRANT_HEADS = {
     "vi_VN": "Nguyễn Trần Lê Phạm Hoàng Huỳnh Phan Vũ Võ Đặng Bùi Đỗ Hồ Ngô Dương Lý".split(),
 }
 ARABIC = {
-    FEMALE: "Fatima Aisha Maryam Khadija Zainab Noor Layla Amina Hanan Salma Yasmin Rania Huda Samira Nadia".split(),
-    MALE: "Mohammed Ahmed Ali Omar Hassan Hussein Ibrahim Khaled Youssef Mustafa Mahmoud Abdullah Said Karim Tariq".split(),
+    FEMALE: """Fatima Aisha Maryam Khadija Zainab Noor Layla Amina Hanan Salma Yasmin Rania Huda Samira Nadia Amal Dina Farah Ghada Hala
+    Iman Jamila Karima Lina Lubna Mona Najwa Rasha Reem Sahar Shaima Sumaya Wafa Zahra Hiba Rima Abir Duaa Ikram Siham""".split(),
+    MALE: """Mohammed Ahmed Ali Omar Hassan Hussein Ibrahim Khaled Youssef Mustafa Mahmoud Abdullah Said Karim Tariq Adel Amir Anwar Bassam
+    Bilal Faisal Hamza Imad Ismail Jamal Kamal Majed Marwan Nabil Nasser Osama Rami Rashid Salim Samir Sami Walid Yasin Zaid Ziad""".split(),
 }
-ARABIC_FAMILIES = """Al-Hassan Al-Masri El-Sayed Haddad Khalil Mansour Saleh Nasser Hamdan Abdallah Al-Ahmad Darwish Farah Issa Najjar Rahman
-Abu Bakr Bin Said Al Jabouri Hussein Ibrahim Ali""".split()
+ARABIC_FAMILIES = [
+    prefix + stem
+    for stem in """Hassan Masri Sayed Haddad Khalil Mansour Saleh Nasser Hamdan Abdallah Ahmad Darwish Farah Issa Najjar Rahman Bakr Said Jabouri
+    Hussein Ibrahim Ali Aziz Bitar Daoud Fares Ghanem Hakim Hariri Jaber Kassem Khatib Khoury Mahdi Malik Mourad Nassar Othman Qasim Rashid
+    Sabbagh Salem Shami Suleiman Taha Younes Zein Zaki Amari Baghdadi""".split()
+    for prefix in ("", "Al-", "El ", "Abu ")
+]
 RUSSIAN = {
-    FEMALE: "Anna Elena Olga Natalia Irina Tatiana Ekaterina Svetlana Maria Ljudmila Julia Galina".split(),
-    MALE: "Alexander Sergej Dmitri Andrej Alexej Vladimir Nikolaj Ivan Mikhail Viktor Pavel Boris".split(),
+    FEMALE: """Anna Elena Olga Natalia Irina Tatiana Ekaterina Svetlana Maria Ljudmila Julia Galina Anastasia Larisa Nina Valentina Vera Oksana
+    Nadeschda Ludmilla Xenia Daria Polina Marina Alexandra Victoria Alina Sofia Lidia Tamara Raissa Jewgenia Inna Alla Zoja""".split(),
+    MALE: """Alexander Sergej Dmitri Andrej Alexej Vladimir Nikolaj Ivan Mikhail Viktor Pavel Boris Jurij Anatoli Igor Oleg Konstantin Maxim
+    Artem Roman Denis Jewgenij Waldemar Eduard Leonid Valerij Vitalij Wjatscheslaw Gennadij Kirill Grigorij Ruslan Stanislav Anton Ilja""".split(),
 }
 RUSSIAN_FAMILIES = """Ivanov Smirnov Kuznetsov Popov Vasiliev Petrov Sokolov Mikhailov Novikov Fedorov Morozov Volkov Alekseev Lebedev Semenov
-Egorov Pavlov Kozlov Stepanov Nikolaev Orlov Andreev Makarov Nikitin Zakharov""".split()
+Egorov Pavlov Kozlov Stepanov Nikolaev Orlov Andreev Makarov Nikitin Zakharov""".split() + [
+    stem + ending
+    for stem in """Bel Bogdan Bond Bor Chern Dan Dem Dolg Dub Fil Gavr Gerasim Golub Gor Grig Gus Ign Jak Kalin Karp Kirill Klim Kol Kom Kor
+    Kot Krasn Kras Krav Kul Lapt Lev Log Luk Maks Mart Mat Medved Mel Mir Nik Ov Pan Pol Prokh Rod Rom Sav Serg Sid Sor Tar Tim Tit Trof Ush
+    Vas Vor Zhuk Zim""".split()
+    for ending in ("ov", "in", "enkov", "atov", "yshev")
+]
 
 GERMAN_SHORT = {
     "Johannes": ["Hans", "Hannes", "Jo"], "Josef": ["Sepp", "Jupp"], "Maximilian": ["Max", "Maxi"], "Alexander": ["Alex", "Sascha"],
@@ -95,12 +110,13 @@ def given_names(culture: str, sex: int) -> Table:
     if culture == "en_US":
         return census("dist.male.first" if sex == MALE else "dist.female.first")
     if culture == "ar":
-        return ranked(ARABIC[sex], 2)
+        return ranked(ARABIC[sex], 8)
     if culture == "ru":
-        return ranked(RUSSIAN[sex], 4)
+        return ranked(RUSSIAN[sex], 10)
     if culture == "vi_VN":
         provider = faker(culture)
-        return ranked(listed([*(provider.first_names_male if sex else provider.first_names_female), *provider.first_names_unisex]), 6)
+        single = listed([*(provider.first_names_male if sex else provider.first_names_female), *provider.first_names_unisex])
+        return ranked([*single, *listed({f"{first} {second}" for first in provider.middle_names for second in single if first != second})], 30)
     provider = faker({"es_MX": "es_ES"}.get(culture, culture))
     names = provider.first_names_male if sex == MALE else provider.first_names_female
     heads = {"de_DE": GERMAN_GIVEN[sex]}.get(culture, [])
@@ -125,9 +141,9 @@ def family_names(culture: str) -> Table:
         composed = listed({a + b for a in GERMAN_BEGINNINGS for b in GERMAN_ENDINGS if a.lower() != b})
         return ranked([*listed(faker(culture).last_names, GERMAN_SURNAMES), *composed], 28)
     if culture == "ar":
-        return ranked(ARABIC_FAMILIES, 6)
+        return ranked(listed(ARABIC_FAMILIES), 12)
     if culture == "ru":
-        return ranked(RUSSIAN_FAMILIES, 8)
+        return ranked(listed(RUSSIAN_FAMILIES, RUSSIAN_FAMILIES[:25]), 16)
     if culture == "pl_PL":
         provider = faker(culture)
         return ranked(listed([*provider.male_last_names, *provider.unisex_last_names], IMMIGRANT_HEADS[culture]), 20)

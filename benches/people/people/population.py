@@ -325,7 +325,7 @@ class World:
                     spans.append((when, new(person)))
                 else:
                     spans.append((when, self.mailbox(person, when) if spans is person.emails else self.device()))
-        if dice.chance(0.3):
+        if dice.chance(0.25):
             person.second_email = self.mailbox(person, 0.0)
         if person.birth[0] < 2003 and dice.chance(profile.office_staff):
             self.employ(person)

@@ -85,20 +85,20 @@ class Profile:
     """Of sons."""
     twins: float = 0.05
     """Of second children. More than there are (1 in 60), since they are what is tested."""
-    namesakes: float = 0.035
+    namesakes: float = 0.025
     """Of adults: the name of somebody in town. Beside those whom chance makes."""
     moves: float = 0.08
     """A year, as are the next two."""
     new_phone: float = 0.06
     new_email: float = 0.045
-    recycled: float = 0.05
+    recycled: float = 0.04
     """Of new numbers."""
     same_building: float = 0.12
     """Of homes."""
-    office_staff: float = 0.14
+    office_staff: float = 0.12
     """Of adults."""
-    landlines: float = 0.32
-    family_mailboxes: float = 0.16
+    landlines: float = 0.28
+    family_mailboxes: float = 0.14
     tablets: float = 0.2
     tested: float = 0.0015
     """Of records: typed by somebody who tried the form. Nobody's, and no two of them are the same person's."""
@@ -112,19 +112,19 @@ SHOP_DE = Profile(
         "email": "email", "phone": "telefon", "street": "strasse", "postcode": "plz", "city": "ort", "device": "geraet",
     },  # fmt: skip
     cultures=(("de_DE", 76), ("tr_TR", 6), ("pl_PL", 5), ("ru", 4), ("ar", 3), ("it_IT", 2), ("nl_NL", 2), ("es_ES", 1), ("vi_VN", 1)),
-    households=(("single", 36), ("couple", 27), ("family", 26), ("single parent", 5), ("shared flat", 4), ("generations", 2)),
+    households=(("single", 42), ("couple", 26), ("family", 21), ("single parent", 5), ("shared flat", 4), ("generations", 2)),
     providers=Table(
         [("gmx.de", 20), ("web.de", 20), ("gmail.com", 22), ("t-online.de", 12), ("hotmail.de", 5), ("outlook.de", 4), ("yahoo.de", 5),
          ("googlemail.com", 4), ("icloud.com", 3), ("freenet.de", 3), ("posteo.de", 1), ("arcor.de", 1)]
     ),  # fmt: skip
     sources=(
         Source("shop", 30, birth=0.12, email=0.97, phone=0.5, address=0.96, lower=0.06, upper=0.02, dates=("%d.%m.%Y",), typos=0.02),
-        Source("crm", 17, birth=0.6, email=0.8, phone=0.75, address=0.85, upper=0.25, dates=("%Y-%m-%d", "%d.%m.%Y"), work=0.5, marks=0.5,
-               placeholder=0.012, old=0.2, swapped=0.02),
+        Source("crm", 17, birth=0.6, email=0.8, phone=0.75, address=0.85, upper=0.25, dates=("%Y-%m-%d", "%d.%m.%Y"), work=0.4, marks=0.5,
+               placeholder=0.012, old=0.12, swapped=0.02),
         Source("app", 19, family=0.6, full=0.1, birth=0.2, email=0.93, phone=0.35, device=0.95, lower=0.15, short=0.6, family_initial=0.25,
                initial=0.04, typos=0.02),
         Source("newsletter", 10, given=0.75, family=0.55, email=1.0, lower=0.2, birth=0.15, address=0.08, typos=0.015, dates=("%d.%m.%Y", "%d.%m.%y")),
-        Source("callcenter", 13, full=0.75, birth=0.5, email=0.5, phone=0.9, address=0.7, heard=0.12, typos=0.04, old=0.15,
+        Source("callcenter", 13, full=0.75, birth=0.5, email=0.5, phone=0.9, address=0.7, heard=0.1, typos=0.04, old=0.15,
                dates=("%d.%m.%Y", "%d.%m.%y"), placeholder=0.015, marks=0.5, initial=0.03),
         Source("kundenkarte", 11, birth=0.85, email=0.62, phone=0.55, address=0.92, scanned=0.07, typos=0.02, dates=("%d.%m.%Y", "%d/%m/%Y"),
                upper=0.3),
@@ -168,13 +168,13 @@ US_CRM = Profile(
         "device": "device_id",
     },  # fmt: skip
     cultures=(("en_US", 74), ("es_MX", 15), ("vi_VN", 2), ("pl_PL", 2), ("it_IT", 2), ("ar", 2), ("de_DE", 2), ("nl_NL", 1)),
-    households=(("single", 30), ("couple", 27), ("family", 30), ("single parent", 6), ("shared flat", 5), ("generations", 2)),
+    households=(("single", 38), ("couple", 26), ("family", 23), ("single parent", 6), ("shared flat", 5), ("generations", 2)),
     providers=Table(
         [("gmail.com", 50), ("yahoo.com", 18), ("hotmail.com", 9), ("aol.com", 6), ("outlook.com", 6), ("icloud.com", 6), ("comcast.net", 3),
          ("att.net", 1), ("verizon.net", 1)]
     ),  # fmt: skip
     sources=(
-        Source("salesforce", 24, birth=0.3, email=0.9, phone=0.8, address=0.75, work=0.6, upper=0.04, old=0.2, middle=0.15,
+        Source("salesforce", 24, birth=0.3, email=0.9, phone=0.8, address=0.75, work=0.45, upper=0.04, old=0.12, middle=0.15,
                placeholder=0.012, dates=("%m/%d/%Y", "%Y-%m-%d"), swapped=0.02),
         Source("webstore", 24, birth=0.05, email=0.98, phone=0.55, address=0.95, lower=0.08, typos=0.02, dates=("%Y-%m-%d",)),
         Source("mobile", 16, family=0.7, full=0.1, birth=0.25, email=0.92, phone=0.45, device=0.95, short=0.6, family_initial=0.2, lower=0.12,
@@ -212,7 +212,7 @@ US_CRM = Profile(
     keeps_name=0.18,
     suffixes=0.6,
     juniors=0.09,
-    landlines=0.18,
+    landlines=0.15,
     new_phone=0.07,
 )
 

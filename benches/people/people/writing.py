@@ -185,7 +185,7 @@ class Writer:
         elif person.partner and dice.chance(0.02):
             self.tally["partner's mailboxes"] += 1
             email = at(person.partner.emails, when)
-        elif person.second_email and dice.chance(0.3):
+        elif person.second_email and dice.chance(0.22):
             email = person.second_email
         else:
             email = at(person.emails, when)

@@ -24,7 +24,6 @@ from people.score import Pairs, Truth
 FLOOR = -12.0
 """Pairs below (log2 of the odds) are not kept: no threshold that anybody would choose is there."""
 TRAINING_PAIRS_MAX = 2e6
-PLACEHOLDERS = {"given", "family"}
 
 
 @dataclass
@@ -39,8 +38,9 @@ class Result:
         made = self.linker.clustering.cluster_pairwise_predictions_at_threshold(self.predictions, threshold_match_weight=weight)
         table = made.as_pyarrow_table()
         clusters = np.arange(len(self.truth.ids), dtype=np.int64)
-        places = self.truth.places(table["unique_id"].to_pylist(), tables.Path("Splink's clusters"))
-        clusters[places] = self.truth.places(table["cluster_id"].to_pylist(), tables.Path("Splink's clusters"))
+        place = self.truth.place
+        for id, cluster in zip(table["unique_id"].to_pylist(), table["cluster_id"].to_pylist()):
+            clusters[place[id]] = place[cluster]
         return clusters
 
 
@@ -152,4 +152,5 @@ SURE = [("email", "given"), ("phone", "given"), ("given", "family", "birth"), ("
 SURE_BY_NAME = [("given", "birth"), ("family", "birth"), ("national_id",)]
 PASSES_BY_NAME = [("given",), ("family",), ("birth",)]
 """Where there is nobody's mailbox. A pass over those whose whole name is equal would see only those whose date has the mistake."""
-PASSES = [("given", "family"), ("email",), ("birth",), ("phone",), ("street", "postcode")]
+PASSES = [("given", "family"), ("email",), ("birth",), ("phone",), ("device",)]
+"""Not by address: who lives together would be taken for one, and given names for worth little."""
