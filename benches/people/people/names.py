@@ -174,11 +174,19 @@ def for_person(culture: str, family: str, sex: int) -> str:
 
 
 def patronymic(father: str, sex: int) -> str:
-    stem = father[:-1] if father[-1] in "aiy" else father
-    if father[-1] == "j":
-        stem = father[:-1] + "e"
-        return stem + ("vna" if sex == FEMALE else "vich")
-    return stem + ("ovna" if sex == FEMALE else "ovich")
+    stem, ending = PATRONYMICS.get(father, (father, "ov"))
+    if father[-1] == "j" and father not in PATRONYMICS:
+        stem, ending = father[:-1], "ev"
+    if ending == "ich":
+        return stem + ("inichna" if sex == FEMALE else "ich")
+    return stem + ending + ("na" if sex == FEMALE else "ich")
+
+
+PATRONYMICS = {
+    "Alexander": ("Alexandr", "ov"), "Pavel": ("Pavl", "ov"), "Ilja": ("Ilj", "ich"), "Igor": ("Igor", "ev"), "Jurij": ("Jur", "ev"),
+    "Valerij": ("Valer", "ev"), "Vitalij": ("Vital", "ev"), "Grigorij": ("Grigor", "ev"), "Gennadij": ("Gennad", "ev"),
+    "Anatoli": ("Anatol", "ev"),
+}  # fmt: skip
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 from people import damage, names
 from people.dice import Dice
 from people.population import THIS_YEAR, Person, Tally, at
@@ -282,7 +284,8 @@ class Writer:
         if postcode[0] == "0" and dice.chance(0.12):
             postcode = postcode[1:]
         elif self.region == "US" and dice.chance(0.12):
-            postcode = f"{postcode}-{dice.digits(4)}"
+            # The four digits more are the building's.
+            postcode = f"{postcode}-{crc32(f'{address.number} {address.street}'.encode()) % 10_000:04}"
         choice = dice.next()
         if choice < 0.08 and (" " in city):
             city = city.split()[0] if self.region == "DE" else city.replace("Saint ", "St. ").replace("New York", "NYC")
