@@ -38,7 +38,9 @@ def parser(out: Path) -> argparse.ArgumentParser:
     made = command("score", run_score, "Score what any matcher wrote.")
     made.add_argument("--truth", type=Path, required=True, metavar="FILE.truth.csv")
     made.add_argument("--clusters", type=Path, metavar="FILE.csv", help="id,cluster")
-    made.add_argument("--pairs", type=Path, metavar="FILE.csv", help="id_a,id_b,probability or id_a,id_b,weight (log2 of the odds)")
+    made.add_argument(
+        "--pairs", type=Path, metavar="FILE.csv", help="id_a,id_b,probability or id_a,id_b,weight (log2 of the odds)"
+    )
 
     made = command("compare", run_compare, "Run the matchers on sets that are there.")
     made.add_argument("sets", type=Path, nargs="+", metavar="FILE.csv")
@@ -125,5 +127,7 @@ def fields_of(data: tables.Set, folder: Path | None) -> Path:
 
 def run_test(_asked, _out: Path) -> None:
     here = Path(__file__).resolve().parent.parent
-    ended = unittest.TextTestRunner(verbosity=2).run(unittest.defaultTestLoader.discover(str(here / "tests"), top_level_dir=str(here)))
+    ended = unittest.TextTestRunner(verbosity=2).run(
+        unittest.defaultTestLoader.discover(str(here / "tests"), top_level_dir=str(here))
+    )
     sys.exit(not ended.wasSuccessful())

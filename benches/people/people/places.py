@@ -34,19 +34,87 @@ Kansas City 510 MO 641 816|Atlanta 510 GA 303 404|Omaha 480 NE 681 402|Colorado 
 Miami 455 FL 331 305|Saint Louis 280 MO 631 314|Saint Paul 300 MN 551 651|Newark 305 NJ 071 973|Springfield 170 MO 658 417|
 Springfield 155 MA 011 413|Springfield 114 IL 627 217|Portland 68 ME 041 207"""
 
-GERMAN_STREETS = """Hauptstraße Schulstraße Gartenstraße Bahnhofstraße Dorfstraße Bergstraße Birkenweg Lindenstraße Kirchstraße Waldstraße
-Ringstraße Schillerstraße Goethestraße Jahnstraße Wiesenweg Mühlenweg Feldstraße Friedhofstraße Blumenstraße Buchenweg Rosenstraße Am Markt
-Mozartstraße Beethovenstraße Lessingstraße Talstraße Brunnenstraße Amselweg Finkenweg Kiefernweg Eichenweg Tannenweg Poststraße Industriestraße
-Berliner Straße Münchner Straße Hamburger Straße Frankfurter Straße Karl-Marx-Straße Friedrich-Ebert-Straße Konrad-Adenauer-Straße
-Bismarckstraße Wilhelmstraße Kaiserstraße Königstraße Luisenstraße Am Sportplatz Im Winkel An der Alten Mühle Lange Straße Neue Straße
-Hohe Straße Schloßstraße Burgstraße Kastanienallee Lindenallee Steinweg Sandweg Ziegeleiweg Neugasse Kirchgasse Marktplatz""".split("\n")
-AMERICAN_STREETS = """Main Park Oak Pine Maple Cedar Elm View Washington Lake Hill Walnut Spring North Ridge Church Willow Mill Sunset Railroad
-Jackson River Highland Johnson Franklin Cherry Dogwood Hickory Jefferson Meadow Chestnut Birch Forest Lincoln Madison Second Third Fourth
-Fifth Center Pleasant Adams Spruce Laurel Prospect Broad Front Green Locust""".split()
+GERMAN_STREETS = [
+    "Hauptstraße Schulstraße Gartenstraße Bahnhofstraße Dorfstraße Bergstraße Birkenweg Lindenstraße Kirchstraße Waldstraße",
+    "Ringstraße Schillerstraße Goethestraße Jahnstraße Wiesenweg Mühlenweg Feldstraße Friedhofstraße Blumenstraße Buchenweg Rosenstraße Am Markt",
+    "Mozartstraße Beethovenstraße Lessingstraße Talstraße Brunnenstraße Amselweg Finkenweg Kiefernweg Eichenweg Tannenweg Poststraße Industriestraße",
+    "Berliner Straße Münchner Straße Hamburger Straße Frankfurter Straße Karl-Marx-Straße Friedrich-Ebert-Straße Konrad-Adenauer-Straße",
+    "Bismarckstraße Wilhelmstraße Kaiserstraße Königstraße Luisenstraße Am Sportplatz Im Winkel An der Alten Mühle Lange Straße Neue Straße",
+    "Hohe Straße Schloßstraße Burgstraße Kastanienallee Lindenallee Steinweg Sandweg Ziegeleiweg Neugasse Kirchgasse Marktplatz",
+]
+AMERICAN_STREETS = [
+    "Main",
+    "Park",
+    "Oak",
+    "Pine",
+    "Maple",
+    "Cedar",
+    "Elm",
+    "View",
+    "Washington",
+    "Lake",
+    "Hill",
+    "Walnut",
+    "Spring",
+    "North",
+    "Ridge",
+    "Church",
+    "Willow",
+    "Mill",
+    "Sunset",
+    "Railroad",
+    "Jackson",
+    "River",
+    "Highland",
+    "Johnson",
+    "Franklin",
+    "Cherry",
+    "Dogwood",
+    "Hickory",
+    "Jefferson",
+    "Meadow",
+    "Chestnut",
+    "Birch",
+    "Forest",
+    "Lincoln",
+    "Madison",
+    "Second",
+    "Third",
+    "Fourth",
+    "Fifth",
+    "Center",
+    "Pleasant",
+    "Adams",
+    "Spruce",
+    "Laurel",
+    "Prospect",
+    "Broad",
+    "Front",
+    "Green",
+    "Locust",
+]
 AMERICAN_SUFFIXES = (("Street", 40), ("Avenue", 22), ("Road", 14), ("Drive", 12), ("Lane", 6), ("Court", 3), ("Boulevard", 3))
 
 
-GERMAN_MOBILES = "151 152 157 159 160 162 163 170 171 172 173 174 175 176 177 178 179".split()
+GERMAN_MOBILES = [
+    "151",
+    "152",
+    "157",
+    "159",
+    "160",
+    "162",
+    "163",
+    "170",
+    "171",
+    "172",
+    "173",
+    "174",
+    "175",
+    "176",
+    "177",
+    "178",
+    "179",
+]
 
 
 @dataclass(frozen=True)
@@ -73,7 +141,9 @@ def streets_of(text: list[str]) -> list[str]:
     words = " ".join(text).split()
     place = 0
     while place < len(words):
-        count = {"Am": 2, "Im": 2, "An": 4, "Lange": 2, "Neue": 2, "Hohe": 2}.get(words[place], 2 if words[place].endswith("er") else 1)
+        count = {"Am": 2, "Im": 2, "An": 4, "Lange": 2, "Neue": 2, "Hohe": 2}.get(
+            words[place], 2 if words[place].endswith("er") else 1
+        )
         found.append(" ".join(words[place : place + count]))
         place += count
     return found
@@ -156,7 +226,11 @@ def address(region: str, dice: Dice, town: Town | None = None) -> Address:
     else:
         number = str(dice.between(1, 99) * 10 ** dice.below(3) + dice.below(10))
         if dice.chance(0.22):
-            unit = f"{dice.between(1, 20)}{dice.pick('ABCDEF')}" if dice.chance(0.5) else str(dice.between(1, 40) * 100 + dice.below(12))
+            unit = (
+                f"{dice.between(1, 20)}{dice.pick('ABCDEF')}"
+                if dice.chance(0.5)
+                else str(dice.between(1, 40) * 100 + dice.below(12))
+            )
     return Address(town, street, number, unit, postcode)
 
 

@@ -384,10 +384,15 @@ class World:
             domain = f"{domain}{dice.pick(self.profile.companies)}"
             phone = places.landline(self.region, dice, town)[:-1] + "0"
             # Mostly a handful, now and then some dozens.
-            office = Office(f"{dice.pick(self.profile.desks)}@{domain}", phone, address, domain, 1 + int(1.5 / (dice.next() + 0.02)))
+            office = Office(
+                f"{dice.pick(self.profile.desks)}@{domain}", phone, address, domain, 1 + int(1.5 / (dice.next() + 0.02))
+            )
             self.offices[town.name] = office
         person.office = office
-        person.work_email = self.unique(f"{only_letters(names.spelt_out(person.given))[:1]}.{only_letters(names.spelt_out(person.families[-1][1]))}", office.domain)
+        person.work_email = self.unique(
+            f"{only_letters(names.spelt_out(person.given))[:1]}.{only_letters(names.spelt_out(person.families[-1][1]))}",
+            office.domain,
+        )
         self.tally["office staff"] += 1
         office.vacancies -= 1
         if office.vacancies <= 0:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from people import damage, names
+from people import damage
 from people.dice import Dice
 from people.population import THIS_YEAR, Person, Tally, at
 from people.profiles import Profile, Source
 
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 FIELDS = ("source", "given", "family", "full", "birth", "email", "phone", "street", "postcode", "city", "state", "device")
 """In the order in which `Writer.write` gives them."""
 REACHED_BY = [FIELDS.index(field) for field in ("birth", "email", "phone", "street", "device")]
@@ -56,7 +56,11 @@ class Writer:
         given = self.given(source, person) if dice.chance(source.given) else ""
         family = self.family(source, person, at(person.families, when)) if dice.chance(source.family) else ""
         if source.full and dice.chance(source.full):
-            return "", "", self.cased(source, self.in_one(source, person, given or person.given, family or at(person.families, when)))
+            return (
+                "",
+                "",
+                self.cased(source, self.in_one(source, person, given or person.given, family or at(person.families, when))),
+            )
         if given and family:
             if dice.chance(source.swapped):
                 self.tally["names swapped"] += 1
@@ -75,7 +79,9 @@ class Writer:
             self.tally["initials for given names"] += 1
             return given[:1] + ("." if dice.chance(0.6) else "")
         elif "-" in given and dice.chance(0.35):
-            given = dice.pick((given.replace("-", " "), given.split("-")[0], given.split("-")[1], given.replace("-", "").capitalize()))
+            given = dice.pick(
+                (given.replace("-", " "), given.split("-")[0], given.split("-")[1], given.replace("-", "").capitalize())
+            )
         elif person.middle and dice.chance(source.middle):
             if dice.chance(0.06):
                 given = person.middle
@@ -99,7 +105,9 @@ class Writer:
             if person.culture.startswith("es_"):
                 family = dice.pick((words[0], words[0], "-".join(words), words[-1]))
             else:
-                family = dice.pick(("".join(words), family.title(), words[-1], f"{words[-1]}, {' '.join(words[:-1])}", f"v. {words[-1]}"))
+                family = dice.pick(
+                    ("".join(words), family.title(), words[-1], f"{words[-1]}, {' '.join(words[:-1])}", f"v. {words[-1]}")
+                )
         family = self.misspelt(source, family)
         if person.suffix and dice.chance(0.55):
             self.tally["suffixes said"] += 1
@@ -292,7 +300,11 @@ class Writer:
         elif choice < 0.12 and " am " in city:
             city = city.replace(" am ", "/")
         elif choice < 0.03:
-            city = city + ("-" if self.region == "DE" else " ") + dice.pick(("Mitte", "Nord", "Süd") if self.region == "DE" else ("Heights", "Park"))
+            city = (
+                city
+                + ("-" if self.region == "DE" else " ")
+                + dice.pick(("Mitte", "Nord", "Süd") if self.region == "DE" else ("Heights", "Park"))
+            )
         city = self.misspelt(source, city)
         if dice.chance(0.03):
             street = ""

@@ -37,7 +37,8 @@ class Sets(unittest.TestCase):
     def test_the_same_seed_is_the_same_people_on_every_machine(self):
         """Whoever changes the generator on purpose writes the new digests here, and figures made before are of another population."""
         digests = {
-            name: hashlib.sha256(data.path.read_bytes() + data.truth.read_bytes()).hexdigest()[:16] for name, data in self.sets.items()
+            name: hashlib.sha256(data.path.read_bytes() + data.truth.read_bytes()).hexdigest()[:16]
+            for name, data in self.sets.items()
         }
         self.assertEqual(digests, DIGESTS)
 
@@ -96,7 +97,12 @@ class Sets(unittest.TestCase):
             self.assertEqual(set(by_source), {source.name for source in profile.sources})
             for source in profile.sources:
                 written = by_source[source.name]
-                for role, share in (("birth", source.birth), ("email", source.email), ("device", source.device), ("full", source.full)):
+                for role, share in (
+                    ("birth", source.birth),
+                    ("email", source.email),
+                    ("device", source.device),
+                    ("full", source.full),
+                ):
                     found = sum(bool(row[data.columns[role]]) for row in written) / len(written)
                     # A form is not sent empty, which makes shares larger than asked for.
                     self.assertTrue(share * 0.88 - 0.01 <= found <= share * 1.12 + 0.06, (source.name, role, share, found))
@@ -161,7 +167,7 @@ class Lives(unittest.TestCase):
         self.assertGreater(found, 40)
 
     def test_numbers_have_had_other_owners(self):
-        for world, houses in self.worlds.values():
+        for _, houses in self.worlds.values():
             owners = defaultdict(set)
             for house in houses:
                 for person in house.members:
@@ -191,7 +197,9 @@ class Names(unittest.TestCase):
             dice = Dice(culture)
             drawn = [names.for_person(culture, names.family_name(culture, dice), names.FEMALE) for _ in range(300)]
             self.assertTrue(any(re.search(form, name) for name in drawn), (culture, drawn[:9]))
-        self.assertEqual([names.patronymic("Ivan", names.MALE), names.patronymic("Sergej", names.FEMALE)], ["Ivanovich", "Sergeevna"])
+        self.assertEqual(
+            [names.patronymic("Ivan", names.MALE), names.patronymic("Sergej", names.FEMALE)], ["Ivanovich", "Sergeevna"]
+        )
 
 
 class Written(unittest.TestCase):

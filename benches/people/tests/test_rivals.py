@@ -37,14 +37,19 @@ class Rivals(unittest.TestCase):
         self.assertNotEqual(clusters[3], clusters[0])
 
     def test_limits_keep_a_household_from_being_one(self):
-        family = [(str(place), name, "Koch", f"0{place}.04.1980", "familie@koch.de", "") for place, name in enumerate(("Anna", "Ben", "Carl", "Dora"), 1)]
+        family = [
+            (str(place), name, "Koch", f"0{place}.04.1980", "familie@koch.de", "")
+            for place, name in enumerate(("Anna", "Ben", "Carl", "Dora"), 1)
+        ]
         _, clusters = exact_keys.clusters(self.write(*family))
         self.assertEqual(len(set(clusters)), 2, "three names with birth dates in one, the fourth alone")
         _, clusters = exact_keys.clusters(self.write(*family), {**exact_keys.LIMITS, "person": 1})
         self.assertEqual(len(set(clusters)), 4)
 
     def test_what_nobody_owns_joins_nobody(self):
-        _, clusters = exact_keys.clusters(self.write(("1", "A", "B", "", "noemail@shop.example", "0000"), ("2", "C", "D", "", "noemail@shop.example", "0000")))
+        _, clusters = exact_keys.clusters(
+            self.write(("1", "A", "B", "", "noemail@shop.example", "0000"), ("2", "C", "D", "", "noemail@shop.example", "0000"))
+        )
         self.assertNotEqual(clusters[0], clusters[1])
 
     def test_splink_finds_most_and_needs_a_threshold_of_its_own(self):

@@ -16,6 +16,15 @@ def truth_of(*people: str) -> Truth:
     return Truth([f"r{place}" for place in range(len(people))], list(people))
 
 
+def mean_share(of: list, among: list) -> float:
+    """For each record, the share of its fellows in `among` that are its fellows in `of` as well."""
+    shares = []
+    for a, group in enumerate(among):
+        fellows = [b for b, other in enumerate(among) if other == group]
+        shares.append(sum(of[b] == of[a] for b in fellows) / len(fellows))
+    return sum(shares) / len(shares)
+
+
 def ratios(ratio: score.Ratio) -> tuple[float, float, float]:
     return round(ratio.precision, 6), round(ratio.recall, 6), round(ratio.f1, 6)
 
@@ -48,16 +57,8 @@ class Clusters(unittest.TestCase):
             there = [clusters[a] == clusters[b] for a, b in combinations(range(count), 2) if people[a] == people[b]]
             self.assertAlmostEqual(found.closure.precision, sum(said) / len(said) if said else 1)
             self.assertAlmostEqual(found.closure.recall, sum(there) / len(there) if there else 1)
-
-            def mean(of, among):
-                shares = []
-                for a in range(count):
-                    fellows = [b for b in range(count) if among[b] == among[a]]
-                    shares.append(sum(of[b] == of[a] for b in fellows) / len(fellows))
-                return sum(shares) / count
-
-            self.assertAlmostEqual(found.b_cubed.precision, mean(people, clusters))
-            self.assertAlmostEqual(found.b_cubed.recall, mean(clusters, people))
+            self.assertAlmostEqual(found.b_cubed.precision, mean_share(people, clusters))
+            self.assertAlmostEqual(found.b_cubed.recall, mean_share(clusters, people))
 
     def test_who_is_in_no_cluster_is_alone(self):
         truth = truth_of("a", "a", "b")
@@ -103,7 +104,9 @@ class ScoredPairs(unittest.TestCase):
         weight, best = score.best_closure(self.truth, self.pairs)
         # With the bridge between 1 and 3: {0 1 3 4}, 2 of 6 right. Without it and all else, 1 of 4 found.
         self.assertEqual((weight, ratios(best.closure)), (1.0, (0.4, 1.0, 0.571429)))
-        self.assertEqual(ratios(score.score_clusters(self.truth, score.closure(self.truth, self.pairs, 6)).closure), (1, 0.25, 0.4))
+        self.assertEqual(
+            ratios(score.score_clusters(self.truth, score.closure(self.truth, self.pairs, 6)).closure), (1, 0.25, 0.4)
+        )
 
     def test_probabilities_become_weights(self):
         self.assertEqual(score.weight_of(0.5), 0)

@@ -7,8 +7,6 @@ is the key that such rules are given where there is nothing else, and what it id
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 
 from people import tables

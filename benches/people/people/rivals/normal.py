@@ -29,7 +29,10 @@ def read(data: tables.Set) -> list[dict[str, str | None]]:
         row = dict(zip(roles, values))
         if row.get("full"):
             row["given"], row["family"] = apart(row["full"])
-        record = {field: value or None for field, value in ((field, clean(field, row, data.region)) for field in FIELDS if wanted(field, data))}
+        record = {
+            field: value or None
+            for field, value in ((field, clean(field, row, data.region)) for field in FIELDS if wanted(field, data))
+        }
         records.append({"id": row["id"], **record})
     for field in ("email", "phone"):
         counts = Counter(record.get(field) for record in records)
@@ -109,7 +112,10 @@ def phone(text: str, region: str) -> str:
 
 
 DATE = re.compile(r"^(\d{1,4})[-./](\d{1,2})[-./](\d{1,4})$")
-MONTHS = {month: place for place, month in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+MONTHS = {
+    month: place
+    for place, month in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
 
 
 @cache

@@ -49,7 +49,10 @@ def run(data: tables.Set, truth: Truth) -> Result:
     records = normal.read(data)
     fields = [field for field in normal.FIELDS if any(record.get(field) for record in records)]
     schema = pyarrow.schema([("unique_id", pyarrow.string()), *((field, pyarrow.string()) for field in fields)])
-    columns = {"unique_id": [record["id"] for record in records], **{field: [record.get(field) for record in records] for field in fields}}
+    columns = {
+        "unique_id": [record["id"] for record in records],
+        **{field: [record.get(field) for record in records] for field in fields},
+    }
     table = pyarrow.table(columns, schema=schema)
     del records, columns
     connection = duckdb.connect(":memory:")
