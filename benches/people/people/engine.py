@@ -15,5 +15,5 @@ def run(binary: Path, records: Path, fields: Path, out: Path) -> tuple[Path, Pat
     began = time.monotonic()
     ended = subprocess.run(command)
     if ended.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))}\nleft with {ended.returncode}")
+        raise SystemExit(f"{' '.join(map(str, command))} left with {ended.returncode}")
     return clusters, pairs, time.monotonic() - began
