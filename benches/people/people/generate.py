@@ -14,6 +14,9 @@ from people.population import SIZES, YEARS, Tally, World
 from people.profiles import Profile
 from people.writing import FIELDS, Writer
 
+TESTS_MAX = 200
+"""A firm has more customers with the years and not more testers; and what a matcher pays for joining them grows with their square."""
+
 
 def generate(profile: Profile, records: int, seed: int, path: Path) -> Tally:
     """Writes `path`, its truth and its fields, and `.shares.json` with how many there are of each hardness."""
@@ -62,7 +65,7 @@ def make(profile: Profile, records: int, seed: int) -> tuple[list[str], list[int
             length = YEARS * dice.next()
             since = (YEARS - length) * dice.next()
             for _ in range(SIZES.draw(dice)):
-                if dice.chance(profile.tested):
+                if world.tally["test records"] < TESTS_MAX and dice.chance(profile.tested):
                     world.people += 1
                     add(writer.nobody(sources.draw(dice)), world.people)
                 elif lines and people[-1] == person.number and dice.chance(0.03):

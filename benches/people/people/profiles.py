@@ -101,7 +101,7 @@ class Profile:
     family_mailboxes: float = 0.14
     tablets: float = 0.2
     tested: float = 0.0015
-    """Of records: typed by somebody who tried the form. Nobody's, and no two of them are the same person's."""
+    """Of records, up to `generate.TESTS_MAX`: typed by somebody who tried the form. Nobody's, and no two of them are the same person's."""
 
 
 SHOP_DE = Profile(
