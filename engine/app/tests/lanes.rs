@@ -300,7 +300,7 @@ async fn what_was_refused_goes_again_alone_over_restarts_until_it_is_taken() {
                 assert_eq!((events.len() as u64, refused.len()), (told, 0), "seed {seed}: nothing became a new event");
                 let words = last_words(&lake.tries());
                 assert!(events.iter().all(|at| words.get(at) == Some(&Verdict::Taken)), "seed {seed}");
-                assert_eq!(standing(&engine).again, 0);
+                assert_eq!(engine.ledger().state().lane(LAKE).expect("state can be read").again, 0);
             }
             engine.stop().await.expect("an orderly stop");
         }
