@@ -77,10 +77,17 @@ fn digest(json: &str) -> String {
 #[test]
 fn every_plugin_of_ours_keeps_the_contract() {
     let folder = tempfile::tempdir().expect("a folder");
+    let mut polls = 0;
     for path in built() {
-        let said = weft(folder.path(), &["plugin", "check", &path.display().to_string()]);
+        let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+        let tests = weft_tests::root().join("plugins").join(name).join("tests").display().to_string();
+        let said = weft(folder.path(), &["plugin", "check", &path.display().to_string(), "--tests", &tests, "--json"]);
         assert_eq!(said.code, 0, "{}", said.out);
+        let found: Value = serde_json::from_str(&said.out).expect("JSON");
+        let passed = |finding: &&Value| finding["check"] == "poll-again" && finding["verdict"] == "passed";
+        polls += found["findings"].as_array().into_iter().flatten().filter(passed).count();
     }
+    assert!(polls >= 5, "only {polls} polls are played");
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub mod probe;
 pub mod scenario;
 pub mod reload;
 pub mod rehearsal;
-pub mod conformance;
 pub mod cases;
+pub mod conformance;
 pub mod workshop;
 pub mod command;

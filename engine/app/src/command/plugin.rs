@@ -107,9 +107,8 @@ impl Home {
     /// By the folder, or by the file that was built. A folder has one `.wasm` file in `dist`, where `weft plugin build` puts it.
     fn of(path: &Path) -> anyhow::Result<Home> {
         if path.is_file() {
-            let folder = path.parent().unwrap_or(Path::new("."));
-            let above = folder.parent().filter(|_| folder.file_name().is_some_and(|name| name == "dist"));
-            return Ok(Home { wasm: path.to_owned(), tests: above.unwrap_or(folder).join("tests") });
+            let tests = Home::tests_of_built(path).unwrap_or_else(|| path.with_file_name("tests"));
+            return Ok(Home { wasm: path.to_owned(), tests });
         }
         let dist = path.join("dist");
         let entries = std::fs::read_dir(&dist).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -120,6 +119,12 @@ impl Home {
             [] => Err(anyhow!("{} has no plugin in it: `weft plugin build` makes it", dist.display())),
             _ => Err(anyhow!("{} has more than one plugin in it: name the file", dist.display())),
         }
+    }
+
+    /// Where the tests of a file would be, if `weft plugin build` made it. A file elsewhere may have any folder beside it.
+    fn tests_of_built(path: &Path) -> Option<PathBuf> {
+        let dist = path.parent().filter(|folder| folder.file_name().is_some_and(|name| name == "dist"))?;
+        Some(dist.with_file_name("tests"))
     }
 }
 
