@@ -235,6 +235,32 @@ fn what_a_real_peer_says_is_recorded_without_what_is_secret() {
     assert_eq!(peer.asked(), Vec::<String>::new());
 }
 
+#[test]
+fn sources_that_are_newer_than_what_is_tested_are_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    for name in ["dist", "src/parts", "tests"] {
+        std::fs::create_dir_all(at.join(name)).expect("makes");
+    }
+    let case = "cases: [{ name: one, config: { channel: a, text: b }, deliver: { records: [] }, expect: { receipts: [] } }]";
+    std::fs::write(at.join("tests/one.yaml"), case).expect("writes");
+    let source = at.join("src/parts/one.rs");
+    std::fs::write(&source, "").expect("writes");
+    std::fs::copy(dist("slack"), at.join("dist/slack.wasm")).expect("copies");
+    let said = || {
+        ["test", "check"].map(|verb| {
+            let said = weft(at, &["plugin", verb, "dist/slack.wasm"]);
+            assert_eq!(said.code, 0, "{}{}", said.out, said.error);
+            said.error
+        })
+    };
+    assert_eq!(said(), ["", ""]);
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    std::fs::File::options().write(true).open(&source).and_then(|file| file.set_modified(later)).expect("it is ours");
+    let want = "note: src/parts/one.rs was changed after dist/slack.wasm was built: `weft plugin build` builds it\n";
+    assert_eq!(said(), [want, want]);
+}
+
 /// Files by their paths: media type and bytes.
 type Files = BTreeMap<String, (String, Vec<u8>)>;
 

@@ -36,6 +36,7 @@ pub(super) async fn run(check: Check) -> Result<(), Failed> {
     let tests = check.tests.or_else(|| Home::tests_of_built(&file).filter(|folder| folder.is_dir()));
     let suites = tests.map_or_else(|| Ok(Vec::new()), |folder| suites(&folder));
     let suites = suites.map_err(|problems| Failed::Problems(problems, output))?;
+    Home::note_changes(&file);
     let loaded = host()?.load(&file).await;
     let (found, limits, name) = match &loaded {
         Ok(plugin) => {
