@@ -4,7 +4,7 @@
 //! leaves one behind; what it said is shown where the test fails.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::sleep;
@@ -85,8 +85,17 @@ impl Workspace {
     /// The plugins are not built.
     #[must_use]
     pub fn of(protocol: Protocol) -> Self {
+        Workspace::at(protocol, Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same with a listener at this address.
+    ///
+    /// # Panics
+    /// The plugins are not built, or the address is not one of this machine.
+    #[must_use]
+    pub fn at(protocol: Protocol, ip: IpAddr) -> Self {
         let folder = tempfile::tempdir().expect("there is a folder for temporary files");
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let free = TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr());
         let address = free.expect("a port is free");
         let path = |name: &str| plugin(name).display().to_string();
         let (source, config) = protocol.source();
@@ -126,6 +135,12 @@ destinations:
         write("secrets/WEB_KEY", KEY);
         write("secrets/SERVER_SECRET", SECRET);
         Workspace { folder, address, variables: Vec::new() }
+    }
+
+    /// Where its engine listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Where it lies.

@@ -11,11 +11,12 @@ const LINES_MAX: usize = 800;
 const FILE_BYTES_MAX: u64 = 500_000;
 
 /// The crates of the engine, and the crates of the engine that each may use.
-const CRATES: [(&str, &[&str]); 4] = [
+const CRATES: [(&str, &[&str]); 5] = [
     ("domain", &[]),
+    ("matching", &[]),
     ("store", &["weft-domain"]),
     ("host", &["weft-domain"]),
-    ("app", &["weft-domain", "weft-store", "weft-host"]),
+    ("app", &["weft-domain", "weft-matching", "weft-store", "weft-host"]),
 ];
 
 /// Libraries that one crate alone may know.

@@ -230,6 +230,10 @@ impl Bench<'_> {
                 let zone = config::zone::find(&self.config.zone).expect("the zone was checked");
                 driver::Reads::Api(Schedule::Daily { times_ms: times_ms.clone(), zone })
             }
+            Reads::PollCron(cron) => {
+                let zone = config::zone::find(&self.config.zone).expect("the zone was checked");
+                driver::Reads::Api(Schedule::Cron { cron: cron.clone(), zone })
+            }
             Reads::Files { pattern, tail, rest, every } => {
                 let data = DataFolder::at(&self.config.data);
                 let closed = [data.intake(), data.history(), data.state()];

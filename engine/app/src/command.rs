@@ -7,6 +7,8 @@ mod client;
 mod destination;
 mod dlq;
 mod events;
+mod fmt;
+mod identity;
 mod tail;
 mod init;
 mod reload;
@@ -95,6 +97,13 @@ enum Command {
         /// The code.
         code: String,
     },
+    /// Find out which rows of a file are one person, and why.
+    Identity {
+        #[command(subcommand)]
+        command: identity::Identity,
+    },
+    /// Format YAML: comments, order and meaning stay, and nothing is written unless that is proven.
+    Fmt(fmt::Fmt),
     /// Look a data folder over: logs, state, disk. The engine must not be running.
     Doctor(Workspace),
     /// Throw state away and fold history anew. The engine must not be running. Nothing is sent.
@@ -218,6 +227,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Dlq { command } => dlq::run(command).await,
         Command::Destination { command } => destination::run(command).await,
         Command::Explain { code } => show::code(&code).map(|text| print(&text)).map_err(Failed::Other),
+        Command::Identity { command } => identity::run(command),
+        Command::Fmt(fmt) => fmt::run(&fmt),
         Command::Doctor(workspace) => doctor(&workspace).await,
         Command::Rebuild(workspace) => rebuild(&workspace).await,
         Command::Top(top) => top::run(top).await,
@@ -261,12 +272,34 @@ fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
+/// To standard output, to the last byte.
+fn put(text: &str) {
+    let _ = write!(std::io::stdout(), "{text}").and_then(|()| std::io::stdout().flush());
+}
+
 /// To standard error: what is said about the work, and not its result.
 fn complain(text: &str) {
     if text.is_empty() {
         return;
     }
     let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+}
+
+/// Replaces a file as a whole: who reads it meanwhile sees the old bytes or the new ones. A symbolic link stays one.
+fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut beside = tempfile::NamedTempFile::new_in(folder).with_context(|| format!("cannot write to {}", folder.display()))?;
+    beside.write_all(bytes).and_then(|()| beside.as_file().sync_data())?;
+    let mode = std::fs::metadata(path).map_or_else(|_| readable(), |metadata| metadata.permissions());
+    beside.as_file().set_permissions(mode)?;
+    beside.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+/// What a new file may be: everybody's to read.
+fn readable() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }
 
 fn host() -> anyhow::Result<Host> {

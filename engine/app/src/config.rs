@@ -8,13 +8,15 @@
 //! Every step reports all that it finds, each with a place, and the next goes on with what is right ([`source::Report`]).
 //! Nothing here loads a plugin, opens a socket or makes a folder: manifests are handed in, and what cannot be checked
 //! without the outside is left to others. A bad configuration never becomes a `Config` (invariant 8), and a secret never
-//! stands in one as a text (invariant 7).
+//! stands in one as a text (invariant 7). `format` lays files out, and changes nothing of what they say.
 
 pub mod alone;
 mod build;
 pub mod connection;
+mod cron;
 mod diff;
 pub mod edit;
+pub mod format;
 mod inline;
 mod kept;
 pub mod limits;
@@ -43,10 +45,12 @@ use weft_domain::problem::{Code, Place, Problem, Problems, Severity};
 use weft_host::{ConfigProblem, Digest, Manifest};
 
 pub use connection::{Auth, Connection};
+pub use cron::Cron;
 pub use diff::{Change, ChangeKind};
 pub use kept::{Kept, MARK};
 pub use origin::Origin;
 pub use secret::{Environment, Secret};
+pub use spec::matching::MatchingSpec;
 pub(crate) use spec::plain;
 pub use spec::scenario::Scenario;
 pub use spec::stage::{BucketSpec, EventsSpec, OnError};
@@ -157,6 +161,8 @@ pub enum Reads {
     PollEvery(Duration),
     /// An API, at these times of the day, in milliseconds since midnight, in ascending order.
     PollAt(Vec<u64>),
+    /// An API, by five fields.
+    PollCron(Cron),
     /// Files.
     Files {
         /// The whole path, with wildcards.

@@ -42,4 +42,5 @@ pub mod rehearsal;
 pub mod cases;
 pub mod conformance;
 pub mod workshop;
+pub mod table;
 pub mod command;

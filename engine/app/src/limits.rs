@@ -186,3 +186,6 @@ pub const LOOKS_WAITING_MAX: usize = 8;
 pub const RELOAD_REST: Duration = Duration::from_millis(300);
 /// How often they are looked at without a hint from the system.
 pub const RELOAD_EVERY: Duration = Duration::from_secs(60);
+
+/// Bytes of one row of a file that a command reads. A row of a customer list has some hundred.
+pub const TABLE_ROW_BYTES_MAX: usize = 1024 * 1024;

@@ -237,8 +237,8 @@ fn a_problem_of_a_plugin_stands_where_its_block_does() {
         assert!(place.excerpt.contains(excerpt), "{}", place.excerpt);
         assert_eq!(place.path, format!("/destinations/team/config{path}"));
     };
-    check("/channel", 45, 101, "#sales");
-    check("/no/such/thing", 45, 82, "team");
+    check("/channel", 49, 101, "#sales");
+    check("/no/such/thing", 49, 82, "team");
 }
 
 #[test]

@@ -234,3 +234,56 @@ async fn an_api_is_asked_by_its_schedule_and_goes_on_where_it_was() {
     assert_eq!((now.done_at, now.next_at), (None, Some(hour(6))));
     engine.stop().await.expect("stops");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_is_polled_by_five_fields_and_what_was_missed_is_caught_up_with_once() {
+    let mut world = World::new().await;
+    let at = |text: &str| text.parse::<Timestamp>().expect("valid");
+    // Friday evening in Berlin; on Sunday the clocks are put forward from 02:00 to 03:00.
+    let start = at("2026-03-27T20:50:00Z");
+    world.clock = Clock::at(start);
+    let zone = weft::config::zone::find("Europe/Berlin").expect("a zone");
+    let schedule = |cron: &str| Reads::Api(Schedule::Cron { cron: cron.parse().expect("five fields"), zone: zone.clone() });
+    let polled = async |engine: &Engine, standing: &std::sync::Mutex<Standing>, done: &str, next: &str, polls: u64| {
+        let want = (Some(at(done)), Some(at(next)));
+        let now = || standing.lock().expect("whole").clone();
+        for _ in 0..500 {
+            if (now().done_at, now().next_at) == want {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!((now().done_at, now().next_at), want, "{:?}", now());
+        engine.settle().await;
+        // Each poll emits `1`, which is no event.
+        assert_eq!(engine.ledger().state().totals().letters, polls);
+    };
+    let (engine, standing) = world.start(schedule("30 2,21 * * *")).await;
+    polled(&engine, &standing, "2026-03-27T20:50:00Z", "2026-03-28T01:30:00Z", 1).await;
+    world.clock.set(at("2026-03-28T01:29:59.999Z"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(standing.lock().expect("whole").done_at, Some(start));
+    world.clock.set(at("2026-03-28T01:30:00Z"));
+    polled(&engine, &standing, "2026-03-28T01:30:00Z", "2026-03-28T20:30:00Z", 2).await;
+    world.clock.set(at("2026-03-28T20:30:00Z"));
+    polled(&engine, &standing, "2026-03-28T20:30:00Z", "2026-03-29T01:00:00Z", 3).await;
+    engine.stop().await.expect("stops");
+
+    // Nothing ran for days: one poll for all that was missed, and none for what comes after it until it is due.
+    world.clock.set(at("2026-04-01T10:00:00Z"));
+    let (engine, standing) = world.start(schedule("30 2,21 * * *")).await;
+    polled(&engine, &standing, "2026-04-01T10:00:00Z", "2026-04-01T19:30:00Z", 4).await;
+    engine.stop().await.expect("stops");
+
+    // Another schedule counts from the last poll on.
+    let (engine, standing) = world.start(schedule("*/15 9-17 * * MON-FRI")).await;
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if standing.lock().expect("whole").next_at.is_some() {
+            break;
+        }
+    }
+    let now = standing.lock().expect("whole").clone();
+    assert_eq!((now.done_at, now.next_at), (None, Some(at("2026-04-01T10:15:00Z"))));
+    engine.stop().await.expect("stops");
+}

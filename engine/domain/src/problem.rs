@@ -288,6 +288,7 @@ codes! {
     YAML_SEVERAL_DOCUMENTS = "yaml/several-documents", "A file holds more than one document";
     YAML_NUMBER = "yaml/number", "A number that cannot be kept as it is written";
     YAML_TOO_LARGE = "yaml/too-large", "The configuration is larger than allowed";
+    YAML_FORMAT = "yaml/format", "A file that cannot be formatted safely";
 
     CONFIG_NOT_FOUND = "config/not-found", "There is no workspace at this path";
     CONFIG_FILE_IGNORED = "config/file-ignored", "A file in the workspace is not read";

@@ -127,13 +127,13 @@ fn workspace(name: &str, plugins: &Path) -> String {
         r#"# yaml-language-server: $schema={SCHEMA}
 version: 1
 name: {name}
-zone: UTC                       # a time zone such as Europe/Berlin
+zone: UTC # a time zone such as Europe/Berlin
 listen: 127.0.0.1:8080
 
 plugins:
-  segment:   {{ path: {segment} }}
+  segment: {{ path: {segment} }}
   normalize: {{ path: {normalize} }}
-  file:      {{ path: {file} }}
+  file: {{ path: {file} }}
 
 # Where events come from: point any Segment SDK to http://127.0.0.1:8080/segment, with the key in secrets/WEB_KEY.
 sources:
@@ -152,9 +152,9 @@ transforms:
 # Who is who. The strongest first; one person has one user id.
 identity:
   identifiers:
-    user_id:      {{ limit: 1, login: true }}
-    email:        {{ limit: 5 }}
-    phone:        {{ limit: 5 }}
+    user_id: {{ limit: 1, login: true }}
+    email: {{ limit: 5 }}
+    phone: {{ limit: 5 }}
     anonymous_id: {{ limit: 100 }}
 
 # Where events and profiles go: files in out/.
@@ -180,6 +180,13 @@ tests:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_formatted() {
+        let text = workspace("acme", Path::new("/opt/weft/plugins/dist"));
+        let formatted = crate::config::format::text(Path::new(MAIN_FILE), text.clone()).expect("it is YAML");
+        assert_eq!(formatted.after, text);
+    }
 
     #[test]
     fn any_folder_gives_a_name() {

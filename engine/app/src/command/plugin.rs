@@ -13,11 +13,11 @@ mod test;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Subcommand;
 use weft_host::Plugin;
 
-use super::{Failed, complain, host};
+use super::{Failed, complain, host, replace};
 use crate::config::{self, Environment};
 use crate::lock::Admission;
 
@@ -168,20 +168,4 @@ async fn load(path: &Path) -> anyhow::Result<Plugin> {
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(weft_host::read(path)?)
-}
-
-/// Replaces a file as a whole: who reads it meanwhile sees the old bytes or the new ones.
-fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut beside = tempfile::NamedTempFile::new_in(folder).with_context(|| format!("cannot write to {}", folder.display()))?;
-    std::io::Write::write_all(&mut beside, bytes).and_then(|()| beside.as_file().sync_data())?;
-    let mode = std::fs::metadata(path).map_or_else(|_| readable(), |metadata| metadata.permissions());
-    beside.as_file().set_permissions(mode)?;
-    beside.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(())
-}
-
-/// What a new file may be: everybody's to read.
-fn readable() -> std::fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }

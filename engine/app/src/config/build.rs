@@ -485,6 +485,7 @@ impl Parts {
                 times.dedup();
                 Reads::PollAt(times)
             }
+            (Some(PollSpec::Cron(cron)), _) => Reads::PollCron(cron.0.parse().expect("its format was checked")),
             (Some(PollSpec::Every(every)), _) => Reads::PollEvery(*every),
             (None, bucket) => Reads::Bucket(bucket.clone().unwrap_or_default()),
         }

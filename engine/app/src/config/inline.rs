@@ -98,6 +98,16 @@ impl Filling<'_> {
     }
 }
 
+/// The names of the files that a block names.
+pub(super) fn names(block: &Node) -> Vec<String> {
+    let below: Box<dyn Iterator<Item = &Node>> = match (named(block), &block.value) {
+        (Some((name, _)), _) => return vec![name],
+        (None, Value::Map(entries)) => Box::new(entries.iter().map(|entry| &entry.node)),
+        (None, _) => Box::new(block.items().iter()),
+    };
+    below.flat_map(names).collect()
+}
+
 /// The name of a file, where a node is nothing but that.
 fn named(node: &Node) -> Option<(String, Span)> {
     let Value::Map(entries) = &node.value else { return None };

@@ -15,6 +15,15 @@ pub const FINDINGS_MAX: usize = 4 * weft_domain::problem::PROBLEMS_MAX;
 /// Mappings and lists inside each other. The deepest thing that makes sense here is a JSON document in a test.
 pub const DEPTH_MAX: usize = 64;
 
+/// Files that are formatted at once: all of them are in memory until it is known that none is wrong.
+pub const FORMAT_FILES_MAX: usize = 10_000;
+
+/// Columns before the first letter of a line that is formatted: the formatter's parser keeps the columns that are in use as bits of a number of 64.
+pub const FORMAT_COLUMNS_MAX: usize = 63;
+
+/// Times that a text is formatted until it stays as it is. The second time it nearly always does; what needs more goes round in circles.
+pub const FORMAT_ROUNDS_MAX: usize = 4;
+
 /// Bytes of one text after substitution: a variable of the environment is not a place for documents.
 pub const TEXT_BYTES_MAX: usize = 256 * 1024;
 

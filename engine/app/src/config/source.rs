@@ -228,6 +228,13 @@ impl Report {
         self.keep(Finding { problem, at: Some(at), related: vec![(message.into(), other)] });
     }
 
+    /// Adds all that another report has.
+    pub fn extend(&mut self, other: Report) {
+        self.wrong.extend(other.wrong);
+        other.findings.into_iter().for_each(|finding| self.keep(finding));
+        self.more = (self.more.0 + other.more.0, self.more.1 + other.more.1);
+    }
+
     fn keep(&mut self, finding: Finding) {
         if let (Severity::Error, Some(at)) = (finding.problem.severity, &finding.at) {
             self.wrong.insert(at.path.clone());

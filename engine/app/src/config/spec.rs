@@ -4,7 +4,7 @@
 //! their docs are what an editor shows. Nothing here resolves anything: a name is a text, a secret is a handle. What the
 //! engine works with is [`super::Config`].
 //!
-//! Sections in `spec/`: `connection.rs`, `stage.rs` (plugins, sources, transforms, destinations), `identity.rs`,
+//! Sections in `spec/`: `connection.rs`, `stage.rs` (plugins, sources, transforms, destinations), `identity.rs`, `matching.rs`,
 //! `scenario.rs` (tests).
 
 /// The schema of a text, in place of what the type is made of.
@@ -28,6 +28,7 @@ macro_rules! text_schema {
 
 pub mod connection;
 pub mod identity;
+pub mod matching;
 pub mod scenario;
 pub mod stage;
 

@@ -73,7 +73,7 @@ pub(super) fn read(path: &Path, report: &mut Report) -> Workspace {
 }
 
 /// The files of a folder, `weft.yaml` first, the others by name.
-fn files_of(folder: &Path, report: &mut Report) -> Option<Vec<PathBuf>> {
+pub(super) fn files_of(folder: &Path, report: &mut Report) -> Option<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => {
@@ -118,7 +118,8 @@ fn files_of(folder: &Path, report: &mut Report) -> Option<Vec<PathBuf>> {
     Some(files)
 }
 
-fn read_text(path: &Path, report: &mut Report) -> Option<String> {
+/// The text of a file.
+pub(super) fn read_text(path: &Path, report: &mut Report) -> Option<String> {
     use std::io::Read as _;
     let mut refuse = |code: Code, message: String, hint: &str| {
         let problem = Problem::error(code, format!("`{}` {message}", path.display()));
@@ -169,10 +170,7 @@ fn merge(trees: Vec<(u16, Node)>, sources: &Sources, report: &mut Report) -> Opt
                 continue;
             }
         };
-        if is_foreign(file, &entries, sources) {
-            let name = sources.path(file).file_name().unwrap_or_default().to_string_lossy();
-            let problem = Problem::error(Code::CONFIG_FOREIGN_FILE, format!("nothing in `{}` is a section of Weft's", Excerpt(&name)))
-                .hint("every `*.yaml` beside `weft.yaml` belongs to the workspace: move it to another folder, or let its name end in `.yml`");
+        if let Some(problem) = foreign(file, &entries, sources) {
             report.add(Span::top(file).at(""), problem);
             continue;
         }
@@ -186,10 +184,17 @@ fn merge(trees: Vec<(u16, Node)>, sources: &Sources, report: &mut Report) -> Opt
     complete.then(|| Node { span: Span::top(0), value: Value::Map(merged) })
 }
 
-/// Whether a file beside `weft.yaml` is something else's: it has keys, and none of them is a section.
-fn is_foreign(file: u16, entries: &[Entry], sources: &Sources) -> bool {
-    let is_main = sources.path(file).file_name().is_some_and(|name| name == MAIN_FILE) || file == 0;
-    !is_main && !entries.is_empty() && entries.iter().all(|entry| !spec::SECTIONS.contains(&&*entry.key))
+/// What is wrong where a file beside `weft.yaml` is something else's: it has keys, and none of them is a section.
+pub(super) fn foreign(file: u16, entries: &[Entry], sources: &Sources) -> Option<Problem> {
+    let name = sources.path(file).file_name().unwrap_or_default();
+    let is_main = name == MAIN_FILE || file == 0;
+    if is_main || entries.is_empty() || entries.iter().any(|entry| spec::SECTIONS.contains(&&*entry.key)) {
+        return None;
+    }
+    let message = format!("nothing in `{}` is a section of Weft's", Excerpt(&name.to_string_lossy()));
+    Some(Problem::error(Code::CONFIG_FOREIGN_FILE, message).hint(
+        "every `*.yaml` beside `weft.yaml` belongs to the workspace: move it to another folder, or let its name end in `.yml`",
+    ))
 }
 
 /// Adds what another file says under the same key.

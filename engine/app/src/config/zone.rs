@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
-use jiff::civil::Date;
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use weft_domain::value::Timestamp;
 
 use super::schema::{folded, nearest};
@@ -39,6 +39,17 @@ pub fn instant(day: Date, clock_ms: u64, zone: &TimeZone) -> Timestamp {
     let shown = day.at(0, 0, 0, 0).saturating_add(time);
     let at = zone.to_ambiguous_timestamp(shown).compatible();
     Timestamp(at.map_or(i64::MAX, jiff::Timestamp::as_millisecond))
+}
+
+/// When a zone's clocks first show a time, or, where they skip it, when they have skipped it.
+pub(super) fn first_from(shown: DateTime, zone: &TimeZone) -> Timestamp {
+    let ambiguous = zone.to_ambiguous_timestamp(shown);
+    let is_skipped = matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. });
+    // Read as if the clocks had not been put forward yet, a time that is skipped comes after they were; read as if they had, before.
+    let first = ambiguous.earlier().ok().and_then(|before| {
+        if is_skipped { zone.following(before).next().map(|change| change.timestamp()) } else { Some(before) }
+    });
+    Timestamp(first.map_or(i64::MAX, jiff::Timestamp::as_millisecond))
 }
 
 #[cfg(test)]

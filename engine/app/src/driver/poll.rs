@@ -13,7 +13,7 @@ use weft_host::{Failure, FailureKind, Fault};
 
 use super::outlet::Outlet;
 use super::{Driver, Shore, pause, unless_stopped, wait_until};
-use crate::config::zone;
+use crate::config::{Cron, zone};
 
 /// The state that the plugin keeps.
 const STATE: &str = "state";
@@ -32,6 +32,13 @@ pub enum Schedule {
         /// Whose clocks.
         zone: TimeZone,
     },
+    /// By five fields.
+    Cron {
+        /// When.
+        cron: Cron,
+        /// By whose clocks.
+        zone: TimeZone,
+    },
 }
 
 impl Schedule {
@@ -48,6 +55,7 @@ impl Schedule {
                 let moments = days.flat_map(|day| times_ms.iter().map(move |ms| zone::instant(day, *ms, zone)));
                 moments.filter(|moment| *moment > polled).min().unwrap_or(Timestamp(i64::MAX))
             }
+            Schedule::Cron { cron, zone } => cron.after(polled, zone).unwrap_or(Timestamp(i64::MAX)),
         }
     }
 }

@@ -9,6 +9,7 @@ use weft_domain::identity::Pattern;
 use weft_domain::value::Excerpt;
 
 use super::super::connection::Template;
+use super::super::cron::Cron;
 use super::super::origin::Origin;
 use super::super::spec::scenario::Moment;
 use super::super::units::{Duration, Rate, Size};
@@ -42,6 +43,11 @@ pub(super) static ALL: &[Format] = &[
         check: |text| text.parse::<Moment>().map(drop),
     },
     Format { name: "weft-time", noun: "a time of the day, such as \"03:00\"", check: |text| time_of_day(text).map(drop) },
+    Format {
+        name: "weft-cron",
+        noun: "five fields, such as \"*/15 6-22 * * MON-FRI\"",
+        check: |text| text.parse::<Cron>().map(drop),
+    },
     Format { name: "weft-zone", noun: "an IANA time zone, such as `Europe/Berlin` or `UTC`", check: zone },
     Format { name: "weft-listen", noun: "an IP address and a port, such as `127.0.0.1:8080`", check: listen },
     Format { name: "weft-url", noun: "an address, such as `https://api.example.com/v1/`", check: |text| url(text).map(drop) },

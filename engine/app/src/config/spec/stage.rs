@@ -94,7 +94,7 @@ pub struct HttpSpec {
     pub path: HttpPath,
 }
 
-/// When an API is asked: every so often, or at times of the day. What was missed meanwhile is asked for at the start.
+/// When an API is asked: every so often, at times of the day, or by a schedule of five fields. What was missed meanwhile is asked for at the start.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PollSpec {
@@ -102,12 +102,19 @@ pub enum PollSpec {
     Every(Duration),
     /// At these times of the day, such as `["03:00"]`, by the clocks of the workspace's `zone`.
     At(#[schemars(length(min = 1, max = 96))] Vec<TimeOfDay>),
+    /// By the five fields of crontab(5), such as `"*/15 6-22 * * MON-FRI"`, by the clocks of the workspace's `zone`.
+    Cron(CronText),
 }
 
 /// A time of the day.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct TimeOfDay(pub String);
 
+/// Five fields.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct CronText(pub String);
+
+text_schema!(CronText, { "type": "string", "format": "weft-cron" });
 text_schema!(TimeOfDay, { "type": "string", "format": "weft-time" });
 
 /// Files to be read. Packed ones (gzip, zstd) are unpacked, whatever their names are.
