@@ -50,11 +50,15 @@ pub enum Space {
     DeadLetter = 10,
     /// What plugins keep, and how many keys each stage has.
     Kv = 11,
+    /// What the events of a claim come to, by attribute and stretch of time.
+    Tally = 12,
+    /// When what events come to changes by itself.
+    Changing = 13,
 }
 
 impl Space {
     /// Every space, in order.
-    pub const ALL: [Space; 11] = [
+    pub const ALL: [Space; 13] = [
         Space::Meta,
         Space::Identifier,
         Space::Claim,
@@ -66,6 +70,8 @@ impl Space {
         Space::Delivery,
         Space::DeadLetter,
         Space::Kv,
+        Space::Tally,
+        Space::Changing,
     ];
 }
 
