@@ -36,6 +36,7 @@ use crate::limits;
 use crate::pace::Pace;
 use crate::pipeline::{self, Chains, PipelineError, Switch};
 use crate::status::{LaneReport, Look, Report, ShownDriver, ShownLane, Status};
+use crate::sweeper::Sweeper;
 use crate::tail::Tails;
 use crate::telemetry::Metrics;
 use crate::vault::{DataFolder, Progress, Vault, VaultError};
@@ -238,6 +239,8 @@ impl Engine {
         };
         engine.run_pipeline(stages.chains.clone(), switched);
         engine.keeping.spawn(engine.keeper.clone().run(engine.stop_keeper.subscribe()));
+        let sweeper = Sweeper { ledger: engine.ledger.clone(), clock: engine.clock.clone() };
+        engine.keeping.spawn(sweeper.run(engine.stop_keeper.subscribe()));
         engine.staff(&mut *engine.crew.lock().await, stages).await;
         if let Some(listener) = listener {
             engine.serve(listener);
@@ -352,7 +355,8 @@ impl Engine {
         let (ledger, metrics, status) = (self.ledger.clone(), self.metrics.clone(), self.status.clone());
         let (tokens, looks) = (self.tokens.subscribe(), self.looks.clone());
         let (tails, bounds) = (Tails::new(self.stop_server.subscribe()), self.bounds.subscribe());
-        let pages = Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, bounds, pace: Pace::default() });
+        let (clock, pace) = (self.clock.clone(), Pace::default());
+        let pages = Arc::new(Pages { ledger, clock, metrics, status, tokens, looks, tails, bounds, pace });
         let router = router(pages, self.doors.clone());
         self.server.spawn(crate::listener::serve(listener, router, self.stop_server.subscribe()));
     }
