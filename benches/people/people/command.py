@@ -11,6 +11,8 @@ from pathlib import Path
 from people import generate, profiles, public_sets, report, tables
 from people.score import Truth
 
+HERE = Path(__file__).resolve().parent.parent
+
 
 def main(out: Path) -> None:
     asked = parser(out).parse_args()
@@ -58,7 +60,7 @@ def parser(out: Path) -> argparse.ArgumentParser:
 def matchers(made: argparse.ArgumentParser) -> None:
     made.add_argument("--without", choices=("exact", "splink"), action="append", default=[])
     made.add_argument("--weft", type=Path, metavar="BINARY", help="run Weft too")
-    made.add_argument("--fields", type=Path, metavar="FOLDER", help="for --weft: NAME.yaml for each set, or for each profile")
+    made.add_argument("--fields", type=Path, default=HERE / "fields", metavar="FOLDER", help="for --weft: NAME.yaml for each set or profile")
 
 
 def at_least_one(text: str) -> int:
@@ -115,10 +117,8 @@ def compare(sets: list[tables.Set], asked, out: Path) -> None:
             report.weft(data, truth, asked.weft, fields_of(data, asked.fields), out)
 
 
-def fields_of(data: tables.Set, folder: Path | None) -> Path:
+def fields_of(data: tables.Set, folder: Path) -> Path:
     """What tells Weft which column means what: the set's own, or that of all sets whose names begin so."""
-    if folder is None:
-        raise SystemExit("--weft wants --fields: the folder with NAME.yaml for each set or profile")
     found = sorted(path for path in folder.glob("*.yaml") if data.name.startswith(path.stem))
     if not found:
         raise SystemExit(f"{folder}: there is no YAML file for {data.name}")
@@ -126,8 +126,7 @@ def fields_of(data: tables.Set, folder: Path | None) -> Path:
 
 
 def run_test(_asked, _out: Path) -> None:
-    here = Path(__file__).resolve().parent.parent
     ended = unittest.TextTestRunner(verbosity=2).run(
-        unittest.defaultTestLoader.discover(str(here / "tests"), top_level_dir=str(here))
+        unittest.defaultTestLoader.discover(str(HERE / "tests"), top_level_dir=str(HERE))
     )
     sys.exit(not ended.wasSuccessful())

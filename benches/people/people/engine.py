@@ -11,7 +11,7 @@ def run(binary: Path, records: Path, fields: Path, out: Path) -> tuple[Path, Pat
     """The files of clusters (`id,cluster`) and scored pairs (`id_a,id_b,probability` or `weight`), and the seconds that it took."""
     clusters = out / f"{records.stem}.weft.clusters.csv"
     pairs = out / f"{records.stem}.weft.pairs.csv"
-    command = [binary, "identity", "resolve", records, "--config", fields, "--clusters", clusters, "--pairs", pairs]
+    command = [binary, "identity", "resolve", records, "--fields", fields, "--clusters", clusters, "--pairs", pairs]
     began = time.monotonic()
     ended = subprocess.run(command)
     if ended.returncode:

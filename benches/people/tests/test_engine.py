@@ -13,7 +13,7 @@ from people.score import Truth
 SCRIPT = """#!{python}
 import sys
 words = dict(zip(sys.argv[4::2], sys.argv[5::2]))
-assert sys.argv[1:3] == ["identity", "resolve"] and sys.argv[3].endswith("few.csv") and words["--config"].endswith("few.yaml"), sys.argv
+assert sys.argv[1:3] == ["identity", "resolve"] and sys.argv[3].endswith("few.csv") and words["--fields"].endswith("few.yaml"), sys.argv
 open(words["--clusters"], "w").write("id,cluster\\nr0,x\\nr1,x\\n")
 open(words["--pairs"], "w").write("id_a,id_b,weight\\nr0,r1,9.5\\nr1,r2,0.5\\n")
 sys.exit({status})

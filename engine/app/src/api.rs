@@ -36,7 +36,7 @@ use crate::letters::{self, Asked};
 use crate::limits;
 use crate::pace::Pace;
 use crate::past::{self, PastError};
-use crate::retry::{self, Earnest};
+use crate::retry::{Earnest, Ways};
 use crate::status::{Look, Outcome, Reloaded, Status};
 use crate::tail::{self, Tails};
 use crate::telemetry::Metrics;
@@ -46,8 +46,6 @@ use crate::writer::Ledger;
 pub struct Pages {
     /// State and history.
     pub ledger: Ledger,
-    /// What time it is.
-    pub clock: Clock,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// What the engine says of itself.
@@ -62,10 +60,15 @@ pub struct Pages {
     pub bounds: InForceBounds,
     /// How many requests each sender makes.
     pub pace: Pace,
+    /// The doors of its sources.
+    pub doors: Arc<Doors>,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 /// All pages of the engine, and the doors of its sources.
-pub fn router(pages: Arc<Pages>, doors: Arc<Doors>) -> Router {
+pub fn router(pages: Arc<Pages>) -> Router {
+    let doors = pages.doors.clone();
     let slow_down = middleware::from_fn_with_state(pages.clone(), slow_down);
     routes::router(&pages).fallback(knock).with_state(doors).layer(slow_down)
 }
@@ -354,7 +357,7 @@ async fn dead_letters(State(pages): State<Arc<Pages>>, asked: Result<Query<Asked
     };
     let list = move || {
         let Pages { ledger, .. } = &*pages;
-        letters::list(|from, max| ledger.state().letters(from, max), ledger.history(), &asked)
+        letters::list(|| ledger.state(), ledger.history(), &asked)
     };
     read(list).await.map_or_else(|unread| unread, |list| ok(&list))
 }
@@ -366,7 +369,7 @@ async fn dead_letter(State(pages): State<Arc<Pages>>, Path(id): Path<String>) ->
     };
     let find = move || {
         let Pages { ledger, .. } = &*pages;
-        letters::find(|from, max| ledger.state().letters(from, max), ledger.history(), id)
+        letters::find(|| ledger.state(), ledger.history(), id)
     };
     match read(find).await {
         Ok(Some(letter)) => ok(&letter),
@@ -449,8 +452,8 @@ async fn go_again(pages: &Pages, ids: &[letters::Id], edited: Option<&Bytes>, ea
     let Some(intake) = pages.status.intake() else {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the engine takes nothing");
     };
-    let knows = |source: &str| pages.status.has_source(source);
-    match retry::retry((intake, &pages.ledger), ids, edited, knows, (Clock::Wall.now(), earnest)).await {
+    let Pages { ledger, status, doors, clock, .. } = pages;
+    match (Ways { intake, ledger, status, doors, clock }).retry(ids, edited, earnest).await {
         Ok(outcome) => ok(&outcome),
         Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }

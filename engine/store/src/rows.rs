@@ -12,7 +12,7 @@ use weft_domain::claim::{Claim, ClaimId, CustomerId, IdentifierId};
 use weft_domain::plan::Plan;
 use weft_domain::profile::{Entry, Node};
 use weft_domain::value::Timestamp;
-use weft_domain::view::{Customer, IdentifierRow, Lane, Letter, TallyId, Totals, WindowPage};
+use weft_domain::view::{Again, Customer, IdentifierRow, Lane, Letter, TallyId, Totals, WindowPage};
 
 use crate::key::{Key, Parts};
 use crate::state::Space;
@@ -50,6 +50,7 @@ row!(WindowPage, Window, u64, |number| begin().u64(*number));
 row!(Lane, Lane, String, |name| begin().bytes(name.as_bytes()));
 row!(Delivery, Delivery, (String, u64), |(lane, number)| text(begin(), lane).u64(*number));
 row!(Letter, DeadLetter, (u64, u32), |(position, ordinal)| begin().u64(*position).u32(*ordinal));
+row!(Again, Again, (String, u64), |(lane, position)| text(begin(), lane).u64(*position));
 row!(Value, Kv, (String, String), |(stage, key)| text(begin(), stage).bytes(key.as_bytes()));
 row!(Keys, Kv, String, |stage| text(begin(), stage));
 row!(Tally, Tally, TallyId, |(claim, attribute, stretch)| begin().bytes(&claim.0).u64(attribute.0).i64(*stretch));
@@ -119,6 +120,18 @@ fn text(key: Key, text: &str) -> Key {
 #[must_use]
 pub fn value_key(stage: &str, key: &str) -> Vec<u8> {
     text(begin(), stage).bytes(key.as_bytes()).finish()
+}
+
+/// How the keys of the events begin that a lane is to have again.
+#[must_use]
+pub fn again_key(lane: &str) -> Vec<u8> {
+    text(begin(), lane).finish()
+}
+
+/// The place of such an event again, from its key and what all of its lane begin with.
+#[must_use]
+pub fn again_of(key: &[u8], begins: &[u8]) -> Option<u64> {
+    Parts::new(key.strip_prefix(begins)?).u64()
 }
 
 /// The key of a timer. Timers have no value: the key says it all.

@@ -50,15 +50,17 @@ pub enum Space {
     DeadLetter = 10,
     /// What plugins keep, and how many keys each stage has.
     Kv = 11,
+    /// Events that destinations are to have again.
+    Again = 12,
     /// What the events of a claim come to, by attribute and stretch of time.
-    Tally = 12,
+    Tally = 13,
     /// When what events come to changes by itself.
-    Changing = 13,
+    Changing = 14,
 }
 
 impl Space {
     /// Every space, in order.
-    pub const ALL: [Space; 13] = [
+    pub const ALL: [Space; 14] = [
         Space::Meta,
         Space::Identifier,
         Space::Claim,
@@ -70,6 +72,7 @@ impl Space {
         Space::Delivery,
         Space::DeadLetter,
         Space::Kv,
+        Space::Again,
         Space::Tally,
         Space::Changing,
     ];
