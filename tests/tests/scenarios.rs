@@ -35,6 +35,51 @@ fn times_of_day_are_those_of_the_workspaces_zone() {
     );
 }
 
+/// Orders of one morning, one of them late, and what becomes of them as time passes.
+const ATTRIBUTES: &str = r#"
+attributes:
+  spent:     { sum: properties.total, event: Order Completed }
+  big:       { count: events, event: Order Completed, where: "event.properties.total > 20" }
+  this_hour: { count: events, event: Order Completed, within: 1h }
+  first:     { first: properties.total, event: Order Completed }
+  skus:      { unique_list: "products[].sku" }
+  days:      { streak: longest }
+traits:
+  plan: { keep: first }
+  tags: { keep: set }
+tests:
+  - name: what somebody has spent follows both of two devices, and a late event
+    given: &orders
+      - { at: "09:00", event: Order Completed, user_id: ann, properties: { total: 19.90 }, products: [{ sku: b }, { sku: a }], traits: { plan: free, tags: [x, y] } }
+      - { at: "09:30", event: Order Completed, anonymous_id: a1, properties: { total: 30.05 }, products: [{ sku: b }], traits: { plan: paid } }
+      - { at: "08:45", event: Order Completed, user_id: ann, properties: { total: "0.05" }, traits: { tags: z } }
+      - { at: "09:45", type: identify, user_id: ann, anonymous_id: a1 }
+    expect:
+      profiles:
+        - user_id: ann
+          attributes: { spent: 50, big: 1, this_hour: 2, first: "0.05", skus: [a, b], days: 1 }
+          traits: { plan: free, tags: [x, y, z] }
+  - name: what is older than the window does not count
+    given: *orders
+    until: "10:15"
+    expect: { profiles: [{ user_id: ann, attributes: { this_hour: 1, spent: 50 } }] }
+"#;
+
+#[test]
+fn what_events_come_to_can_be_expected() {
+    let workspace = Workspace::create();
+    let file = workspace.path().join("weft.yaml");
+    let yaml = fs::read_to_string(&file).expect("there is a workspace");
+    fs::write(&file, yaml + ATTRIBUTES).expect("the folder takes a file");
+    let output = workspace.run("test");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && said.ends_with("2 passed, 0 failed\n"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 #[test]
 fn the_transforms_together_do_what_their_example_says() {
     let output = run_on(&root().join("pipelines/transforms"), "test");

@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::{mpsc, oneshot, watch};
-use weft_domain::claim::{ClaimId, CustomerId};
-use weft_domain::explain::{explain, today, whose};
+use weft_domain::claim::ClaimId;
 use weft_domain::input::{Command, Input};
-use weft_domain::value::Excerpt;
+use weft_domain::portrait::{Portrait, portray};
+use weft_domain::value::{Excerpt, Timestamp};
 use weft_domain::view::{Read, View};
 
 use crate::bounds::InForce as InForceBounds;
@@ -35,6 +35,7 @@ use crate::events::{self, Who};
 use crate::letters::{self, Asked};
 use crate::limits;
 use crate::pace::Pace;
+use crate::past::{self, PastError};
 use crate::retry::{Earnest, Ways};
 use crate::status::{Look, Outcome, Reloaded, Status};
 use crate::tail::{self, Tails};
@@ -139,25 +140,53 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
 
-async fn profile_by_id(State(pages): State<Arc<Pages>>, Path(id): Path<String>) -> Response<Body> {
-    match id.parse::<CustomerId>() {
-        Ok(id) => explained(&pages, |view| today(view, id)),
+/// As of when a customer is asked for.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AsOf {
+    /// An instant that is past; of now, where there is none.
+    as_of: Option<Timestamp>,
+}
+
+async fn profile_by_id(
+    State(pages): State<Arc<Pages>>,
+    Path(id): Path<String>,
+    asked: Result<Query<AsOf>, QueryRejection>,
+) -> Response<Body> {
+    match id.parse() {
+        Ok(id) => profile(pages, Who::Customer(id), asked).await,
         Err(message) => problem(StatusCode::BAD_REQUEST, &message),
     }
 }
 
-async fn profile_by_identifier(State(pages): State<Arc<Pages>>, Path((kind, value)): Path<(String, String)>) -> Response<Body> {
-    explained(&pages, |view| whose(view, &kind, &value))
+async fn profile_by_identifier(
+    State(pages): State<Arc<Pages>>,
+    Path((kind, value)): Path<(String, String)>,
+    asked: Result<Query<AsOf>, QueryRejection>,
+) -> Response<Body> {
+    profile(pages, Who::Identifier(kind, value), asked).await
 }
 
-fn explained(pages: &Pages, find: impl FnOnce(&weft_store::overlay::Overlay) -> Read<Option<CustomerId>>) -> Response<Body> {
-    let state = pages.ledger.state();
-    let found = find(&state).and_then(|id| id.map_or(Ok(None), |id| explain(&*state, id)));
-    drop(state);
-    match found {
-        Ok(Some(explained)) => ok(&explained),
-        Ok(None) => problem(StatusCode::NOT_FOUND, "nobody is known by that"),
-        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+async fn profile(pages: Arc<Pages>, who: Who, asked: Result<Query<AsOf>, QueryRejection>) -> Response<Body> {
+    let as_of = match asked {
+        Ok(Query(AsOf { as_of })) => as_of,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    let portray = move || -> Result<Option<Portrait>, PastError> {
+        let Pages { ledger, clock, .. } = &*pages;
+        if let Some(at) = as_of {
+            return past::portray(|| ledger.state(), ledger.history(), &who, at);
+        }
+        let state = ledger.state();
+        let Some(id) = who.today(&*state)? else { return Ok(None) };
+        Ok(portray(state.plan(), &*state, id, clock.now())?)
+    };
+    match tokio::task::spawn_blocking(portray).await {
+        Ok(Ok(Some(portrait))) => ok(&portrait),
+        Ok(Ok(None)) => problem(StatusCode::NOT_FOUND, "nobody is known by that"),
+        Ok(Err(error @ PastError::TooMany(_))) => problem(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+        Ok(Err(PastError::View(error))) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        Err(panic) => problem(StatusCode::INTERNAL_SERVER_ERROR, &panic.to_string()),
     }
 }
 
@@ -177,7 +206,7 @@ async fn events_by_id(
     match id.parse() {
         Ok(id) => events_of(pages, Who::Customer(id), asked).await,
         // `events` is also a value that an identifier may have.
-        Err(_) => explained(&pages, |view| whose(view, &id, "events")),
+        Err(_) => profile(pages, Who::Identifier(id, "events".into()), Ok(Query(AsOf::default()))).await,
     }
 }
 

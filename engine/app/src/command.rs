@@ -23,16 +23,19 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::{CommandFactory, Parser, Subcommand};
-use weft_domain::claim::CustomerId;
-use weft_domain::explain::{Explained, explain, today, whose};
+use weft_domain::portrait::{Portrait, portray};
 use weft_domain::problem::Problems;
+use weft_domain::value::Timestamp;
 use weft_host::{Host, HostOptions};
 use weft_store::files::Disk;
 use weft_store::state::StateStore;
 
 use crate::assembly::{Plugins, check};
+use crate::clock::Clock;
 use crate::config::{self, Config, Environment};
+use crate::events::Who;
 use crate::graph::Graph;
+use crate::past;
 use crate::probe::probe;
 use crate::reload::{Fallback, Reloader, StartError};
 use crate::render::{self, Style};
@@ -70,7 +73,10 @@ enum Command {
     /// Show a customer, and why it is one.
     Profile {
         /// `TYPE:VALUE`, such as `email:ann@example.com`, or a customer's id.
-        who: String,
+        who: Who,
+        /// As of an instant that is past: a time of RFC 3339, such as 2026-03-01T12:00Z.
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<Timestamp>,
         /// The workspace: a folder, or its weft.yaml.
         #[arg(long, default_value = ".")]
         workspace: PathBuf,
@@ -221,7 +227,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Reload(workspace) => reload::reload(&workspace.workspace, workspace.output()).await,
         Command::Plan(workspace) => reload::plan(&workspace.workspace, workspace.output()).await,
         Command::Test(workspace) => test(&workspace).await,
-        Command::Profile { who, workspace, json } => profile(&who, &workspace, Output::of(json)).await,
+        Command::Profile { who, as_of, workspace, json } => profile(&who, as_of, &workspace, Output::of(json)).await,
         Command::Events(events) => events::run(events).await,
         Command::Tail(tail) => tail::run(tail).await,
         Command::Dlq { command } => dlq::run(command).await,
@@ -454,32 +460,36 @@ async fn test(workspace: &Workspace) -> Result<(), Failed> {
     if failed == 0 { Ok(()) } else { Err(Failed::Shown) }
 }
 
-async fn profile(who: &str, workspace: &Path, output: Output) -> Result<(), Failed> {
+async fn profile(who: &Who, as_of: Option<Timestamp>, workspace: &Path, output: Output) -> Result<(), Failed> {
     let (config, _) = load(workspace, output).await?;
-    let path = match who.split_once(':') {
-        Some((kind, value)) => format!("/api/v1/profiles/{}/{}", client::escape(kind), client::escape(value)),
-        None => format!("/api/v1/profiles/{}", client::escape(who)),
+    let mut path = match who {
+        Who::Identifier(kind, value) => format!("/api/v1/profiles/{}/{}", client::escape(kind), client::escape(value)),
+        Who::Customer(id) => format!("/api/v1/profiles/{id}"),
     };
-    let found: Option<Explained> = match client::get(config.listen, &path).await? {
-        client::Answer::Nobody => ask_the_folder(&config, who)?,
+    path.extend(as_of.map(|at| format!("?as_of={at}")));
+    let found: Option<Portrait> = match client::get(config.listen, &path).await? {
+        client::Answer::Nobody => ask_the_folder(&config, who, as_of)?,
         client::Answer::NotFound => None,
         client::Answer::Body(bytes) => Some(serde_json::from_slice(&bytes).context("the engine's answer cannot be read")?),
     };
-    let Some(explained) = found else { return Err(anyhow!("nobody is known by `{who}`").into()) };
+    let then = as_of.map(|at| format!(" as of {at}")).unwrap_or_default();
+    let Some(portrait) = found else { return Err(anyhow!("nobody is known by `{who}`{then}").into()) };
     match output {
-        Output::Json => print(&serde_json::to_string_pretty(&explained)?),
-        Output::People => print(&show::explained(&explained)),
+        Output::Json => print(&serde_json::to_string_pretty(&portrait)?),
+        Output::People => print(&show::portrait(&portrait)),
     }
     Ok(())
 }
 
-fn ask_the_folder(config: &Config, who: &str) -> anyhow::Result<Option<Explained>> {
+fn ask_the_folder(config: &Config, who: &Who, as_of: Option<Timestamp>) -> anyhow::Result<Option<Portrait>> {
     let vault = Vault::open(&DataFolder::at(&config.data), report_progress())?;
-    let id = match who.split_once(':') {
-        Some((kind, value)) => whose(&vault.overlay, kind, value)?,
-        None => today(&vault.overlay, who.parse::<CustomerId>().map_err(anyhow::Error::msg)?)?,
+    let found = match as_of {
+        Some(at) => past::portray(|| &vault.overlay, &vault.history.reader(), who, at)?,
+        None => match who.today(&vault.overlay)? {
+            Some(id) => portray(vault.overlay.plan(), &vault.overlay, id, Clock::Wall.now())?,
+            None => None,
+        },
     };
-    let found = id.map_or(Ok(None), |id| explain(&vault.overlay, id))?;
     vault.close()?;
     Ok(found)
 }

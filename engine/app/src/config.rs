@@ -11,6 +11,7 @@
 //! stands in one as a text (invariant 7). `format` lays files out, and changes nothing of what they say.
 
 pub mod alone;
+mod attribute;
 mod build;
 pub mod connection;
 mod cron;
@@ -38,6 +39,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use weft_domain::attribute::Attribute;
 use weft_domain::event::Environment as EventEnvironment;
 use weft_domain::identity::Rules;
 use weft_domain::plan::Plan;
@@ -94,6 +96,8 @@ pub struct Config {
     pub transforms: BTreeMap<String, Transform>,
     /// Who is who.
     pub identity: Rules,
+    /// What events come to, and traits with a rule of their own, by their ids.
+    pub attributes: Vec<Attribute>,
     /// Destinations by name.
     pub destinations: BTreeMap<String, Destination>,
     /// Scenarios, in the order of the files.
@@ -361,6 +365,7 @@ impl Config {
             event_lanes: lanes(|destination| destination.events.is_some()),
             profile_lanes: lanes(|destination| destination.profiles.is_some()),
             duplicate_window_events: self.limits.duplicate_window as usize,
+            attributes: self.attributes.clone(),
         }
     }
 
@@ -440,6 +445,7 @@ impl fmt::Debug for Config {
             .field("sources", &self.sources)
             .field("transforms", &self.transforms)
             .field("identity", &self.identity)
+            .field("attributes", &self.attributes)
             .field("destinations", &self.destinations)
             .finish_non_exhaustive()
     }

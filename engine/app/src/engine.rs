@@ -37,6 +37,7 @@ use crate::pace::Pace;
 use crate::pipeline::{self, Chains, PipelineError, Switch};
 use crate::retry::Ways;
 use crate::status::{LaneReport, Look, Report, ShownDriver, ShownLane, Status};
+use crate::sweeper::Sweeper;
 use crate::tail::Tails;
 use crate::telemetry::Metrics;
 use crate::vault::{DataFolder, Progress, Vault, VaultError};
@@ -239,6 +240,8 @@ impl Engine {
         };
         engine.run_pipeline(stages.chains.clone(), switched);
         engine.keeping.spawn(engine.keeper.clone().run(engine.stop_keeper.subscribe()));
+        let sweeper = Sweeper { ledger: engine.ledger.clone(), clock: engine.clock.clone() };
+        engine.keeping.spawn(sweeper.run(engine.stop_keeper.subscribe()));
         engine.staff(&mut *engine.crew.lock().await, stages).await;
         if let Some(listener) = listener {
             engine.serve(listener);

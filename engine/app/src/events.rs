@@ -6,18 +6,19 @@
 //! `weft events` where no engine runs.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
-use weft_domain::claim::{ClaimId, CustomerId};
+use weft_domain::claim::{ClaimId, CustomerId, fingerprint};
 use weft_domain::explain::{claims_of, today, whose};
-use weft_domain::input::event_parts;
-use weft_domain::profile::Entry;
+use weft_domain::input::{Input, event_parts};
+use weft_domain::profile::{Entry, Node, Told};
 use weft_domain::value::{Excerpt, Timestamp};
-use weft_domain::view::{Read, View};
+use weft_domain::view::{Read, View, ViewError};
+use weft_store::StoreError;
 use weft_store::log::LogReader;
 use weft_store::overlay::Overlay;
 
@@ -122,6 +123,50 @@ pub fn list<G: Deref<Target = Overlay>>(
     }
     list.next = last.filter(|_| more);
     Ok(Some(list))
+}
+
+/// All entries of the index of a claim's events, in no order. `state` is a look at state.
+///
+/// # Errors
+/// [`weft_domain::view::ViewError`], where state cannot be read.
+pub fn entries_of<G: Deref<Target = Overlay>>(state: impl Fn() -> G, claim: ClaimId, node: &Node) -> Read<Vec<Entry>> {
+    let mut entries = node.page.clone();
+    let full: Vec<u32> = (0..node.pages).collect();
+    // A full page never changes: it may be read after the look that named it.
+    for some in full.chunks(limits::INDEX_PAGES_READ_ONCE) {
+        let state = state();
+        for number in some {
+            entries.extend(state.page(claim, *number)?.iter().flat_map(|page| page.iter()));
+        }
+    }
+    Ok(entries)
+}
+
+/// Shows events of history to `each`, for as long as it wants to go on. How many history does not have any more.
+///
+/// # Errors
+/// [`weft_domain::view::ViewError`], where history is damaged.
+pub fn each_of(history: &LogReader, entries: &[Entry], mut each: impl FnMut(&Told<'_>) -> ControlFlow<()>) -> Read<u64> {
+    let mut missing = 0;
+    for Entry { position, .. } in entries {
+        let record = match history.record(*position) {
+            Ok(record) => record,
+            Err(StoreError::Trimmed { .. }) => {
+                missing += 1;
+                continue;
+            }
+            Err(error) => return Err(ViewError(error.to_string())),
+        };
+        let Ok(Input::Event { source, event, .. }) = Input::decode(record.kind, &record.bytes) else {
+            missing += 1;
+            continue;
+        };
+        let tie = fingerprint(event.message_id.as_deref().unwrap_or_default());
+        if each(&Told { event: &event, source: &source, position: *position, tie }).is_break() {
+            break;
+        }
+    }
+    Ok(missing)
 }
 
 /// The first `count` entries of the index that are asked for, in order.

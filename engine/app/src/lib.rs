@@ -29,6 +29,8 @@ pub mod door;
 pub mod status;
 pub mod letters;
 pub mod events;
+pub mod past;
+pub mod sweeper;
 pub mod tail;
 pub mod retry;
 pub mod api;

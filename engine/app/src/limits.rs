@@ -193,5 +193,19 @@ pub const RELOAD_REST: Duration = Duration::from_millis(300);
 /// How often they are looked at without a hint from the system.
 pub const RELOAD_EVERY: Duration = Duration::from_secs(60);
 
+/// Claims, events and bytes of one piece of a pass through history for new attributes: some tenths of a second of reading, and a record far
+/// below what a log takes (8 MiB), also when the last tally in it is as large as one can be.
+pub const SWEEP_CLAIMS_MAX: usize = 256;
+/// See [`SWEEP_CLAIMS_MAX`].
+pub const SWEEP_EVENTS_MAX: usize = 4_096;
+/// See [`SWEEP_CLAIMS_MAX`].
+pub const SWEEP_BYTES_MAX: usize = 1 << 20;
+
+/// How long the pass through history rests when something could not be read.
+pub const SWEEP_REST: Duration = Duration::from_secs(5);
+
+/// Events that a profile of the past is made of at most: a minute of reading, in which the answer is waited for.
+pub const PAST_EVENTS_MAX: usize = 500_000;
+
 /// Bytes of one row of a file that a command reads. A row of a customer list has some hundred.
 pub const TABLE_ROW_BYTES_MAX: usize = 1024 * 1024;

@@ -8,8 +8,9 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 use weft_domain::claim::CustomerId;
 use weft_domain::event::{Event, Identifier, Learnt};
-use weft_domain::explain::{explain, whose};
+use weft_domain::explain::whose;
 use weft_domain::input::{Arrival, Named, event_json};
+use weft_domain::portrait::{Portrait, portray};
 use weft_domain::profile::Profile;
 use weft_domain::value::{Json, Timestamp};
 use weft_domain::view::View;
@@ -62,7 +63,7 @@ pub async fn play(config: &Config, plugins: &Plugins, scenario: &Scenario) -> Re
     }
     let failures = match engine.report().trouble {
         Some(trouble) => vec![trouble],
-        None => compare(&engine, config, &scenario.expect),
+        None => compare(&engine, config, &scenario.expect, clock.now()),
     };
     engine.stop().await?;
     Ok(failures)
@@ -81,7 +82,10 @@ fn moment(at: Option<Moment>, before: Timestamp, zone: &TimeZone) -> Timestamp {
 async fn pass(engine: &Engine, now: Timestamp) {
     loop {
         let arrived = engine.intake().reader().durable_end() <= engine.ledger().intake_through();
-        let fired = engine.ledger().state().due(now, 1).is_ok_and(|due| due.is_empty());
+        let fired = {
+            let state = engine.ledger().state();
+            state.due(now, 1).is_ok_and(|due| due.is_empty()) && state.changing(now, 1).is_ok_and(|changing| changing.is_empty())
+        };
         let durable = engine.ledger().history().durable_end() >= engine.ledger().state().position();
         if (arrived && fired && durable) || engine.report().trouble.is_some() {
             return;
@@ -142,14 +146,14 @@ fn event_of(given: &Given) -> Event {
     event
 }
 
-fn compare(engine: &Engine, config: &Config, expected: &Expected) -> Vec<String> {
+fn compare(engine: &Engine, config: &Config, expected: &Expected, now: Timestamp) -> Vec<String> {
     let mut failures = Vec::new();
     let customers = engine.ledger().state().totals().customers;
     if let Some(want) = expected.customers.filter(|want| *want != customers) {
         failures.push(format!("expected {want} customers, and there are {customers}"));
     }
     for want in expected.profiles.iter().flatten() {
-        failures.extend(compare_profile(engine, want));
+        failures.extend(compare_profile(engine, want, now));
     }
     if let Some(want) = &expected.deliveries {
         failures.extend(compare_deliveries(&deliveries(engine, config), want));
@@ -166,7 +170,7 @@ fn identifiers<'a>(
     named.chain(others.map(|(kind, value)| (&**kind, &**value))).collect()
 }
 
-fn compare_profile(engine: &Engine, want: &ExpectedProfile) -> Vec<String> {
+fn compare_profile(engine: &Engine, want: &ExpectedProfile, now: Timestamp) -> Vec<String> {
     let named =
         [("user_id", &want.user_id), ("anonymous_id", &want.anonymous_id), ("email", &want.email), ("phone", &want.phone)];
     let wanted = identifiers(named, want.identifiers.iter());
@@ -178,7 +182,10 @@ fn compare_profile(engine: &Engine, want: &ExpectedProfile) -> Vec<String> {
     if found.iter().any(|other| *other != Some(*id)) {
         return vec![format!("expected one customer with {shown}, and they are not one customer's")];
     }
-    let Ok(Some(explained)) = explain(&*state, *id) else { return vec![format!("the customer with {shown} cannot be read")] };
+    let portrayed = portray(state.plan(), &*state, *id, now);
+    let Ok(Some(Portrait { explained, .. })) = portrayed else {
+        return vec![format!("the customer with {shown} cannot be read")];
+    };
     drop(state);
     let mut failures = compare_facts(&shown, &explained.profile, want);
     if let Some(events) = want.events.filter(|events| *events != explained.profile.events_total) {
@@ -190,14 +197,15 @@ fn compare_profile(engine: &Engine, want: &ExpectedProfile) -> Vec<String> {
 
 fn compare_facts(shown: &str, profile: &Profile, want: &ExpectedProfile) -> Vec<String> {
     let mut failures = Vec::new();
-    for (name, value) in &want.traits {
-        match profile.traits.get(name) {
+    let traits = want.traits.iter().map(|(name, value)| ("trait", name, value, profile.traits.get(name)));
+    let attributes = want.attributes.iter().map(|(name, value)| ("attribute", name, value, profile.attributes.get(name)));
+    for (what, name, value, have) in traits.chain(attributes) {
+        let wanted = || format!("{shown}: expected the {what} `{name}` to be {}", value.text());
+        match have {
             Some(have) if have == value => (),
             None if value.is_null() => (),
-            Some(have) => {
-                failures.push(format!("{shown}: expected the trait `{name}` to be {}, and it is {}", value.text(), have.text()))
-            }
-            None => failures.push(format!("{shown}: expected the trait `{name}` to be {}, and there is none", value.text())),
+            Some(have) => failures.push(format!("{}, and it is {}", wanted(), have.text())),
+            None => failures.push(format!("{}, and there is none", wanted())),
         }
     }
     for (purpose, given) in &want.consent {

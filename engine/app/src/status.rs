@@ -3,8 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
+use weft_domain::attribute::{Attribute, Pass, Standings};
+use weft_domain::claim::ClaimId;
 use weft_domain::event::Environment;
 use weft_domain::input::Stream;
+use weft_domain::plan::Plan;
 use weft_domain::problem::Problems;
 use weft_domain::value::Timestamp;
 use weft_domain::view::{Totals, View};
@@ -123,6 +126,30 @@ pub struct Report {
     pub sources: Vec<SourceReport>,
     /// Destinations.
     pub lanes: Vec<LaneReport>,
+    /// Attributes, and traits with a rule of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<AttributeReport>,
+}
+
+/// An attribute, or a trait with a rule of its own.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct AttributeReport {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a trait.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_trait: bool,
+    /// How much of what came before it has been gone through, in per cent; none where all has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub building: Option<u8>,
+    /// Values that it could not use: of another type, or too long.
+    pub unusable_total: u64,
+    /// Windows of a claim that have so many events that they leave by the second, the minute or the hour.
+    pub coarse_total: u64,
+    /// Claims that have more different values than can be told apart.
+    pub too_many_total: u64,
+    /// Events from before it that history did not have any more.
+    pub missing_total: u64,
 }
 
 /// How far something is.
@@ -228,9 +255,9 @@ impl Status {
     /// All of it, now.
     #[must_use]
     pub fn report(&self, ledger: &Ledger) -> Report {
-        let (generation, totals, through) = {
+        let (plan, totals, through, standings) = {
             let state = ledger.state();
-            (state.plan().generation, state.totals(), state.position())
+            (state.plan().clone(), state.totals(), state.position(), state.standings())
         };
         let shown = self.shown();
         let lane = |lane: &ShownLane| LaneReport {
@@ -251,7 +278,7 @@ impl Status {
         Report {
             trouble: self.obstacle(),
             config: self.reloaded(),
-            generation,
+            generation: plan.generation,
             totals,
             intake: Waiting {
                 records: self.intake.as_ref().map_or(0, |intake| intake.reader().durable_end()),
@@ -260,6 +287,29 @@ impl Status {
             history: Waiting { records: ledger.history().durable_end(), through },
             sources: shown.doors.iter().map(door).chain(shown.drivers.iter().map(driver)).collect(),
             lanes: shown.lanes.iter().map(lane).collect(),
+            attributes: attributes(&plan, &standings),
         }
     }
+}
+
+/// Attributes by name, then traits.
+fn attributes(plan: &Plan, standings: &Standings) -> Vec<AttributeReport> {
+    let report = |Attribute { name, is_trait, id, .. }: &Attribute| {
+        let standing = standings.attributes.get(id).copied().unwrap_or_default();
+        let pass = standings.passes.iter().find(|pass| pass.attributes.contains(id));
+        // Claims are hashes, and so come evenly.
+        let done = |pass: &Pass| pass.after.map_or(0, |(ClaimId(bytes), _)| u32::from(bytes[0]) * 100 / 256);
+        AttributeReport {
+            name: name.clone(),
+            is_trait: *is_trait,
+            building: pass.map(|pass| u8::try_from(done(pass)).unwrap_or(99)),
+            unusable_total: standing.unusable_total,
+            coarse_total: standing.coarse_total,
+            too_many_total: standing.too_many_total,
+            missing_total: standing.missing_total,
+        }
+    };
+    let mut reports: Vec<AttributeReport> = plan.attributes.iter().map(report).collect();
+    reports.sort_by(|one, other| (one.is_trait, &one.name).cmp(&(other.is_trait, &other.name)));
+    reports
 }

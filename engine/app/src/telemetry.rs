@@ -81,6 +81,7 @@ pub struct TotalsMetrics {
     letters: Gauge,
     claims_shrunk: Counter,
     facts_refused: Counter,
+    values_unusable: Counter,
 }
 
 fn seconds() -> Histogram {
@@ -126,6 +127,11 @@ impl Default for Metrics {
                     Counter::default()
                 ),
                 facts_refused: metric!("facts_refused", "Facts that found no room on their profile", Counter::default()),
+                values_unusable: metric!(
+                    "values_unusable",
+                    "Values that the calculation of an attribute could not use",
+                    Counter::default()
+                ),
             },
             intake_sync: metric!("intake_sync_seconds", "A barrier of the intake log", seconds()),
             history_sync: metric!("history_sync_seconds", "A barrier of the history log", seconds()),
@@ -157,7 +163,7 @@ impl Metrics {
 
     /// State has come to this.
     pub fn counted(&self, totals: &Totals) {
-        let Totals { events, customers, claims, identifiers, letters, claims_shrunk, facts_refused } = *totals;
+        let Totals { events, customers, claims, identifiers, letters, claims_shrunk, facts_refused, values_unusable } = *totals;
         let all = &self.totals;
         let gauges = [
             (&all.events, events),
@@ -172,6 +178,7 @@ impl Metrics {
         // They never go back: state counts them from its first event on.
         all.claims_shrunk.inner().store(claims_shrunk, Ordering::Relaxed);
         all.facts_refused.inner().store(facts_refused, Ordering::Relaxed);
+        all.values_unusable.inner().store(values_unusable, Ordering::Relaxed);
     }
 
     /// A batch was folded in this time.
@@ -235,15 +242,23 @@ mod tests {
                     weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
-                    weft_facts_refused counter, weft_intake_sync_seconds histogram, \
+                    weft_facts_refused counter, weft_values_unusable counter, weft_intake_sync_seconds histogram, \
                     weft_history_sync_seconds histogram, weft_commit_seconds histogram, weft_fold_event_seconds histogram";
         assert_eq!(names.join(", "), want);
     }
     #[test]
     fn what_state_counts_is_shown_under_its_own_name() {
         let metrics = Metrics::default();
-        let totals =
-            Totals { events: 1, customers: 2, claims: 3, identifiers: 4, letters: 5, claims_shrunk: 6, facts_refused: 7 };
+        let totals = Totals {
+            events: 1,
+            customers: 2,
+            claims: 3,
+            identifiers: 4,
+            letters: 5,
+            claims_shrunk: 6,
+            facts_refused: 7,
+            values_unusable: 8,
+        };
         metrics.counted(&Totals { claims_shrunk: 5, ..totals });
         metrics.counted(&totals);
         let text = metrics.text();
@@ -255,6 +270,7 @@ mod tests {
             "weft_dead_letters_waiting 5",
             "weft_claims_shrunk_total 6",
             "weft_facts_refused_total 7",
+            "weft_values_unusable_total 8",
         ] {
             assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
         }

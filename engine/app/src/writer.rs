@@ -273,8 +273,12 @@ impl Desk {
 
     /// How long to wait for the next order: until something else is due.
     fn patience(&self) -> Result<Duration, WriterError> {
-        let next = self.lock().due(Timestamp(i64::MAX), 1)?.first().copied();
-        let timer = next.map_or(limits::WRITER_IDLE, |(due, _)| {
+        let next = {
+            let (state, ever) = (self.lock(), Timestamp(i64::MAX));
+            let due = state.due(ever, 1)?.first().map(|(due, _)| *due);
+            due.into_iter().chain(state.changing(ever, 1)?.first().map(|(at, _)| *at)).min()
+        };
+        let timer = next.map_or(limits::WRITER_IDLE, |due| {
             Duration::from_millis(u64::try_from(due.0.saturating_sub(self.clock.now().0)).unwrap_or(0))
         });
         let commit = if self.clean && !self.committer.is_busy() { limits::WRITER_IDLE } else { limits::COMMIT_EVERY / 8 };
@@ -387,7 +391,11 @@ impl Desk {
     fn tick(&mut self) -> Result<(), WriterError> {
         let now = self.clock.now();
         for _ in 0..limits::TICKS_PER_ROUND_MAX {
-            if self.lock().due(now, 1)?.is_empty() {
+            let is_idle = {
+                let state = self.lock();
+                state.due(now, 1)?.is_empty() && state.changing(now, 1)?.is_empty()
+            };
+            if is_idle {
                 return Ok(());
             }
             self.take_input(&Input::Tick(now))?;

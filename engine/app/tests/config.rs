@@ -199,6 +199,13 @@ fn summary(config: &Config) -> String {
     let identifiers: Vec<String> =
         config.identity.identifiers.iter().map(|rule| format!("{}:{:?}", rule.kind, rule.limit)).collect();
     line(&mut out, format!("identifiers {}", identifiers.join(" ")));
+    let mut attributes: Vec<_> = config.attributes.iter().collect();
+    attributes.sort_by_key(|attribute| (attribute.is_trait, &attribute.name));
+    for attribute in attributes {
+        let what = if attribute.is_trait { "trait" } else { "attribute" };
+        let meaning = serde_json::to_string(&attribute.meaning).unwrap();
+        line(&mut out, format!("{what} {}: {meaning}", attribute.name));
+    }
     for test in &config.tests {
         line(&mut out, format!("test {}", serde_json::to_string(test).unwrap()));
     }

@@ -194,7 +194,7 @@ async fn queries_take_what_the_document_names_and_nothing_else() {
             };
             let value = match (name, path.contains("/events")) {
                 ("limit", _) => "7",
-                ("from" | "to" | "since" | "until", _) => "2026-03-01T12:00:00Z",
+                ("from" | "to" | "since" | "until" | "as_of", _) => "2026-03-01T12:00:00Z",
                 ("after", true) => "1772366400000-1",
                 ("after", false) => "1-0",
                 ("order", _) => "oldest",

@@ -5,20 +5,22 @@
 //! asks no clock and no plugin. `app`'s writer carries the changes out.
 //!
 //! For an event: [`resolve`] says who it is about and what moved between customers because of it; moves change who is
-//! made of which claims; the event's facts and its place go to its claim's node; and where a profile changed, a timer is set so
-//! that destinations hear of it once it rests.
+//! made of which claims; the event's facts, its place and what it counts for go to its claim's node; and where a profile changed, a timer
+//! is set so that destinations hear of it once it rests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::attribute::{Effect, Pass};
 use crate::claim::{ClaimId, CustomerId, Witness, fingerprint};
 use crate::event::Event;
-use crate::input::{Command, DeadLetter, Input, Kv, Receipts, Stream};
+use crate::input::{Command, DeadLetter, Input, Kv, Receipts, Stream, Sweep};
 use crate::limits;
+use crate::measure::{self, measure};
 use crate::plan::Plan;
-use crate::profile::{Effect, Entry, Profile, Told};
+use crate::profile::{Entry, Profile, Told};
 use crate::resolve::{Move, resolve, retract};
 use crate::value::Timestamp;
 use crate::view::{Again, Changes, Customer, Lane, Letter, LetterBytes, Read, Step, View};
@@ -33,11 +35,12 @@ pub fn fold(plan: &Plan, view: &impl View, position: u64, input: &Input) -> Read
         Input::Event { source, event, .. } => take_event(plan, &mut step, position, source, event)?,
         Input::Passed { .. } => (),
         Input::DeadLetter(letter) => keep_letter(&mut step, position, letter),
-        Input::Tick(now) => fire_timers(plan, &mut step, position, *now)?,
+        Input::Tick(now) => pass_time(plan, &mut step, position, *now)?,
         Input::Receipts(receipts) => close_deliveries(&mut step, position, receipts)?,
         Input::Plan(new) => adopt(plan, &mut step, position, new)?,
         Input::Command(command) => obey(plan, &mut step, position, command)?,
         Input::Kv(kv) | Input::Position { kv, .. } => keep_value(&mut step, kv)?,
+        Input::Sweep(sweep) => take_sweep(plan, &mut step, sweep)?,
     }
     Ok(step.changes)
 }
@@ -55,6 +58,11 @@ fn adopt(before: &Plan, step: &mut Step<'_, impl View>, position: u64, plan: &Pl
         let lane = step.lane(name)?;
         step.changes.lanes.insert(name.clone(), Lane { events_through: position, ..lane });
     }
+    let (standings, has_claims) = (step.standings(), step.before().totals().claims > 0);
+    let adopted = standings.adopt(plan.meanings().map(|attribute| attribute.id), position, has_claims);
+    if adopted != *standings {
+        step.changes.standings = Some(Arc::new(adopted));
+    }
     step.changes.plan = Some(Arc::new(plan.clone()));
     Ok(())
 }
@@ -68,7 +76,7 @@ fn take_event(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, source
     let Some(resolved) = resolve(&plan.identity, step, &event.claims, witness)? else { return Ok(()) };
     let settled = event.received.unwrap_or_default().plus_ms(limits::PROFILE_SETTLE_MS);
     carry_out(plan, step, &resolved.moves, settled)?;
-    let (customer, effect) = file(step, resolved.claim, &Told { event, source, position, tie })?;
+    let (customer, effect) = file(plan, step, resolved.claim, &Told { event, source, position, tie })?;
     let Some(customer) = customer else { return Ok(()) };
     let changed = match effect {
         Effect::Nothing => false,
@@ -78,13 +86,14 @@ fn take_event(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, source
     if changed { announce(plan, step, customer, settled) } else { Ok(()) }
 }
 
-/// Files an event under its claim: whose it is, and what it did to the facts.
-fn file(step: &mut Step<'_, impl View>, claim: ClaimId, told: &Told<'_>) -> Read<(Option<CustomerId>, Effect)> {
+/// Files an event under its claim: whose it is, and what it did to what is known.
+fn file(plan: &Plan, step: &mut Step<'_, impl View>, claim: ClaimId, told: &Told<'_>) -> Read<(Option<CustomerId>, Effect)> {
     let mut node = step.node(claim)?.unwrap_or_default();
     let kept = Arc::make_mut(&mut node);
     let refused_before = kept.refused_total;
     let effect = kept.learn(told);
     let refused = kept.refused_total - refused_before;
+    let effect = effect.max(measure::learn(plan, step, claim, kept, told)?);
     kept.page.push(Entry { occurred: told.event.occurred(), position: told.position });
     if kept.page.len() >= limits::INDEX_PAGE_ENTRIES {
         let full = std::mem::take(&mut kept.page);
@@ -172,16 +181,40 @@ fn announce(plan: &Plan, step: &mut Step<'_, impl View>, id: CustomerId, due: Ti
     Ok(())
 }
 
-fn fire_timers(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, now: Timestamp) -> Read<()> {
+fn pass_time(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, now: Timestamp) -> Read<()> {
     let now = now.max(step.before().clock());
     step.changes.clock = Some(now);
+    let changing = expire(plan, step, now)?;
+    let due = fire_timers(plan, step, position, now)?;
+    step.changes.more_due = changing.max(due) == limits::TICK_TIMERS_MAX;
+    Ok(())
+}
+
+/// What events come to changes when they leave a window, or days in a row end. How many claims were looked at.
+fn expire(plan: &Plan, step: &mut Step<'_, impl View>, now: Timestamp) -> Read<usize> {
+    let changing = step.before().changing(now, limits::TICK_TIMERS_MAX)?;
+    for (at, claim) in &changing {
+        step.changes.changing.insert((*at, *claim), false);
+        let Some(mut node) = step.node(*claim)? else { continue };
+        let kept = Arc::make_mut(&mut node);
+        let (is_other, customer) = (measure::expire(plan, step, *claim, kept, now)?, kept.customer);
+        step.changes.nodes.insert(*claim, Some(node));
+        if let Some(customer) = customer.filter(|_| is_other) {
+            announce(plan, step, customer, now)?;
+        }
+    }
+    Ok(changing.len())
+}
+
+/// Tells destinations of profiles that have rested. How many timers fired.
+fn fire_timers(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, now: Timestamp) -> Read<usize> {
     let due = step.before().due(now, limits::TICK_TIMERS_MAX)?;
-    step.changes.more_due = due.len() == limits::TICK_TIMERS_MAX;
+    let fired = due.len();
     for (ordinal, (at, id)) in (0..).zip(due) {
         step.changes.timers.insert((at, id), false);
         let mut customer = customer_of(step, id)?;
         customer.pending = None;
-        let told = if customer.claims.is_empty() { merged(step, id)? } else { profile_of(step, id, &customer)? };
+        let told = if customer.claims.is_empty() { merged(step, id)? } else { profile_of(plan, step, id, &customer, now)? };
         customer.told = !customer.claims.is_empty();
         save(step, id, customer);
         if told.len() > limits::PROFILE_BYTES_MAX {
@@ -192,15 +225,47 @@ fn fire_timers(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, now: 
             deliver(step, lane, &told)?;
         }
     }
-    Ok(())
+    Ok(fired)
 }
 
 /// What destinations are told of a customer.
-fn profile_of(step: &Step<'_, impl View>, id: CustomerId, customer: &Customer) -> Read<Arc<str>> {
-    let nodes = customer.claims.iter().map(|claim| step.node(*claim)).collect::<Read<Vec<_>>>()?;
-    let nodes: Vec<_> = nodes.iter().flatten().map(|node| &**node).collect();
-    let text = serde_json::to_string(&Profile::unite(id, &nodes)).expect("a profile has string keys and valid JSON in it");
+fn profile_of(plan: &Plan, step: &Step<'_, impl View>, id: CustomerId, customer: &Customer, now: Timestamp) -> Read<Arc<str>> {
+    let found = customer.claims.iter().map(|claim| Ok((*claim, step.node(*claim)?))).collect::<Read<Vec<_>>>()?;
+    let nodes: Vec<_> = found.iter().filter_map(|(claim, node)| Some((*claim, &**node.as_ref()?))).collect();
+    let mut profile = Profile::unite(id, &nodes.iter().map(|(_, node)| *node).collect::<Vec<_>>());
+    profile.add(&measure(plan, &step.standings(), &nodes, now, |tally| step.tally(tally))?);
+    let text = serde_json::to_string(&profile).expect("a profile has string keys and valid JSON in it");
     Ok(text.into())
+}
+
+/// Takes in a piece of a pass through history, where the pass stands at its beginning.
+fn take_sweep(plan: &Plan, step: &mut Step<'_, impl View>, sweep: &Sweep) -> Read<()> {
+    let standings = step.standings();
+    let stands = |pass: &Pass| pass.since == sweep.since && pass.after == sweep.after;
+    let Some(place) = standings.passes.iter().position(stands) else { return Ok(()) };
+    let (attributes, now) = (&standings.passes[place].attributes, step.before().clock());
+    step.stand(|standings| match sweep.through {
+        Some(_) => standings.passes[place].after = sweep.through,
+        None => drop(standings.passes.remove(place)),
+    });
+    if sweep.missing > 0 {
+        step.stand(|standings| {
+            for id in attributes {
+                standings.attributes.entry(*id).or_default().missing_total += sweep.missing;
+            }
+        });
+    }
+    for swept in &sweep.claims {
+        let Some(mut node) = step.node(swept.claim)? else { continue };
+        let kept = Arc::make_mut(&mut node);
+        measure::sweep(plan, step, attributes, (kept, swept), now)?;
+        let customer = kept.customer;
+        step.changes.nodes.insert(swept.claim, Some(node));
+        if let Some(customer) = customer {
+            announce(plan, step, customer, now.plus_ms(limits::PROFILE_SETTLE_MS))?;
+        }
+    }
+    Ok(())
 }
 
 /// What destinations are told of a customer who turned out to be another.
@@ -366,7 +431,8 @@ fn tell_again(plan: &Plan, step: &mut Step<'_, impl View>, letters: &[(u64, u32)
         let Some(letter) = step.letter(*id)? else { continue };
         let Some(customer) = refused_customer(plan, &letter) else { continue };
         let row = customer_of(step, customer)?;
-        let told = if row.claims.is_empty() { merged(step, customer)? } else { profile_of(step, customer, &row)? };
+        let now = step.before().clock();
+        let told = if row.claims.is_empty() { merged(step, customer)? } else { profile_of(plan, step, customer, &row, now)? };
         if told.len() > limits::PROFILE_BYTES_MAX {
             continue;
         }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::attribute::{AttributeId, Place, Tally};
 use crate::claim::ClaimId;
 use crate::event::Event;
 use crate::plan::Plan;
@@ -209,6 +210,8 @@ pub enum Input {
         /// Under the stage that [`positions_of`] names.
         kv: Kv,
     },
+    /// What events come to that were there before an attribute was.
+    Sweep(Sweep),
 }
 
 /// The stage under which the positions of a source are kept: no stage has a slash in its name, so no plugin reaches them.
@@ -365,6 +368,34 @@ pub struct Kv {
     pub value: Option<Vec<u8>>,
 }
 
+/// A piece of a pass through history: what the events of some claims come to for attributes that came after them. It is made outside the
+/// fold, which has no history, and counts once: the fold takes it only if the pass stands where the piece begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// The place in history of the plan that brought the attributes.
+    pub since: u64,
+    /// Where the pass stands.
+    pub after: Option<Place>,
+    /// Where it stands after this piece; none where this is the last.
+    pub through: Option<Place>,
+    /// The claims in between of which there is something to say.
+    pub claims: Vec<Swept>,
+    /// Events of theirs that history does not have any more.
+    #[serde(default)]
+    pub missing: u64,
+}
+
+/// What the events of one claim come to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swept {
+    /// The claim.
+    pub claim: ClaimId,
+    /// By attribute and stretch of time.
+    pub tallies: Vec<(AttributeId, i64, Tally)>,
+    /// How many values could not be used.
+    pub unusable: Vec<(AttributeId, u64)>,
+}
+
 const EVENT: u8 = 1;
 const PASSED: u8 = 2;
 const DEAD_LETTER: u8 = 3;
@@ -374,6 +405,7 @@ const PLAN: u8 = 6;
 const COMMAND: u8 = 7;
 const KV: u8 = 8;
 const POSITION: u8 = 9;
+const SWEEP: u8 = 10;
 
 /// Appends the payload of an event record; its kind is [`kind_of_event`]. Apart from [`Input::encode`] so that an event's
 /// JSON reaches history as the bytes that it already is.
@@ -453,6 +485,10 @@ impl Input {
                 out.extend_from_slice(kv.value.as_deref().unwrap_or_default());
                 POSITION
             }
+            Input::Sweep(sweep) => {
+                json(out, sweep);
+                SWEEP
+            }
         }
     }
 
@@ -485,6 +521,7 @@ impl Input {
                 let value = Some(reader.rest.to_vec()).filter(|value| !value.is_empty());
                 Input::Position { intake, kv: Kv { stage, key, value } }
             }
+            SWEEP => Input::Sweep(reader.json()?),
             _ => return Err(reader.error("the kind is unknown")),
         })
     }
@@ -553,6 +590,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attribute::{Attribute, Calculation, Mark, Part, Streak, Zone};
 
     #[test]
     fn every_input_reads_back() {
@@ -594,6 +632,26 @@ mod tests {
         check(Input::Kv(kv(Some(vec![1]))));
         check(Input::Position { intake: 9, kv: kv(Some(vec![1])) });
         check(Input::Position { intake: 9, kv: kv(None) });
+        let zone = Zone::try_from("Europe/Berlin".to_owned()).expect("a zone");
+        let streak = Attribute::of_trait("days", Calculation::Streak { of: Streak::Current, zone });
+        let attribute = Attribute::of_trait("spent", Calculation::Sum);
+        let mark = Mark { occurred: Timestamp(7), tie: u64::MAX, ordinal: 1, position: 3, source: "web".into() };
+        let tallies = [
+            (Calculation::Sum, "79228162514264337593543950335"),
+            (Calculation::Max, "1.50"),
+            (Calculation::MostFrequent, "\"a\""),
+        ];
+        let tallies = tallies.into_iter().map(|(calculation, value)| {
+            let attribute = Attribute::of_trait("x", calculation);
+            let mut tally = Tally::new(&attribute.meaning);
+            let part = Part::of(&attribute.meaning.calculation, Some(value), mark.clone()).expect("usable");
+            tally.take(&attribute.meaning, part, &mark);
+            (attribute.id, -1, tally)
+        });
+        let swept = Swept { claim: ClaimId([7; 16]), tallies: tallies.collect(), unusable: vec![(attribute.id, 2)] };
+        let after = Some((ClaimId([6; 16]), attribute.id));
+        check(Input::Sweep(Sweep { since: 3, after, through: None, claims: vec![swept], missing: 1 }));
+        check(Input::Plan(Plan { attributes: vec![attribute, streak], ..Plan::default() }));
         assert!(Input::decode(99, b"").is_err());
     }
 

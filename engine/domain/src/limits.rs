@@ -71,3 +71,44 @@ pub const OCCURRED_MS_MIN: i64 = 946_684_800_000;
 
 /// Bytes of a profile as one delivery: a row of the store holds 100 KB.
 pub const PROFILE_BYTES_MAX: usize = 90 * 1024;
+
+/// Bytes of a path into an event, and the steps of one: longer is nothing that somebody wrote.
+pub const PATH_BYTES_MAX: usize = 512;
+/// See [`PATH_BYTES_MAX`].
+pub const PATH_STEPS_MAX: usize = 16;
+
+/// Bytes of a condition in CEL: what somebody wrote, and not a program that something made.
+pub const CONDITION_BYTES_MAX: usize = 4096;
+/// Parentheses, brackets and choices within each other: the parser of CEL descends through twenty calls for each.
+pub const CONDITION_NESTED_MAX: usize = 24;
+
+/// Attributes, and traits with a rule of their own, of one workspace. Each is looked at for every event.
+pub const ATTRIBUTES_MAX: usize = 200;
+
+/// Names of events that one attribute selects.
+pub const ATTRIBUTE_EVENTS_MAX: usize = 100;
+
+/// Values that one attribute takes out of one event: twice as many as an event has products. The rest is passed over and counted.
+pub const ATTRIBUTE_VALUES_MAX: usize = 1_000;
+
+/// Bytes of a value that is kept as such (`first`, `most_frequent`, `unique_list` …). Longer ones are passed over and counted: a value
+/// that is compared and listed is a name, and a row has to hold many.
+pub const ATTRIBUTE_VALUE_BYTES_MAX: usize = 256;
+
+/// Values of a list (`unique_list`, and traits that keep a list or a set): its `at_most` says how many, to this. mParticle keeps 100.
+pub const ATTRIBUTE_LIST_MAX: usize = 200;
+
+/// Different values that `unique_count` tells apart exactly: eight bytes of hash each, so that they fit a row. Past it, it estimates, with a
+/// standard error of 1.1 % (1/√8190).
+pub const ATTRIBUTE_DISTINCT_MAX: usize = 8_192;
+
+/// Weight of a tally in bytes, by the most that its parts can take: a row of the store holds 100,000. A tally of a rolling window that
+/// outgrows it tells instants apart more coarsely.
+pub const TALLY_WEIGHT_MAX: usize = 84_000;
+
+/// Stretches that a rolling window is divided into: a late event changes one tally, and a window reads nine at most.
+pub const WINDOW_TALLIES: i64 = 8;
+
+/// The shortest and the longest rolling window, in milliseconds: less than a second is below what a profile rests, and ten years are
+/// what a duration can be.
+pub const WINDOW_MS: std::ops::RangeInclusive<i64> = 1_000..=10 * 366 * 86_400_000;

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::attribute::{Attribute, AttributeId};
 use crate::identity::Rules;
 use crate::limits;
 
@@ -21,6 +22,9 @@ pub struct Plan {
     pub profile_lanes: Vec<String>,
     /// How many message ids the duplicate window remembers.
     pub duplicate_window_events: usize,
+    /// What events come to, and traits of which more decides than the latest event; sorted by their ids, then by their names.
+    #[serde(default)]
+    pub attributes: Vec<Attribute>,
 }
 
 impl Default for Plan {
@@ -32,6 +36,7 @@ impl Default for Plan {
             event_lanes: Vec::new(),
             profile_lanes: Vec::new(),
             duplicate_window_events: limits::DUPLICATE_WINDOW_EVENTS,
+            attributes: Vec::new(),
         }
     }
 }
@@ -41,5 +46,17 @@ impl Plan {
     #[must_use]
     pub fn says_the_same(&self, other: &Plan) -> bool {
         *self == Plan { generation: self.generation, ..other.clone() }
+    }
+
+    /// The attributes, one of each meaning.
+    pub fn meanings(&self) -> impl Iterator<Item = &Attribute> {
+        self.attributes.chunk_by(|one, other| one.id == other.id).filter_map(|alike| alike.first())
+    }
+
+    /// An attribute of this meaning.
+    #[must_use]
+    pub fn meaning(&self, id: AttributeId) -> Option<&Attribute> {
+        let place = self.attributes.binary_search_by_key(&id, |attribute| attribute.id).ok()?;
+        self.attributes.get(place)
     }
 }

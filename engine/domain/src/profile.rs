@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::attribute::{AttributeId, Effect, Stretches};
 use crate::claim::CustomerId;
 use crate::event::{Event, Identifier};
 use crate::limits;
@@ -39,6 +40,12 @@ pub struct Node {
     pub pages: u32,
     /// The page that is not full yet.
     pub page: Vec<Entry>,
+    /// The place in history of the event that was filed first.
+    pub began: u64,
+    /// Which tallies there are of its events, by attribute.
+    pub tallies: BTreeMap<AttributeId, Stretches>,
+    /// When what they come to changes the next time without an event.
+    pub changes_at: Option<Timestamp>,
 }
 
 /// An entry of the history index: an event of the claim.
@@ -89,6 +96,7 @@ impl Node {
         let occurred = told.event.occurred();
         self.first_seen = if self.events_total == 0 { occurred } else { self.first_seen.min(occurred) };
         self.last_seen = if self.events_total == 0 { occurred } else { self.last_seen.max(occurred) };
+        self.began = if self.events_total == 0 { told.position } else { self.began };
         self.events_total += 1;
         let fact = |value: Json| {
             let source = told.source.to_owned();
@@ -134,17 +142,6 @@ impl Node {
     }
 }
 
-/// What an event did to the facts of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Effect {
-    /// It said nothing, or nothing that holds.
-    Nothing,
-    /// It said the same again, later: beside other nodes that can change what holds.
-    Renewed,
-    /// It changed a fact.
-    Changed,
-}
-
 #[derive(Clone, Copy)]
 enum Shelf {
     Traits,
@@ -178,6 +175,9 @@ pub struct Profile {
     pub last_seen: Timestamp,
     /// How many events there are.
     pub events_total: u64,
+    /// What the events come to, for each attribute of the workspace that has a value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, Json>,
 }
 
 /// Of several statements of the same fact, the one that holds.
@@ -194,7 +194,7 @@ pub fn latest<'a>(shelves: impl IntoIterator<Item = &'a BTreeMap<String, Fact>>)
 }
 
 impl Profile {
-    /// The profile of a customer: the union of what its claims' events say.
+    /// The profile of a customer: the union of what its claims' events say. What they come to is [`crate::measure`]'s to add.
     #[must_use]
     pub fn unite(customer_id: CustomerId, nodes: &[&Node]) -> Profile {
         let mut identifiers: Vec<Identifier> = nodes.iter().flat_map(|node| &node.identifiers).cloned().collect();
@@ -213,6 +213,7 @@ impl Profile {
             first_seen: seen.clone().map(|node| node.first_seen).min().unwrap_or_default(),
             last_seen: seen.map(|node| node.last_seen).max().unwrap_or_default(),
             events_total: nodes.iter().map(|node| node.events_total).sum(),
+            attributes: BTreeMap::new(),
         }
     }
 }

@@ -172,6 +172,12 @@ impl Json {
         self.text().starts_with('{')
     }
 
+    /// The elements, where this is a list.
+    #[must_use]
+    pub fn elements(&self) -> Option<Vec<Json>> {
+        if self.text().starts_with('[') { serde_json::from_str(self.text()).ok() } else { None }
+    }
+
     /// The string, where this is one.
     #[must_use]
     pub fn as_string(&self) -> Option<String> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attribute::{AttributeId, Standings, Tally};
 use crate::claim::{Claim, ClaimId, CustomerId, IdentifierId};
 use crate::limits;
 use crate::plan::Plan;
@@ -117,6 +118,8 @@ pub struct Totals {
     pub claims_shrunk: u64,
     /// Facts that found no room on their profile.
     pub facts_refused: u64,
+    /// Values that an attribute's calculation could not use.
+    pub values_unusable: u64,
 }
 
 /// State, as the rules read it.
@@ -131,6 +134,12 @@ pub trait View {
     fn customer(&self, id: CustomerId) -> Read<Option<Arc<Customer>>>;
     /// The timers due at `now`, earliest first, at most `max`.
     fn due(&self, now: Timestamp, max: usize) -> Read<Vec<(Timestamp, CustomerId)>>;
+    /// A tally of a claim's events.
+    fn tally(&self, id: TallyId) -> Read<Option<Arc<Tally>>>;
+    /// The claims whose tallies come to something else by themselves until `now`, earliest first, at most `max`.
+    fn changing(&self, now: Timestamp, max: usize) -> Read<Vec<(Timestamp, ClaimId)>>;
+    /// Where attributes stand.
+    fn standings(&self) -> Arc<Standings>;
     /// Where a destination stands.
     fn lane(&self, name: &str) -> Read<Lane>;
     /// A profile delivery.
@@ -151,6 +160,9 @@ pub trait View {
     fn totals(&self) -> Totals;
 }
 
+/// A tally: of which claim, for which attribute, of which stretch of time.
+pub type TallyId = (ClaimId, AttributeId, i64);
+
 /// Rows by their keys; none takes a row away.
 pub type Rows<K, T> = BTreeMap<K, Option<Arc<T>>>;
 
@@ -169,6 +181,12 @@ pub struct Changes {
     pub customers: Rows<CustomerId, Customer>,
     /// Timers: set (true) or taken away.
     pub timers: BTreeMap<(Timestamp, CustomerId), bool>,
+    /// Tallies.
+    pub tallies: Rows<TallyId, Tally>,
+    /// When tallies come to something else by themselves: set (true) or taken away.
+    pub changing: BTreeMap<(Timestamp, ClaimId), bool>,
+    /// Where attributes stand, where that changed.
+    pub standings: Option<Arc<Standings>>,
     /// Destinations.
     pub lanes: BTreeMap<String, Lane>,
     /// Profile deliveries.
@@ -291,6 +309,12 @@ pub struct Memory {
     pub customers: BTreeMap<CustomerId, Arc<Customer>>,
     /// Timers.
     pub timers: BTreeSet<(Timestamp, CustomerId)>,
+    /// Tallies.
+    pub tallies: BTreeMap<TallyId, Arc<Tally>>,
+    /// When tallies come to something else by themselves.
+    pub changing: BTreeSet<(Timestamp, ClaimId)>,
+    /// Where attributes stand.
+    pub standings: Arc<Standings>,
     /// Destinations.
     pub lanes: BTreeMap<String, Lane>,
     /// Profile deliveries.
@@ -324,16 +348,13 @@ impl Memory {
         put(&mut self.again, changes.again);
         put(&mut self.deliveries, changes.deliveries);
         put(&mut self.kv, changes.kv);
+        put(&mut self.tallies, changes.tallies);
         self.pages.extend(changes.pages);
         self.lanes.extend(changes.lanes);
         self.keys.extend(changes.keys);
-        for (timer, set) in changes.timers {
-            if set {
-                self.timers.insert(timer)
-            } else {
-                self.timers.remove(&timer)
-            };
-        }
+        set(&mut self.timers, changes.timers);
+        set(&mut self.changing, changes.changing);
+        self.standings = changes.standings.unwrap_or_else(|| self.standings.clone());
         self.plan = changes.plan.unwrap_or_else(|| self.plan.clone());
         self.clock = changes.clock.unwrap_or(self.clock);
         self.totals = changes.totals.unwrap_or(self.totals);
@@ -352,6 +373,16 @@ fn put<K: Ord, T>(rows: &mut BTreeMap<K, T>, changes: BTreeMap<K, Option<T>>) {
     }
 }
 
+fn set<K: Ord>(timers: &mut BTreeSet<K>, changes: BTreeMap<K, bool>) {
+    for (timer, is_set) in changes {
+        if is_set {
+            timers.insert(timer)
+        } else {
+            timers.remove(&timer)
+        };
+    }
+}
+
 impl View for Memory {
     fn identifier(&self, id: IdentifierId) -> Read<Option<Arc<IdentifierRow>>> {
         Ok(self.identifiers.get(&id).cloned())
@@ -367,6 +398,15 @@ impl View for Memory {
     }
     fn due(&self, now: Timestamp, max: usize) -> Read<Vec<(Timestamp, CustomerId)>> {
         Ok(self.timers.range(..=(now, CustomerId([255; 16]))).take(max).copied().collect())
+    }
+    fn tally(&self, id: TallyId) -> Read<Option<Arc<Tally>>> {
+        Ok(self.tallies.get(&id).cloned())
+    }
+    fn changing(&self, now: Timestamp, max: usize) -> Read<Vec<(Timestamp, ClaimId)>> {
+        Ok(self.changing.range(..=(now, ClaimId([255; 16]))).take(max).copied().collect())
+    }
+    fn standings(&self) -> Arc<Standings> {
+        self.standings.clone()
     }
     fn lane(&self, name: &str) -> Read<Lane> {
         Ok(self.lanes.get(name).cloned().unwrap_or_default())
@@ -445,6 +485,24 @@ impl<'v, V: View> Step<'v, V> {
     #[allow(clippy::missing_errors_doc)]
     pub fn lane(&self, name: &str) -> Read<Lane> {
         self.changes.lanes.get(name).map_or_else(|| self.view.lane(name), |lane| Ok(lane.clone()))
+    }
+
+    /// A tally as it is now.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn tally(&self, id: TallyId) -> Read<Option<Arc<Tally>>> {
+        self.changes.tallies.get(&id).map_or_else(|| self.view.tally(id), |row| Ok(row.clone()))
+    }
+
+    /// Where attributes stand now.
+    #[must_use]
+    pub fn standings(&self) -> Arc<Standings> {
+        self.changes.standings.clone().unwrap_or_else(|| self.view.standings())
+    }
+
+    /// Changes where attributes stand.
+    pub fn stand(&mut self, change: impl FnOnce(&mut Standings)) {
+        let standings = self.changes.standings.get_or_insert_with(|| self.view.standings());
+        change(Arc::make_mut(standings));
     }
 
     /// A dead letter as it is now.

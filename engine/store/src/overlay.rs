@@ -11,16 +11,18 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use weft_domain::attribute::{Standings, Tally};
 use weft_domain::claim::{Claim, ClaimId, CustomerId, IdentifierId};
 use weft_domain::plan::Plan;
 use weft_domain::profile::{Entry, Node};
 use weft_domain::value::Timestamp;
 use weft_domain::view::{
-    Again, Changes, Customer, IdentifierRow, Lane, Letter, Read, Rows, Totals, View, ViewError, Window, WindowPage,
+    Again, Changes, Customer, IdentifierRow, Lane, Letter, Read, Rows, TallyId, Totals, View, ViewError, Window, WindowPage,
 };
 
 use crate::key;
-use crate::rows::{Delivery, Filed, Keys, Meta, Row, Value, again_key, again_of, letter_of, timer_key, timer_of, value_key};
+use crate::rows::{Delivery, Filed, Keys, Meta, Row, Value};
+use crate::rows::{again_key, again_of, changing_key, changing_of, claim_of, letter_of, timer_key, timer_of, value_key};
 use crate::state::{Space, StateStore};
 use crate::{StoreError, format};
 
@@ -42,7 +44,10 @@ pub struct Overlay {
     again: Table<Again>,
     kv: Table<Value>,
     keys: Table<Keys>,
-    timers: BTreeMap<(Timestamp, CustomerId), Timer>,
+    tallies: Table<Tally>,
+    timers: Timers<CustomerId>,
+    changing: Timers<ClaimId>,
+    standings: Arc<Standings>,
     window: Window,
     window_written: std::ops::Range<u64>,
     window_dirty_from: u64,
@@ -51,12 +56,66 @@ pub struct Overlay {
     totals: Totals,
 }
 
-/// A timer. All are held: the writer asks for the next one at every turn, and must not wait for a commit to learn that there
-/// is none. One takes some 50 bytes.
+/// Timers by when they are due, and for whom. All are held: the writer asks for the next one at every turn, and must not wait for a
+/// commit to learn that there is none. One takes some 50 bytes.
+struct Timers<Id> {
+    /// Those that are set, and those taken away since the last commit that is settled.
+    all: BTreeMap<(Timestamp, Id), Timer>,
+    /// Those that changed in this epoch.
+    dirty: Vec<(Timestamp, Id)>,
+    /// Those taken away.
+    gone: Vec<(Timestamp, Id)>,
+}
+
 #[derive(Clone, Copy)]
 struct Timer {
     set: bool,
     epoch: u64,
+}
+
+impl<Id: Copy + Ord> Timers<Id> {
+    fn read(base: &dyn StateStore, space: Space, read: fn(&[u8]) -> Option<(Timestamp, Id)>) -> Result<Timers<Id>, StoreError> {
+        let rows = base.scan(space, &[], None, usize::MAX)?;
+        let timer = |(key, _): &(Vec<u8>, _)| {
+            let id = read(key).ok_or(StoreError::Row("the key of a timer is malformed"))?;
+            Ok((id, Timer { set: true, epoch: 0 }))
+        };
+        let all = rows.iter().map(timer).collect::<Result<_, StoreError>>()?;
+        Ok(Timers { all, dirty: Vec::new(), gone: Vec::new() })
+    }
+
+    fn change(&mut self, epoch: u64, changes: BTreeMap<(Timestamp, Id), bool>) {
+        for (id, set) in changes {
+            let before = self.all.insert(id, Timer { set, epoch });
+            if before.is_none_or(|before| before.epoch != epoch) {
+                self.dirty.push(id);
+            }
+        }
+    }
+
+    fn due(&self, until: (Timestamp, Id), max: usize) -> Vec<(Timestamp, Id)> {
+        self.all.range(..=until).filter(|(_, timer)| timer.set).map(|(id, _)| *id).take(max).collect()
+    }
+
+    /// What changed in this epoch.
+    fn freeze(&mut self) -> Vec<((Timestamp, Id), bool)> {
+        let is_set = |id: (Timestamp, Id)| (id, self.all.get(&id).is_some_and(|timer| timer.set));
+        let changed: Vec<_> = self.dirty.drain(..).map(is_set).collect();
+        self.gone.extend(changed.iter().filter(|(_, set)| !set).map(|(id, _)| *id));
+        changed
+    }
+
+    /// Forgets those taken away that sled has forgotten.
+    fn settle(&mut self, settled: u64) {
+        let all = &mut self.all;
+        self.gone.retain(|id| {
+            let is_settled = all.get(id).is_none_or(|timer| timer.set || timer.epoch <= settled);
+            if is_settled && all.get(id).is_some_and(|timer| !timer.set) {
+                all.remove(id);
+            }
+            !is_settled
+        });
+    }
 }
 
 /// Rows of one kind: those read lately and those that sled does not have yet.
@@ -159,7 +218,9 @@ pub struct Frozen {
     again: Written<Again>,
     kv: Written<Value>,
     keys: Written<Keys>,
+    tallies: Written<Tally>,
     timers: Vec<((Timestamp, CustomerId), bool)>,
+    changing: Vec<((Timestamp, ClaimId), bool)>,
     window: Written<WindowPage>,
     meta: Meta,
 }
@@ -184,11 +245,14 @@ impl Frozen {
         write(&mut batch, position, self.again)?;
         write(&mut batch, position, self.kv)?;
         write(&mut batch, position, self.keys)?;
+        write(&mut batch, position, self.tallies)?;
         write(&mut batch, position, self.window)?;
         write(&mut batch, position, vec![((), Some(Arc::new(self.meta)))])?;
-        for (timer, set) in &self.timers {
-            let value = if *set { Some(format::encode(position, &())?) } else { None };
-            batch.push((Space::Timer, timer_key(timer), value));
+        let timers = self.timers.iter().map(|(timer, set)| (Space::Timer, timer_key(timer), *set));
+        let changing = self.changing.iter().map(|(timer, set)| (Space::Changing, changing_key(timer), *set));
+        for (space, key, set) in timers.chain(changing) {
+            let value = if set { Some(format::encode(position, &())?) } else { None };
+            batch.push((space, key, value));
         }
         let rows = batch.len();
         base.commit(batch, position)?;
@@ -227,11 +291,8 @@ impl Overlay {
         for (_, bytes) in &scan {
             pages.push(format::decode::<WindowPage>(bytes)?.1);
         }
-        let mut timers = BTreeMap::new();
-        for (key, _) in base.scan(Space::Timer, &[], None, usize::MAX)? {
-            let id = timer_of(&key).ok_or(StoreError::Row("the key of a timer is malformed"))?;
-            timers.insert(id, Timer { set: true, epoch: 0 });
-        }
+        let timers = Timers::read(&*base, Space::Timer, timer_of)?;
+        let changing = Timers::read(&*base, Space::Changing, changing_of)?;
         let window = Window::restore(pages, meta.remembered_total, plan.duplicate_window_events);
         let written = window.pages();
         Ok(Overlay {
@@ -251,7 +312,10 @@ impl Overlay {
             again: Table::new(),
             kv: Table::new(),
             keys: Table::new(),
+            tallies: Table::new(),
             timers,
+            changing,
+            standings: meta.standings.clone(),
             window_dirty_from: meta.remembered_total,
             window,
             window_written: written,
@@ -310,9 +374,10 @@ impl Overlay {
         for (stage, count) in changes.keys {
             self.keys.put(epoch, stage, Some(Arc::new(Keys(count))));
         }
-        for (timer, set) in changes.timers {
-            self.timers.insert(timer, Timer { set, epoch });
-        }
+        self.tallies.put_all(epoch, changes.tallies);
+        self.timers.change(epoch, changes.timers);
+        self.changing.change(epoch, changes.changing);
+        self.standings = changes.standings.unwrap_or_else(|| self.standings.clone());
         self.plan = changes.plan.unwrap_or_else(|| self.plan.clone());
         if let Some(fingerprint) = changes.remember {
             self.window.remember(fingerprint, self.plan.duplicate_window_events);
@@ -338,7 +403,6 @@ impl Overlay {
         let window = window.chain(changed.map(|number| (number, Some(Arc::new(self.window.page(number))))));
         let window = if self.window_dirty_from == self.window.remembered_total() { Vec::new() } else { window.collect() };
         (self.window_written, self.window_dirty_from) = (pages, self.window.remembered_total());
-        let timers = self.timers.iter().filter(|(_, timer)| timer.epoch == epoch).map(|(id, timer)| (*id, timer.set)).collect();
         Frozen {
             epoch,
             position: self.position,
@@ -352,7 +416,9 @@ impl Overlay {
             again: self.again.freeze(),
             kv: self.kv.freeze(),
             keys: self.keys.freeze(),
-            timers,
+            tallies: self.tallies.freeze(),
+            timers: self.timers.freeze(),
+            changing: self.changing.freeze(),
             window,
             meta: Meta {
                 plan: serde_json::to_string(&*self.plan).expect("a plan has string keys"),
@@ -360,6 +426,7 @@ impl Overlay {
                 totals: self.totals,
                 remembered_total: self.window.remembered_total(),
                 intake_through: self.intake_through,
+                standings: self.standings.clone(),
             },
         }
     }
@@ -379,14 +446,16 @@ impl Overlay {
         // A value may have 64 KiB, and who wants it soon again is rare.
         self.kv.shrink(settled, epoch, 0);
         self.keys.shrink(settled, epoch, max);
-        self.timers.retain(|_, timer| timer.set || timer.epoch > settled);
+        self.tallies.shrink(settled, epoch, max);
+        self.timers.settle(settled);
+        self.changing.settle(settled);
     }
 
     /// How many rows changed since the last [`Overlay::freeze`].
     #[must_use]
     pub fn dirty(&self) -> usize {
-        let Overlay { identifiers, filed, customers, deliveries, letters, again, .. } = self;
-        let of_people = identifiers.dirty.len() + filed.dirty.len() + customers.dirty.len();
+        let Overlay { identifiers, filed, customers, deliveries, letters, again, tallies, .. } = self;
+        let of_people = identifiers.dirty.len() + filed.dirty.len() + customers.dirty.len() + tallies.dirty.len();
         of_people + deliveries.dirty.len() + letters.dirty.len() + again.dirty.len()
     }
 
@@ -396,6 +465,15 @@ impl Overlay {
     /// [`ViewError`], where state cannot be read; so for the two below.
     pub fn page(&self, claim: ClaimId, number: u32) -> Read<Option<Arc<Vec<Entry>>>> {
         self.pages.get(&*self.base, self.epoch, &(claim, number)).map_err(unreadable)
+    }
+
+    /// Claims that had been committed, those after one of them, at most `max`, in ascending order.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn committed_claims(&self, after: Option<ClaimId>, max: usize) -> Read<Vec<ClaimId>> {
+        let from = after.map_or_else(Vec::new, |claim| key::after(&Filed::key(&claim)));
+        let rows = self.base.scan(Space::Claim, &from, None, max).map_err(unreadable)?;
+        let claim = |(key, _): &(Vec<u8>, _)| claim_of(key).ok_or_else(|| ViewError("the key of a claim is malformed".into()));
+        rows.iter().map(claim).collect()
     }
 
     /// A profile delivery that waits, with the place in history from which it follows.
@@ -497,8 +575,16 @@ impl View for Overlay {
         self.customers.get(&*self.base, self.epoch, &id).map_err(unreadable)
     }
     fn due(&self, now: Timestamp, max: usize) -> Read<Vec<(Timestamp, CustomerId)>> {
-        let until = (now, CustomerId([255; 16]));
-        Ok(self.timers.range(..=until).filter(|(_, timer)| timer.set).map(|(id, _)| *id).take(max).collect())
+        Ok(self.timers.due((now, CustomerId([255; 16])), max))
+    }
+    fn tally(&self, id: TallyId) -> Read<Option<Arc<Tally>>> {
+        self.tallies.get(&*self.base, self.epoch, &id).map_err(unreadable)
+    }
+    fn changing(&self, now: Timestamp, max: usize) -> Read<Vec<(Timestamp, ClaimId)>> {
+        Ok(self.changing.due((now, ClaimId([255; 16])), max))
+    }
+    fn standings(&self) -> Arc<Standings> {
+        self.standings.clone()
     }
     fn lane(&self, name: &str) -> Read<Lane> {
         let row = self.lanes.get(&*self.base, self.epoch, &name.to_owned()).map_err(unreadable)?;

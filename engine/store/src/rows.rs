@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use weft_domain::attribute::{Standings, Tally};
 use weft_domain::claim::{Claim, ClaimId, CustomerId, IdentifierId};
 use weft_domain::plan::Plan;
 use weft_domain::profile::{Entry, Node};
 use weft_domain::value::Timestamp;
-use weft_domain::view::{Again, Customer, IdentifierRow, Lane, Letter, Totals, WindowPage};
+use weft_domain::view::{Again, Customer, IdentifierRow, Lane, Letter, TallyId, Totals, WindowPage};
 
 use crate::key::{Key, Parts};
 use crate::state::Space;
@@ -52,6 +53,7 @@ row!(Letter, DeadLetter, (u64, u32), |(position, ordinal)| begin().u64(*position
 row!(Again, Again, (String, u64), |(lane, position)| text(begin(), lane).u64(*position));
 row!(Value, Kv, (String, String), |(stage, key)| text(begin(), stage).bytes(key.as_bytes()));
 row!(Keys, Kv, String, |stage| text(begin(), stage));
+row!(Tally, Tally, TallyId, |(claim, attribute, stretch)| begin().bytes(&claim.0).u64(attribute.0).i64(*stretch));
 row!(Meta, Meta, (), |()| begin().bytes(b"fold"));
 
 /// A claim, and the facts of the events that are filed under it. The rules know them apart, as the one is of identity and the
@@ -94,6 +96,8 @@ pub struct Meta {
     pub remembered_total: u64,
     /// The record of intake before which all have reached history.
     pub intake_through: u64,
+    /// Where attributes stand.
+    pub standings: Arc<Standings>,
 }
 
 impl Meta {
@@ -142,6 +146,26 @@ pub fn timer_of(key: &[u8]) -> Option<(Timestamp, CustomerId)> {
     let mut parts = Parts::new(key);
     let (_, due) = (parts.u16()?, parts.i64()?);
     Some((Timestamp(due), CustomerId(parts.rest().try_into().ok()?)))
+}
+
+/// The key of a claim whose tallies come to something else then.
+#[must_use]
+pub fn changing_key((at, claim): &(Timestamp, ClaimId)) -> Vec<u8> {
+    begin().i64(at.0).bytes(&claim.0).finish()
+}
+
+/// The claim and the time again, from that key.
+#[must_use]
+pub fn changing_of(key: &[u8]) -> Option<(Timestamp, ClaimId)> {
+    timer_of(key).map(|(at, CustomerId(bytes))| (at, ClaimId(bytes)))
+}
+
+/// A claim's id again, from its key.
+#[must_use]
+pub fn claim_of(key: &[u8]) -> Option<ClaimId> {
+    let mut parts = Parts::new(key);
+    parts.u16()?;
+    Some(ClaimId(parts.rest().try_into().ok()?))
 }
 
 /// A dead letter's id again, from its key.

@@ -52,11 +52,15 @@ pub enum Space {
     Kv = 11,
     /// Events that destinations are to have again.
     Again = 12,
+    /// What the events of a claim come to, by attribute and stretch of time.
+    Tally = 13,
+    /// When what events come to changes by itself.
+    Changing = 14,
 }
 
 impl Space {
     /// Every space, in order.
-    pub const ALL: [Space; 12] = [
+    pub const ALL: [Space; 14] = [
         Space::Meta,
         Space::Identifier,
         Space::Claim,
@@ -69,6 +73,8 @@ impl Space {
         Space::DeadLetter,
         Space::Kv,
         Space::Again,
+        Space::Tally,
+        Space::Changing,
     ];
 }
 

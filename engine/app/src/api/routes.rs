@@ -57,16 +57,18 @@ pub(super) fn all() -> Vec<Route> {
             "A customer by its id, or who it was merged into, and why it is one",
             super::profile_by_id,
         )
-        .gives::<weft_domain::explain::Explained>()
-        .refuses(&[400, 404]),
+        .takes::<super::AsOf>()
+        .gives::<weft_domain::portrait::Portrait>()
+        .refuses(&[400, 404, 422]),
         get(
             "profile",
             "/api/v1/profiles/{type}/{value}",
             "The customer who has an identifier, and why it is one",
             super::profile_by_identifier,
         )
-        .gives::<weft_domain::explain::Explained>()
-        .refuses(&[404]),
+        .takes::<super::AsOf>()
+        .gives::<weft_domain::portrait::Portrait>()
+        .refuses(&[400, 404, 422]),
         get("events_by_id", "/api/v1/profiles/{id}/events", "A customer's events by time, a page at a time", super::events_by_id)
             .takes::<events::Asked>()
             .gives::<events::List>()

@@ -7,14 +7,16 @@ use anyhow::bail;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 use weft_domain::event::Identifier;
-use weft_domain::explain::{Because, Explained};
+use weft_domain::explain::Because;
+use weft_domain::measure::Note;
+use weft_domain::portrait::{More, Portrait, Source};
 use weft_domain::problem::Code;
 use weft_store::log::Report as LogReport;
 use weft_store::state::Sizes;
 
 use crate::delivery::{self, Circuit};
 use crate::probe::{Finding, Obstacle, What};
-use crate::status::{Outcome, Report};
+use crate::status::{AttributeReport, Outcome, Report};
 
 /// Log lines to standard error: `WEFT_LOG` filters them (default `info`), `WEFT_LOG_FORMAT=json` makes them JSON.
 pub(super) fn start_logging() {
@@ -69,9 +71,16 @@ pub(super) fn code(text: &str) -> anyhow::Result<String> {
 }
 
 /// A customer, with the reasons.
-pub(super) fn explained(explained: &Explained) -> String {
+pub(super) fn portrait(portrait: &Portrait) -> String {
+    let Portrait { explained, more: More { attributes, as_of, missing } } = portrait;
     let profile = &explained.profile;
     let mut text = format!("customer {}\n", profile.customer_id);
+    if let Some(at) = as_of {
+        let _ = writeln!(text, "  as of {at}");
+    }
+    if let Some(missing) = missing {
+        let _ = writeln!(text, "  {missing} events are left out: history does not have them any more");
+    }
     let _ = writeln!(text, "  {} events, from {} to {}", profile.events_total, profile.first_seen, profile.last_seen);
     let _ = writeln!(text, "\nidentifiers");
     for Identifier { kind, value, .. } in &profile.identifiers {
@@ -89,11 +98,33 @@ pub(super) fn explained(explained: &Explained) -> String {
     if !profile.groups.is_empty() {
         let _ = writeln!(text, "  {:<14} {}", "groups", profile.groups.join(", "));
     }
+    if !attributes.is_empty() {
+        let _ = writeln!(text, "\nattributes");
+    }
+    for (name, source) in attributes {
+        let _ = writeln!(text, "  {name:<14} {}", attribute(source));
+    }
     let _ = writeln!(text, "\nwhy this is one customer");
     for reason in &explained.claims {
         let _ = writeln!(text, "  {}", because(reason));
     }
     text
+}
+
+/// What the events come to, and where that is from.
+fn attribute(Source { value, occurred, source, note, .. }: &Source) -> String {
+    let mut text = format!("{:<28}", value.as_ref().map_or("-", |value| value.text()));
+    if let (Some(occurred), Some(source)) = (occurred, source) {
+        let _ = write!(text, " last by {source} on {occurred}");
+    }
+    let note = match note {
+        None => "",
+        Some(Note::Building) => " (being built: what came before it is gone through)",
+        Some(Note::Estimate) => " (an estimate)",
+        Some(Note::TooMany) => " (too many different values)",
+        Some(Note::Coarse) => " (so many events that they leave the window in groups)",
+    };
+    (text + note).trim_end().to_owned()
 }
 
 /// One reason, in a sentence.
@@ -118,6 +149,21 @@ fn because(reason: &Because) -> String {
     let Because { source, message_id, events_total, claim, .. } = reason;
     let _ = write!(text, "\n{:28}said by {source} in message {message_id}, {events_total} events; claim {claim}", "");
     text
+}
+
+/// What is to be said of an attribute, where something is.
+fn standing(attribute: &AttributeReport) -> Option<String> {
+    let AttributeReport { name, is_trait, building, unusable_total, coarse_total, too_many_total, missing_total } = attribute;
+    let mut said: Vec<String> = building.iter().map(|percent| format!("being built, {percent} %")).collect();
+    let counts = [
+        (*unusable_total, "values could not be used"),
+        (*coarse_total, "windows have so many events that they leave in groups"),
+        (*too_many_total, "claims have too many different values"),
+        (*missing_total, "events before it are not in history any more"),
+    ];
+    said.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
+    let name = if *is_trait { format!("{name} (trait)") } else { name.clone() };
+    (!said.is_empty()).then(|| format!("  {name:<22} {}", said.join(", ")))
 }
 
 /// How the engine is doing.
@@ -173,6 +219,10 @@ pub(super) fn status(report: &Report) -> String {
         if standing.again > 0 {
             let _ = writeln!(text, "    {} events that it refused are on their way again", standing.again);
         }
+    }
+    let said: Vec<String> = report.attributes.iter().filter_map(standing).collect();
+    if !said.is_empty() {
+        let _ = writeln!(text, "\nattributes and traits\n{}", said.join("\n"));
     }
     text
 }

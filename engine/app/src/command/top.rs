@@ -248,6 +248,7 @@ mod tests {
                 standing: None,
             }],
             lanes: vec![LaneReport { name: "lake".into(), stream: "events".into(), standing }],
+            attributes: Vec::new(),
         }
     }
 

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use serde::de::DeserializeOwned;
+use weft_domain::attribute::Attribute;
 use weft_domain::identity::Rules;
 use weft_domain::problem::{Code, Problem, Problems};
 use weft_host::Manifest;
 
+use super::attribute;
 use super::connection;
 use super::inline::{self, Inlined};
 use super::origin::Origin;
@@ -141,7 +143,8 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
     if report.has_errors() {
         return Err(report.finish(&sources));
     }
-    let parts = Parts { folder, data, secrets, recipes, inlined, blocks, identity };
+    let attributes = attribute::build(&spec).expect("formats and references were checked");
+    let parts = Parts { folder, data, secrets, recipes, inlined, blocks, identity, attributes };
     Ok(parts.config(spec, report.finish(&sources), sources, tree))
 }
 
@@ -351,6 +354,8 @@ fn read_spec(tree: &Node, report: &mut Report) -> WorkspaceSpec {
         sources: read.named("sources"),
         transforms: read.named("transforms"),
         identity: read.setting("identity").unwrap_or_default(),
+        attributes: read.named("attributes"),
+        traits: read.named("traits"),
         destinations: read.named("destinations"),
         tests: read.setting("tests").unwrap_or_default(),
     }
@@ -396,6 +401,7 @@ struct Parts {
     inlined: Inlined,
     blocks: BTreeMap<(String, String), Block>,
     identity: Rules,
+    attributes: Vec<Attribute>,
 }
 
 impl Parts {
@@ -455,6 +461,7 @@ impl Parts {
             sources,
             transforms,
             identity: self.identity,
+            attributes: self.attributes,
             destinations,
             tests: spec.tests,
             warnings,

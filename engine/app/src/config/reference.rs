@@ -10,6 +10,7 @@ use weft_domain::problem::{Code, Problem};
 use weft_domain::value::Excerpt;
 use weft_host::{Capability, Kind, Manifest, Reads};
 
+use super::attribute;
 use super::connection;
 use super::limits;
 use super::schema::nearest;
@@ -56,6 +57,12 @@ impl References<'_> {
         for (name, destination) in &self.spec.destinations {
             self.destination(name, destination, report);
         }
+        attribute::check(self.tree, self.spec, report);
+        for (name, rule) in &self.spec.traits {
+            for (place, source) in rule.trust.iter().enumerate() {
+                self.must_exist("sources", "source", source, &format!("{}/trust/{place}", join("/traits", name)), report);
+            }
+        }
         self.scenarios(report);
         // What seems unused may be named where a mistake is.
         if !report.has_errors() {
@@ -79,7 +86,8 @@ impl References<'_> {
     /// Names that are kept for the engine, and names that two stages share.
     fn names(&self, report: &mut Report) {
         let mut stages: BTreeMap<&str, (&str, At)> = BTreeMap::new();
-        for section in NAMED_SECTIONS {
+        // A trait is called as its senders call it.
+        for section in NAMED_SECTIONS.into_iter().filter(|section| *section != "traits") {
             for entry in self.section(section) {
                 let at = || entry.span.at(join(&join("", section), &entry.key));
                 if RESERVED_NAMES.contains(&&*entry.key) {

@@ -5,7 +5,7 @@
 //! engine works with is [`super::Config`].
 //!
 //! Sections in `spec/`: `connection.rs`, `stage.rs` (plugins, sources, transforms, destinations), `identity.rs`, `matching.rs`,
-//! `scenario.rs` (tests).
+//! `attribute.rs` (attributes, traits), `scenario.rs` (tests).
 
 /// The schema of a text, in place of what the type is made of.
 macro_rules! text_schema {
@@ -26,6 +26,7 @@ macro_rules! text_schema {
     };
 }
 
+pub mod attribute;
 pub mod connection;
 pub mod identity;
 pub mod matching;
@@ -38,13 +39,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::units::Size;
+use attribute::{AttributeSpec, TraitSpec};
 use connection::ConnectionSpec;
 use identity::IdentitySpec;
 use scenario::Scenario;
 use stage::{DestinationSpec, KeyText, PluginSpec, SourceSpec, TransformSpec};
 
 /// Every section and setting at the top of a file.
-pub const SECTIONS: [&str; 15] = [
+pub const SECTIONS: [&str; 17] = [
     "version",
     "name",
     "zone",
@@ -58,12 +60,15 @@ pub const SECTIONS: [&str; 15] = [
     "sources",
     "transforms",
     "identity",
+    "attributes",
+    "traits",
     "destinations",
     "tests",
 ];
 
 /// The sections that are mappings of names, which may be spread over files.
-pub const NAMED_SECTIONS: [&str; 6] = ["tokens", "plugins", "connections", "sources", "transforms", "destinations"];
+pub const NAMED_SECTIONS: [&str; 8] =
+    ["tokens", "plugins", "connections", "sources", "transforms", "attributes", "traits", "destinations"];
 
 /// Names that may mean something of the engine's own where a name is expected.
 pub const RESERVED_NAMES: [&str; 9] =
@@ -119,6 +124,14 @@ pub struct WorkspaceSpec {
     /// How it is worked out who is who.
     #[serde(default)]
     pub identity: IdentitySpec,
+    /// What the events of a customer come to, by name: such as what somebody has spent.
+    #[serde(default)]
+    #[schemars(schema_with = "named::<AttributeSpec>")]
+    pub attributes: BTreeMap<String, AttributeSpec>,
+    /// Traits of which more decides than the latest event, by name.
+    #[serde(default)]
+    #[schemars(schema_with = "traits")]
+    pub traits: BTreeMap<String, TraitSpec>,
     /// Where events and profiles go, by name.
     #[serde(default)]
     #[schemars(schema_with = "named::<DestinationSpec>")]
@@ -246,6 +259,13 @@ pub(super) fn named<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
         "additionalProperties": value,
         "default": {},
     })
+}
+
+/// The schema of a mapping of traits, whose names are the senders'.
+fn traits(generator: &mut SchemaGenerator) -> Schema {
+    let value = generator.subschema_for::<TraitSpec>();
+    let name = json_schema!({ "minLength": 1, "maxLength": weft_domain::limits::TRAIT_NAME_BYTES_MAX });
+    json_schema!({ "type": "object", "propertyNames": name, "additionalProperties": value, "default": {} })
 }
 
 /// The JSON Schema (2020-12) of a workspace: what `schemas/workspace.schema.json` holds.

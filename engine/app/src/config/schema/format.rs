@@ -5,12 +5,15 @@
 use std::net::SocketAddr;
 
 use url::Url;
+use weft_domain::condition::Condition;
 use weft_domain::identity::Pattern;
+use weft_domain::path::Path;
 use weft_domain::value::Excerpt;
 
 use super::super::connection::Template;
 use super::super::cron::Cron;
 use super::super::origin::Origin;
+use super::super::spec::attribute::{EVENTS, Since};
 use super::super::spec::scenario::Moment;
 use super::super::units::{Duration, Rate, Size};
 use super::super::zone;
@@ -83,6 +86,30 @@ pub(super) static ALL: &[Format] = &[
         name: "weft-public-key",
         noun: "a public key, `ed25519:` and base64: `weft plugin key` makes one",
         check: |text| text.parse::<PublicKey>().map(drop),
+    },
+    Format {
+        name: "weft-event-path",
+        noun: "a path into an event, such as `properties.total` or `products[].price`",
+        check: |text| Path::try_from(text.to_owned()).map(drop),
+    },
+    Format {
+        name: "weft-count",
+        noun: "`events`, or a path into an event, such as `products[]`",
+        check: |text| match text {
+            EVENTS => Ok(()),
+            "event" => Err("an event has no `event`: did you mean `events`?".into()),
+            path => Path::try_from(path.to_owned()).map(drop),
+        },
+    },
+    Format {
+        name: "weft-condition",
+        noun: "a condition in CEL, such as `event.properties.total > 100`",
+        check: |text| Condition::try_from(text.to_owned()).map(drop),
+    },
+    Format {
+        name: "weft-since",
+        noun: "a day such as `2026-01-01`, or a time such as `2026-03-01T09:30:00Z`",
+        check: |text| text.parse::<Since>().map(drop),
     },
     Format {
         name: "weft-pattern",

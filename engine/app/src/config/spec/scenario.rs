@@ -134,6 +134,9 @@ pub struct ExpectedProfile {
     /// Traits that the person has, with these values. A null: a trait that the person does not have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub traits: BTreeMap<String, Json>,
+    /// What the events come to, with these values. A null: an attribute that has no value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, Json>,
     /// Purposes agreed to or refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub consent: BTreeMap<String, bool>,
