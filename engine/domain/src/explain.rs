@@ -101,7 +101,7 @@ pub fn explain(view: &impl View, id: CustomerId) -> Read<Option<Explained>> {
         }
         nodes.push(node);
     }
-    reasons.sort_by(|(one, a, _), (other, b, _)| (&a.witness, one).cmp(&(&b.witness, other)));
+    reasons.sort_by(|(one, a, _), (other, b, _)| (a.witness(), one).cmp(&(b.witness(), other)));
     let nodes: Vec<_> = nodes.iter().map(|node| &**node).collect();
     let facts = latest(nodes.iter().map(|node| &node.traits));
     let facts = facts.into_iter().filter(|(_, fact)| !fact.value.is_null()).map(|(name, fact)| (name.to_owned(), fact.clone()));
@@ -120,9 +120,9 @@ pub fn explain(view: &impl View, id: CustomerId) -> Read<Option<Explained>> {
             identifiers: claim.identifiers.clone(),
             shared,
             set_aside: set_aside.collect(),
-            occurred: claim.witness.occurred,
-            message_id: claim.witness.message_id.clone(),
-            source: claim.witness.source.clone(),
+            occurred: claim.witness().occurred,
+            message_id: claim.witness().message_id.clone(),
+            source: claim.witness().source.clone(),
             retracted: claim.retracted.clone(),
             events_total,
         });
