@@ -81,6 +81,8 @@ pub struct TotalsMetrics {
     letters: Gauge,
     claims_shrunk: Counter,
     facts_refused: Counter,
+    claims_held: Gauge,
+    claims_past_limit: Gauge,
 }
 
 fn seconds() -> Histogram {
@@ -126,6 +128,12 @@ impl Default for Metrics {
                     Counter::default()
                 ),
                 facts_refused: metric!("facts_refused", "Facts that found no room on their profile", Counter::default()),
+                claims_held: metric!("claims_held", "Claims that are held until somebody decides", Gauge::default()),
+                claims_past_limit: metric!(
+                    "claims_past_limit",
+                    "Claims that would make a customer of more than its limit of merges or identifiers",
+                    Gauge::default()
+                ),
             },
             intake_sync: metric!("intake_sync_seconds", "A barrier of the intake log", seconds()),
             history_sync: metric!("history_sync_seconds", "A barrier of the history log", seconds()),
@@ -157,7 +165,8 @@ impl Metrics {
 
     /// State has come to this.
     pub fn counted(&self, totals: &Totals) {
-        let Totals { events, customers, claims, identifiers, letters, claims_shrunk, facts_refused } = *totals;
+        let Totals { events, customers, claims, identifiers, letters, claims_shrunk, facts_refused, claims_held, claims_past_limit } =
+            *totals;
         let all = &self.totals;
         let gauges = [
             (&all.events, events),
@@ -165,6 +174,8 @@ impl Metrics {
             (&all.claims, claims),
             (&all.identifiers, identifiers),
             (&all.letters, letters),
+            (&all.claims_held, claims_held),
+            (&all.claims_past_limit, claims_past_limit),
         ];
         for (gauge, count) in gauges {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -235,7 +246,7 @@ mod tests {
                     weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
-                    weft_facts_refused counter, weft_intake_sync_seconds histogram, \
+                    weft_facts_refused counter, weft_claims_held gauge, weft_claims_past_limit gauge, weft_intake_sync_seconds histogram, \
                     weft_history_sync_seconds histogram, weft_commit_seconds histogram, weft_fold_event_seconds histogram";
         assert_eq!(names.join(", "), want);
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::claim::{ClaimId, CustomerId, Guard, IdentifierId};
+use crate::claim::{Claim, ClaimId, CustomerId, Guard, IdentifierId, Verdict, Witness};
 use crate::event::Identifier;
 use crate::profile::{Fact, Profile, latest};
 use crate::value::Timestamp;
@@ -43,11 +43,31 @@ pub struct Because {
     pub message_id: String,
     /// The source that told it.
     pub source: String,
+    /// What each source says of it, where it is more than one or one was taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<Word>,
     /// Why somebody retracted it, where somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retracted: Option<String>,
+    /// What somebody decided of it, where it was held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     /// How many events say so.
     pub events_total: u64,
+}
+
+/// What a source says of a claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Word {
+    /// The source.
+    pub source: String,
+    /// When its earliest event that says so occurred.
+    pub occurred: Timestamp,
+    /// That event's message id.
+    pub message_id: String,
+    /// Why somebody took its word back, where somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub struck: Option<String>,
 }
 
 /// An identifier that a guard kept away.
@@ -113,19 +133,36 @@ pub fn explain(view: &impl View, id: CustomerId) -> Read<Option<Explained>> {
         let known = |one: &&&Identifier| brought.contains(&(one.kind.clone(), one.value.clone()));
         let shared = held.iter().filter(known).map(|one| (*one).clone()).collect();
         brought.extend(held.iter().map(|one| (one.kind.clone(), one.value.clone())));
+        claims.push(Because { shared, ..Because::of(id, &claim, events_total) });
+    }
+    Ok(Some(Explained { profile: Profile::unite(id, &nodes), facts: facts.collect(), claims }))
+}
+
+impl Because {
+    /// A claim as a reason, by itself.
+    #[must_use]
+    pub fn of(id: ClaimId, claim: &Claim, events_total: u64) -> Because {
         let set_aside =
             claim.set_aside.iter().map(|(identifier, guard)| SetAside { identifier: identifier.clone(), guard: *guard });
-        claims.push(Because {
+        let word = |witness: &Witness| Word {
+            source: witness.source.clone(),
+            occurred: witness.occurred,
+            message_id: witness.message_id.clone(),
+            struck: claim.struck.get(&witness.source).cloned(),
+        };
+        let all_is_said = claim.witnesses.len() == 1 && claim.struck.is_empty();
+        Because {
             claim: id,
             identifiers: claim.identifiers.clone(),
-            shared,
+            shared: Vec::new(),
             set_aside: set_aside.collect(),
             occurred: claim.witness().occurred,
             message_id: claim.witness().message_id.clone(),
             source: claim.witness().source.clone(),
+            words: if all_is_said { Vec::new() } else { claim.witnesses.iter().map(word).collect() },
             retracted: claim.retracted.clone(),
+            verdict: claim.verdict.clone(),
             events_total,
-        });
+        }
     }
-    Ok(Some(Explained { profile: Profile::unite(id, &nodes), facts: facts.collect(), claims }))
 }

@@ -18,4 +18,6 @@ pub mod input;
 pub mod view;
 pub mod resolve;
 pub mod fold;
+pub mod impact;
 pub mod explain;
+pub mod between;

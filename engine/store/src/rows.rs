@@ -51,6 +51,7 @@ row!(Delivery, Delivery, (String, u64), |(lane, number)| text(begin(), lane).u64
 row!(Letter, DeadLetter, (u64, u32), |(position, ordinal)| begin().u64(*position).u32(*ordinal));
 row!(Value, Kv, (String, String), |(stage, key)| text(begin(), stage).bytes(key.as_bytes()));
 row!(Keys, Kv, String, |stage| text(begin(), stage));
+row!(Held, Held, ClaimId, |id| begin().bytes(&id.0));
 row!(Meta, Meta, (), |()| begin().bytes(b"fold"));
 
 /// A claim, and the facts of the events that are filed under it. The rules know them apart, as the one is of identity and the
@@ -79,6 +80,10 @@ pub struct Value(pub Vec<u8>);
 /// How many keys a stage's small store has: a row beside them, under the empty key, which no plugin can name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Keys(pub u64);
+
+/// That a claim is held: the key says which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Held;
 
 /// What there is one of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -129,6 +134,14 @@ pub fn timer_of(key: &[u8]) -> Option<(Timestamp, CustomerId)> {
     let mut parts = Parts::new(key);
     let (_, due) = (parts.u16()?, parts.i64()?);
     Some((Timestamp(due), CustomerId(parts.rest().try_into().ok()?)))
+}
+
+/// A claim's id again, from the key of a row that is found by it.
+#[must_use]
+pub fn claim_of(key: &[u8]) -> Option<ClaimId> {
+    let mut parts = Parts::new(key);
+    parts.u16()?;
+    Some(ClaimId(parts.rest().try_into().ok()?))
 }
 
 /// A dead letter's id again, from its key.
