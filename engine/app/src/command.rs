@@ -7,6 +7,7 @@ mod client;
 mod destination;
 mod dlq;
 mod events;
+mod identity;
 mod tail;
 mod init;
 mod reload;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use clap::{CommandFactory, Parser, Subcommand};
 use weft_domain::claim::CustomerId;
-use weft_domain::explain::{Explained, explain, today, whose};
+use weft_domain::explain::{Explained, Who, explain, today, whose};
 use weft_domain::problem::Problems;
 use weft_host::{Host, HostOptions};
 use weft_store::files::Disk;
@@ -90,10 +91,23 @@ enum Command {
         #[command(subcommand)]
         command: destination::Destination,
     },
-    /// Say what a code means, such as `config/unknown-key`.
+    /// Say why two are one customer, or what keeps them apart; with one word, what a code means, such as `config/unknown-key`.
     Explain {
-        /// The code.
-        code: String,
+        /// `TYPE:VALUE`, such as `email:ann@example.com`, or a customer's id; or a code.
+        what: String,
+        /// The other one.
+        other: Option<Who>,
+        /// The workspace: a folder, or its weft.yaml.
+        #[arg(long, default_value = ".", requires = "other")]
+        workspace: PathBuf,
+        /// Print JSON.
+        #[arg(long, requires = "other")]
+        json: bool,
+    },
+    /// Look at claims that are held, decide them, and take apart what is not one person's.
+    Identity {
+        #[command(subcommand)]
+        command: identity::Identity,
     },
     /// Look a data folder over: logs, state, disk. The engine must not be running.
     Doctor(Workspace),
@@ -217,7 +231,12 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Tail(tail) => tail::run(tail).await,
         Command::Dlq { command } => dlq::run(command).await,
         Command::Destination { command } => destination::run(command).await,
-        Command::Explain { code } => show::code(&code).map(|text| print(&text)).map_err(Failed::Other),
+        Command::Explain { what, other: None, .. } => show::code(&what).map(|text| print(&text)).map_err(Failed::Other),
+        Command::Explain { what, other: Some(b), workspace, json } => match what.parse::<Who>() {
+            Ok(a) => identity::explain(&a, &b, &workspace, Output::of(json)).await,
+            Err(message) => Err(Failed::Other(anyhow!(message))),
+        },
+        Command::Identity { command } => identity::run(command).await,
         Command::Doctor(workspace) => doctor(&workspace).await,
         Command::Rebuild(workspace) => rebuild(&workspace).await,
         Command::Top(top) => top::run(top).await,

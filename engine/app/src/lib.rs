@@ -31,6 +31,7 @@ pub mod letters;
 pub mod events;
 pub mod tail;
 pub mod retry;
+pub mod identity;
 pub mod api;
 pub mod listener;
 pub mod engine;

@@ -11,18 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::claim::{Claim, ClaimId, CustomerId, IdentifierId};
 use crate::event::Identifier;
-use crate::explain::{Because, SetAside, claims_of, today};
+use crate::explain::{Because, SetAside, Who, claims_of};
 use crate::limits;
 use crate::view::{Read, View};
-
-/// Somebody who is asked about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// Who has an identifier: its type and value.
-    Identifier(String, String),
-    /// A customer, by an id of today or one that was given out earlier.
-    Customer(CustomerId),
-}
 
 /// Whether two are one customer, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -119,7 +110,7 @@ fn find(view: &impl View, who: &Who) -> Read<Option<(Place, Option<CustomerId>)>
             let id = IdentifierId::of(kind, value);
             view.identifier(id)?.map(|row| (Place::Identifier(id), row.customer))
         }
-        Who::Customer(id) => today(view, *id)?.map(|customer| (Place::Claim((*id).into()), Some(customer))),
+        Who::Customer(id) => who.today(view)?.map(|customer| (Place::Claim((*id).into()), Some(customer))),
     })
 }
 

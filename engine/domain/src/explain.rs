@@ -4,14 +4,16 @@
 //! kept by [`crate::resolve`], the facts and their events by [`crate::profile`].
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::claim::{Claim, ClaimId, CustomerId, Guard, IdentifierId, Verdict, Witness};
 use crate::event::Identifier;
 use crate::profile::{Fact, Profile, latest};
-use crate::value::Timestamp;
+use crate::value::{Excerpt, Timestamp};
 use crate::view::{Read, View};
 
 /// A customer, explained.
@@ -79,6 +81,58 @@ pub struct SetAside {
     /// The guard.
     #[schemars(with = "String")]
     pub guard: Guard,
+}
+
+/// Somebody who is asked about. As text `email:ann@example.com`, or a customer's id.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
+pub enum Who {
+    /// Who has this identifier: its type and value.
+    Identifier(String, String),
+    /// The customer of this id, or who it was merged into.
+    Customer(CustomerId),
+}
+
+impl Who {
+    /// Who that is today.
+    ///
+    /// # Errors
+    /// [`crate::view::ViewError`], where state cannot be read.
+    pub fn today(&self, view: &impl View) -> Read<Option<CustomerId>> {
+        match self {
+            Who::Identifier(kind, value) => whose(view, kind, value),
+            Who::Customer(id) => today(view, *id),
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Identifier(kind, value) => write!(f, "{kind}:{value}"),
+            Who::Customer(id) => id.fmt(f),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Who {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl FromStr for Who {
+    type Err = String;
+
+    /// Reads `TYPE:VALUE` or a customer's id.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some((kind, value)) => Ok(Who::Identifier(kind.to_owned(), value.to_owned())),
+            None => text.parse().map(Who::Customer).map_err(|_| {
+                format!("`{}` is neither TYPE:VALUE, such as email:ann@example.com, nor a customer's id", Excerpt(text))
+            }),
+        }
+    }
 }
 
 /// The customer who has an identifier.

@@ -7,6 +7,7 @@ mod groups;
 mod partition;
 mod strategy;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Identifier;
@@ -37,7 +38,7 @@ pub struct Rules {
 }
 
 /// What becomes of an anonymous customer when an event that carries a login identifier names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnLogin {
     /// It is the one who signs in: one customer, with the id of the earlier.
@@ -50,7 +51,7 @@ pub enum OnLogin {
 }
 
 /// What an event is about that carries no login identifier and names a known customer's device alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnLogout {
     /// The known customer.
@@ -209,6 +210,12 @@ impl Rules {
         kept.sort();
         kept.dedup_by(|later, first| later.kind == first.kind && later.value == first.value);
         kept
+    }
+
+    /// The identifier that decides where an event belongs.
+    #[must_use]
+    pub fn strongest<'a>(&self, identifiers: &'a [Identifier]) -> Option<&'a Identifier> {
+        identifiers.iter().min_by_key(|one| (one.how, self.priority(&one.kind)))
     }
 
     /// The rule for a type; none for one that identifies nobody.

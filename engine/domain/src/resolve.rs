@@ -42,7 +42,7 @@ pub struct Resolved {
 /// [`crate::view::ViewError`], where state cannot be read.
 pub fn resolve(rules: &Rules, step: &mut Step<'_, impl View>, claims: &[Identifier], witness: Witness) -> Read<Option<Resolved>> {
     let mut identifiers = rules.identifying(claims);
-    let Some(strongest) = strongest(rules, &identifiers) else { return Ok(None) };
+    let Some(strongest) = rules.strongest(&identifiers).cloned() else { return Ok(None) };
     if let Some(resolved) = repeat(rules, step, &identifiers, &witness)? {
         return Ok(Some(resolved));
     }
@@ -149,11 +149,6 @@ fn change(
         return Ok(Vec::new());
     }
     reconsider(rules, step, id, Arc::new(changed))
-}
-
-/// The identifier that decides where an event belongs.
-fn strongest(rules: &Rules, identifiers: &[Identifier]) -> Option<Identifier> {
-    identifiers.iter().min_by_key(|one| (one.how, rules.priority(&one.kind))).cloned()
 }
 
 /// The answer for a claim that is known already, where it is.

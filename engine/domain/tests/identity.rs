@@ -1,9 +1,9 @@
 //! What people see of identity and what they can do about it: why two are one, what would come of a split, and what is held.
 
-use weft_domain::between::{Between, Reason, Who, between};
+use weft_domain::between::{Between, Reason, between};
 use weft_domain::claim::{ClaimId, Decision, IdentifierId};
 use weft_domain::event::{Event, Identifier};
-use weft_domain::explain::{explain, whose};
+use weft_domain::explain::{Who, explain, whose};
 use weft_domain::fold::fold;
 use weft_domain::identity::{MergeLimit, Quarantine, Rules};
 use weft_domain::impact::{Imagined, Impact};

@@ -3,12 +3,13 @@
 //! Each is what [`Rules`] can say, and nothing more. Its list of types is the one of Weft, not mParticle's: which types there are is
 //! the workspace's to say.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{IdentifierRule, OnLogin, OnLogout, Rules};
 
 /// A set of rules by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
     /// A user id signs in, and the anonymous visitor is the one who does.
