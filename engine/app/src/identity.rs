@@ -183,7 +183,9 @@ pub async fn decide(ledger: &Ledger, id: ClaimId, decision: Decision, reason: &s
     let claim = Glance(ledger).claim(id)?.ok_or_else(|| unknown_claim(id))?;
     if let Some(why) = &claim.retracted {
         let why = Excerpt(why);
-        return Err(Refused::Contradicts(format!("the claim {id} is retracted ({why}): `weft identity restore --claim {id}` first")));
+        return Err(Refused::Contradicts(format!(
+            "the claim {id} is retracted ({why}): `weft identity restore --claim {id}` first"
+        )));
     }
     match &claim.verdict {
         Some(verdict) if verdict.decision == decision => return Ok(Decided { position: None }),
@@ -471,9 +473,8 @@ impl<'a> Desk<'a> {
         if count == 0 {
             return Err(Refused::Contradicts("that is so already: nothing would change".into()));
         }
-        let pieces = |parts: &'_ [Part]| -> Vec<Command> {
-            parts.chunks(weft_domain::limits::SPLIT_PARTS_MAX).map(&order).collect()
-        };
+        let pieces =
+            |parts: &'_ [Part]| -> Vec<Command> { parts.chunks(weft_domain::limits::SPLIT_PARTS_MAX).map(&order).collect() };
         if dry_run {
             let played = &parts[..count.min(limits::SPLIT_PARTS_IMAGINED_MAX)];
             let view = self.view();

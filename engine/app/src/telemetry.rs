@@ -165,8 +165,17 @@ impl Metrics {
 
     /// State has come to this.
     pub fn counted(&self, totals: &Totals) {
-        let Totals { events, customers, claims, identifiers, letters, claims_shrunk, facts_refused, claims_held, claims_past_limit } =
-            *totals;
+        let Totals {
+            events,
+            customers,
+            claims,
+            identifiers,
+            letters,
+            claims_shrunk,
+            facts_refused,
+            claims_held,
+            claims_past_limit,
+        } = *totals;
         let all = &self.totals;
         let gauges = [
             (&all.events, events),
@@ -253,8 +262,17 @@ mod tests {
     #[test]
     fn what_state_counts_is_shown_under_its_own_name() {
         let metrics = Metrics::default();
-        let totals =
-            Totals { events: 1, customers: 2, claims: 3, identifiers: 4, letters: 5, claims_shrunk: 6, facts_refused: 7 };
+        let totals = Totals {
+            events: 1,
+            customers: 2,
+            claims: 3,
+            identifiers: 4,
+            letters: 5,
+            claims_shrunk: 6,
+            facts_refused: 7,
+            claims_held: 8,
+            claims_past_limit: 9,
+        };
         metrics.counted(&Totals { claims_shrunk: 5, ..totals });
         metrics.counted(&totals);
         let text = metrics.text();
@@ -266,6 +284,8 @@ mod tests {
             "weft_dead_letters_waiting 5",
             "weft_claims_shrunk_total 6",
             "weft_facts_refused_total 7",
+            "weft_claims_held 8",
+            "weft_claims_past_limit 9",
         ] {
             assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
         }

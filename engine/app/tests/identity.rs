@@ -145,10 +145,7 @@ async fn what_a_source_said_is_taken_back_without_what_others_say() {
     tell(&engine, &["list 1 u:ann e:x", "list 2 a:1 e:x", "web 3 a:1 e:x", "list 20 e:x p:7"]).await;
     tell(&engine, &many.iter().map(|text| &**text).collect::<Vec<_>>()).await;
     let ledger = engine.ledger();
-    contradicts(
-        split(ledger, &said(Some("crm"), None)).await,
-        "nothing said by `crm` is meant by that: nothing would change",
-    );
+    contradicts(split(ledger, &said(Some("crm"), None)).await, "nothing said by `crm` is meant by that: nothing would change");
     let some = split(ledger, &said(Some("list"), Some((2, 30)))).await.expect("it can be split");
     assert_eq!((some.parts, some.positions.len()), (2, 1), "what was first said from the second minute on");
     assert!(same(&engine, "u:ann", "e:x") && same(&engine, "a:1", "e:x") && !same(&engine, "e:x", "p:7"));
@@ -171,7 +168,8 @@ async fn what_a_source_said_is_taken_back_without_what_others_say() {
 async fn identifiers_are_taken_out_of_a_customer() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = start(folder.path()).await;
-    tell(&engine, &["web 1 u:ann e:x", "web 2 u:ann e:y", "web 3 e:y p:7", "web 4 u:bob e:z", "web 5 a:1 a:2", "web 6 e:y"]).await;
+    tell(&engine, &["web 1 u:ann e:x", "web 2 u:ann e:y", "web 3 e:y p:7", "web 4 u:bob e:z", "web 5 a:1 a:2", "web 6 e:y"])
+        .await;
     let ledger = engine.ledger();
     let not_one = "these are not one customer's: there is nothing to split";
     contradicts(split(ledger, &named(&["email:x"], &["user_id:bob"])).await, not_one);
@@ -243,11 +241,7 @@ async fn what_is_unclear_is_refused() {
     let check = async |asked: Asked, want: &str| {
         assert_eq!(split(engine.ledger(), &asked).await, Err(Refused::Unclear(want.to_owned())));
     };
-    check(
-        Asked { reason: None, ..claims("u:ann e:x") },
-        "say why: `reason` is for the next person who asks",
-    )
-    .await;
+    check(Asked { reason: None, ..claims("u:ann e:x") }, "say why: `reason` is for the next person who asks").await;
     let long = REASON_BYTES_MAX + 1;
     check(
         Asked { reason: Some("x".repeat(long)), ..claims("u:ann e:x") },

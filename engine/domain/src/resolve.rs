@@ -80,13 +80,7 @@ pub fn retract(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, reaso
 
 /// Takes the word of one source for a claim back, or (with no reason) believes it again. No moves where the source never said so.
 #[allow(clippy::missing_errors_doc)]
-pub fn strike(
-    rules: &Rules,
-    step: &mut Step<'_, impl View>,
-    id: ClaimId,
-    source: &str,
-    reason: Option<&str>,
-) -> Read<Vec<Move>> {
+pub fn strike(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, source: &str, reason: Option<&str>) -> Read<Vec<Move>> {
     change(rules, step, id, |claim| {
         let says_so = claim.witnesses.iter().any(|witness| witness.source == source);
         let has_room = claim.struck.contains_key(source) || claim.struck.len() < limits::CLAIM_SOURCES_MAX;
@@ -136,12 +130,7 @@ pub fn separate(
 }
 
 /// Changes what people say of a claim, and divides its component anew where that made a difference.
-fn change(
-    rules: &Rules,
-    step: &mut Step<'_, impl View>,
-    id: ClaimId,
-    change: impl FnOnce(&mut Claim),
-) -> Read<Vec<Move>> {
+fn change(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, change: impl FnOnce(&mut Claim)) -> Read<Vec<Move>> {
     let Some(claim) = step.claim(id)? else { return Ok(Vec::new()) };
     let mut changed = Claim::clone(&claim);
     change(&mut changed);
@@ -237,12 +226,7 @@ fn component(step: &Step<'_, impl View>, mut open: Vec<IdentifierId>) -> Read<Op
 }
 
 /// Divides a component among customers, writes what changed, and says what moved. `touched` is written in any case.
-fn divide(
-    rules: &Rules,
-    step: &mut Step<'_, impl View>,
-    component: Component,
-    touched: Option<ClaimId>,
-) -> Read<Vec<Move>> {
+fn divide(rules: &Rules, step: &mut Step<'_, impl View>, component: Component, touched: Option<ClaimId>) -> Read<Vec<Move>> {
     let mut sorted: Vec<(ClaimId, &Claim)> = component.claims.iter().map(|(id, claim)| (*id, &**claim)).collect();
     sorted.sort_by_key(|(id, claim)| (claim.witness(), *id));
     let placements = partition(rules, &sorted, &component.separations);

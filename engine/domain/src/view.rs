@@ -336,7 +336,11 @@ impl Memory {
             };
         }
         for (claim, held) in changes.held {
-            if held { self.held.insert(claim) } else { self.held.remove(&claim) };
+            if held {
+                self.held.insert(claim)
+            } else {
+                self.held.remove(&claim)
+            };
         }
         self.plan = changes.plan.unwrap_or_else(|| self.plan.clone());
         self.clock = changes.clock.unwrap_or(self.clock);

@@ -153,7 +153,8 @@ fn what_keeps_two_apart_is_said_with_its_place() {
 
 #[test]
 fn a_split_can_be_looked_at_before_it_is_made() {
-    let world = World::of(rules(|_| ()), &["web u:ann e:x city=Bonn", "web a:1 city=Ulm", "web u:ann a:1 city=Jena", "web a:1 age=7"]);
+    let world =
+        World::of(rules(|_| ()), &["web u:ann e:x city=Bonn", "web a:1 city=Ulm", "web u:ann a:1 city=Jena", "web a:1 age=7"]);
     let impact = world.imagine(Command::Split { parts: vec![Part::Claim { claim: claim("a:1 u:ann") }], reason: String::new() });
     // The retracted claim stays Ann's; the visits, of two events, are somebody's own again.
     assert_eq!((impact.customers_total, impact.events_moved), (2, 2));

@@ -54,8 +54,12 @@ impl Told {
 fn told() -> impl Strategy<Value = Told> {
     let identifier = (0..4usize, 0..4u8, prop::bool::weighted(0.1));
     let city = prop::option::of(0..5u8);
-    (0..3usize, 0..50i64, prop::collection::vec(identifier, 0..4), city)
-        .prop_map(|(source, occurred, identifiers, city)| Told { source, occurred, identifiers, city })
+    (0..3usize, 0..50i64, prop::collection::vec(identifier, 0..4), city).prop_map(|(source, occurred, identifiers, city)| Told {
+        source,
+        occurred,
+        identifiers,
+        city,
+    })
 }
 
 /// Rules of every kind, and of several kinds at once.

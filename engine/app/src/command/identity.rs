@@ -114,16 +114,17 @@ pub(super) async fn run(command: Identity) -> Result<(), Failed> {
 pub(super) async fn explain(a: &Who, b: &Who, workspace: &std::path::Path, output: Output) -> Result<(), Failed> {
     let (config, _) = load(workspace, output).await?;
     let named = [a, b].map(|who| client::escape(&who.to_string()));
-    let found: Option<Between> = match client::get(config.listen, &format!("/api/v1/explain?a={}&b={}", named[0], named[1])).await? {
-        client::Answer::Nobody => {
-            let vault = Vault::open(&DataFolder::at(&config.data), report_progress())?;
-            let found = between(&vault.overlay, a, b)?;
-            vault.close()?;
-            found
-        }
-        client::Answer::NotFound => None,
-        client::Answer::Body(bytes) => Some(serde_json::from_slice(&bytes).context("the engine's answer cannot be read")?),
-    };
+    let found: Option<Between> =
+        match client::get(config.listen, &format!("/api/v1/explain?a={}&b={}", named[0], named[1])).await? {
+            client::Answer::Nobody => {
+                let vault = Vault::open(&DataFolder::at(&config.data), report_progress())?;
+                let found = between(&vault.overlay, a, b)?;
+                vault.close()?;
+                found
+            }
+            client::Answer::NotFound => None,
+            client::Answer::Body(bytes) => Some(serde_json::from_slice(&bytes).context("the engine's answer cannot be read")?),
+        };
     let found = found.ok_or_else(|| anyhow!("nobody is known by `{a}`, or nobody by `{b}`"))?;
     show(&found, output, |found| told(found, a, b))
 }
@@ -166,12 +167,7 @@ async fn changed(change: Change, what: &str) -> Result<(), Failed> {
 }
 
 /// Posts to the engine that must run.
-async fn post<T: DeserializeOwned>(
-    place: &Place,
-    path: &str,
-    body: &serde_json::Value,
-    unknown: &str,
-) -> anyhow::Result<T> {
+async fn post<T: DeserializeOwned>(place: &Place, path: &str, body: &serde_json::Value, unknown: &str) -> anyhow::Result<T> {
     let address = config::listen(&place.workspace, &Environment::of_process());
     match client::post(address, path, body).await? {
         client::Answer::Nobody => Err(anyhow!("no engine listens on {address}: `weft run` starts it")),
@@ -213,7 +209,9 @@ fn told(between: &Between, a: &Who, b: &Who) -> String {
             Reason::Separation(one) => {
                 let _ = writeln!(text, "  {} and {} were separated: {}", name(&one.a), name(&one.b), plain(&one.reason));
             }
-            Reason::NothingInCommon => text.push_str("  nothing: no claim names anything of both, nor do claims that hang together\n"),
+            Reason::NothingInCommon => {
+                text.push_str("  nothing: no claim names anything of both, nor do claims that hang together\n")
+            }
             Reason::TooMany => text.push_str("  too many claims hang together to look for the way\n"),
         }
     }
@@ -223,7 +221,8 @@ fn told(between: &Between, a: &Who, b: &Who) -> String {
 fn link(link: &Link) -> String {
     let because = &link.because;
     let mut text = format!("  {}  {}\n", because.occurred, names(&because.identifiers));
-    let _ = writeln!(text, "{:28}said by {} in message {}; claim {}", "", because.source, plain(&because.message_id), because.claim);
+    let _ =
+        writeln!(text, "{:28}said by {} in message {}; claim {}", "", because.source, plain(&because.message_id), because.claim);
     for aside in &link.kept_apart {
         let _ = writeln!(text, "{:28}KEPT APART: it had to set aside {} ({})", "", name(&aside.identifier), aside.guard.name());
     }
@@ -296,8 +295,11 @@ fn became(one: &Became) -> String {
         let _ = writeln!(text, "      {:<9} customer {becomes}", "becomes");
     }
     for (trait_name, change) in &one.traits {
-        let shown = |value: &Option<weft_domain::value::Json>| value.as_ref().map_or_else(|| "nothing".to_owned(), |one| plain(one.text()));
-        let _ = writeln!(text, "      {:<9} {}: {} -> {}", "trait", plain(trait_name), shown(&change.before), shown(&change.after));
+        let shown = |value: &Option<weft_domain::value::Json>| {
+            value.as_ref().map_or_else(|| "nothing".to_owned(), |one| plain(one.text()))
+        };
+        let _ =
+            writeln!(text, "      {:<9} {}: {} -> {}", "trait", plain(trait_name), shown(&change.before), shown(&change.after));
     }
     text
 }
@@ -307,4 +309,76 @@ fn standing_of(standing: &Standing) -> String {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let limits: Vec<String> = standing.limits.iter().map(|one| format!("{} {} of {}", one.kind, one.has, one.limit)).collect();
     format!("{}{more}; {} events; {}", names(&standing.identifiers), standing.events_total, limits.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn id(number: u8) -> String {
+        format!("{number:032x}")
+    }
+
+    #[test]
+    fn what_keeps_two_apart_is_told() {
+        let claim = |number: u8, identifiers: [&str; 2], aside: serde_json::Value| {
+            let identifier = |text: &str| text.split_once(' ').map(|(kind, value)| json!({ "type": kind, "value": value }));
+            json!({
+                "kind": "claim", "claim": id(number), "identifiers": identifiers.map(identifier), "shared": [], "set_aside": aside,
+                "kept_apart": aside, "occurred": format!("2026-03-01T12:0{number}:00.000Z"), "message_id": format!("m{number}"),
+                "source": "web", "events_total": 1
+            })
+        };
+        let aside = json!([{ "type": "email", "value": "x\u{7}", "guard": "limit" }]);
+        let separation = json!({
+            "kind": "separation", "a": { "type": "user_id", "value": "ann" }, "b": { "type": "user_id", "value": "bob" }, "reason": "two people"
+        });
+        let reasons =
+            [claim(1, ["email x\u{7}", "user_id ann"], json!([])), claim(2, ["email x\u{7}", "user_id bob"], aside), separation];
+        let found = json!({ "together": false, "a": id(1), "b": id(2), "reasons": reasons });
+        let found: Between = serde_json::from_value(found).expect("reads");
+        let who = |value: &str| Who::Identifier("user_id".into(), value.into());
+        let want = "not one customer\n  user_id:ann is customer 00000000000000000000000000000001\n  \
+                    user_id:bob is customer 00000000000000000000000000000002\n\n\
+                    how they hang together, and what keeps them apart\n  \
+                    2026-03-01T12:01:00.000Z  email x\\u{7} + user_id ann\n\
+                    \x20                           said by web in message m1; claim 00000000000000000000000000000001\n  \
+                    2026-03-01T12:02:00.000Z  email x\\u{7} + user_id bob\n\
+                    \x20                           said by web in message m2; claim 00000000000000000000000000000002\n\
+                    \x20                           KEPT APART: it had to set aside email x\\u{7} (limit)\n  \
+                    user_id ann and user_id bob were separated: two people\n";
+        assert_eq!(told(&found, &who("ann"), &who("bob")), want);
+    }
+
+    #[test]
+    fn what_would_come_of_a_split_is_told() {
+        let standing = |count: u64, events: u64| {
+            json!({
+                "identifiers": [{ "type": "user_id", "value": "ann" }], "identifiers_total": count, "events_total": events,
+                "limits": [{ "type": "user_id", "has": 1, "limit": 1 }]
+            })
+        };
+        let ann = json!({
+            "customer": id(1), "before": standing(3, 7), "after": standing(1, 4), "traits": { "city": { "before": "Ulm", "after": "Bonn" } }
+        });
+        let other = json!({ "customer": id(2), "before": standing(1, 3), "becomes": id(1) });
+        let impact = json!({ "customers": [ann, other], "customers_total": 3, "events_moved": 3 });
+        let outcome: Outcome = serde_json::from_value(json!({ "parts": 2, "impact": impact, "not_played": 5 })).expect("reads");
+        let want = "2 parts; nothing has been changed\n  3 customers would change, 3 events would move\n    \
+                    customer 00000000000000000000000000000001\n      \
+                    is        user_id ann and 2 more; 7 events; user_id 1 of 1\n      \
+                    would be  user_id ann; 4 events; user_id 1 of 1\n      \
+                    trait     city: \"Ulm\" -> \"Bonn\"\n    \
+                    customer 00000000000000000000000000000002\n      \
+                    is        user_id ann; 3 events; user_id 1 of 1\n      \
+                    would be  nobody\n      \
+                    becomes   customer 00000000000000000000000000000001\n  \
+                    and 1 customers more\n  \
+                    5 parts more were not looked at: there are too many\n";
+        assert_eq!(done(&outcome), want);
+        let done = done(&serde_json::from_value(json!({ "parts": 300, "positions": [7, 8] })).expect("reads"));
+        assert_eq!(done, "300 parts in 2 commands, the last of them record 8 of history\n");
+    }
 }

@@ -136,7 +136,8 @@ impl References<'_> {
             if rule.immutable && !(rule.login && rule.unique) {
                 let lacks = if rule.login { "unique" } else { "login" };
                 let message = format!("the values of `{}` are immutable, and the type is not `{lacks}`", rule.kind);
-                let problem = Problem::error(Code::CONFIG_REFUSED, message).expected("`login: true` and `unique: true` beside it");
+                let problem =
+                    Problem::error(Code::CONFIG_REFUSED, message).expected("`login: true` and `unique: true` beside it");
                 report.add(self.at(&format!("{path}/immutable")), problem);
             } else if rule.immutable && rule.limit.is_some_and(|limit| limit != 1) {
                 let message = format!("the values of `{}` are immutable, and one person may have several", rule.kind);

@@ -219,8 +219,7 @@ impl<'a> Groups<'a> {
 
     /// The groups that own any of these identifiers, the oldest first.
     fn touched(&self, joining: &[Joining<'a>]) -> Vec<usize> {
-        let mut touched: Vec<usize> =
-            joining.iter().filter(|one| !one.leaves).filter_map(|one| self.owner(one.one)).collect();
+        let mut touched: Vec<usize> = joining.iter().filter(|one| !one.leaves).filter_map(|one| self.owner(one.one)).collect();
         touched.sort_unstable();
         touched.dedup();
         touched

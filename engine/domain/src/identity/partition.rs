@@ -39,9 +39,8 @@ impl Separations {
         }
         for one in claims.iter().flat_map(|(_, claim)| &claim.identifiers) {
             let id = IdentifierId::of(&one.kind, &one.value);
-            let side = |(pair, (a, b)): (usize, &(IdentifierId, IdentifierId))| {
-                (*a == id || *b == id).then_some((pair, *b == id))
-            };
+            let side =
+                |(pair, (a, b)): (usize, &(IdentifierId, IdentifierId))| (*a == id || *b == id).then_some((pair, *b == id));
             let on: Vec<_> = self.0.iter().enumerate().filter_map(side).collect();
             if !on.is_empty() {
                 sides.insert(name_of(one), on);

@@ -26,13 +26,8 @@ pub enum Strategy {
 
 impl Strategy {
     /// All of them.
-    pub const ALL: [Strategy; 5] = [
-        Strategy::Default,
-        Strategy::ProfileConversion,
-        Strategy::ProfileLink,
-        Strategy::ProfileIsolation,
-        Strategy::BestMatch,
-    ];
+    pub const ALL: [Strategy; 5] =
+        [Strategy::Default, Strategy::ProfileConversion, Strategy::ProfileLink, Strategy::ProfileIsolation, Strategy::BestMatch];
 
     /// The types that prove a sign-in, and whose values are unique.
     fn logins(self) -> &'static [&'static str] {

@@ -242,6 +242,8 @@ impl IdentitySpec {
 
 #[cfg(test)]
 mod tests {
+    use weft_domain::limits::{CUSTOMER_IDENTIFIERS_MAX, MERGES_MAX};
+
     use super::*;
 
     #[test]
@@ -251,6 +253,16 @@ mod tests {
         let rules = spec.rules().expect("valid");
         assert_eq!((rules.priority("zeta"), rules.priority("alpha"), rules.priority("email")), (Some(0), Some(1), None));
         assert!(rules.blocks("null"), "the default block list stays");
+    }
+
+    #[test]
+    fn the_schema_has_the_engines_bounds() {
+        let schema = serde_json::to_value(schemars::schema_for!(IdentitySpec)).expect("a schema is JSON");
+        let most = |spec: &str, key: &str| schema["$defs"][spec]["properties"][key]["maximum"].as_u64();
+        assert_eq!(most("MergeLimitSpec", "merges"), Some(u64::from(MERGES_MAX)));
+        for (spec, key) in [("MergeLimitSpec", "identifiers"), ("QuarantineSpec", "larger_than")] {
+            assert_eq!(most(spec, key), Some(u64::from(CUSTOMER_IDENTIFIERS_MAX)), "{spec}.{key}");
+        }
     }
 
     #[test]
