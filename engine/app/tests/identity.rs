@@ -229,7 +229,8 @@ async fn what_is_held_is_decided_once_and_can_be_decided_anew() {
     let unknown = claim("u:nobody");
     let want = format!("there is no claim {unknown}: `weft profile` shows those of a customer");
     assert_eq!(decide(ledger, unknown, Decision::Accept, "why not").await, Err(Refused::Unknown(want)));
-    assert_eq!(engine.ledger().state().totals().claims_held, waiting(None, None).held.len() as u64);
+    let counted = engine.ledger().state().totals().claims_held;
+    assert_eq!(counted, waiting(None, None).held.len() as u64);
     engine.stop().await.expect("an orderly stop");
 }
 

@@ -123,9 +123,9 @@ async fn every_page_answers_as_the_document_says_and_lets_in_whom_it_says() {
             let path = if path == "/api/v1/explain" { format!("{path}?a={id}&b={id}") } else { path };
             let body = match operation["operationId"].as_str().expect("a name") {
                 "retract" | "accept" | "refuse" => json!({ "reason": "a test" }).to_string(),
-                // Of a claim that joins nothing, so that nothing changes and the order of the pages does not matter.
+                // What joins nothing and is apart from nothing, so that nothing changes and the order of the pages does not matter.
                 "split" => json!({ "claims": [claim], "reason": "a test" }).to_string(),
-                "restore_split" => json!({ "claims": [claim] }).to_string(),
+                "restore_split" => json!({ "identifiers": ["email:ann@example.com"] }).to_string(),
                 // One that is not there, so that the order of the pages does not matter.
                 "drop_dead_letters" => json!({ "letters": ["999999-0"], "reason": "a test" }).to_string(),
                 "retry_dead_letters" => json!({ "letters": ["999999-0"] }).to_string(),
