@@ -3,6 +3,7 @@
 //! Requests with a token where the workspace has tokens; answers are JSON, errors RFC 9457 problems. The paths of sources are
 //! [`crate::door`]'s. Which pages there are is in the table of [`routes`], which [`openapi`] writes down for others.
 
+mod identity;
 pub mod openapi;
 mod routes;
 
@@ -299,7 +300,11 @@ async fn retract(
         Ok(body) => body,
         Err(rejection) => return problem(rejection.status(), &rejection.body_text()),
     };
-    command(&pages, &id, |claim| Command::Retract { claim, reason: body.reason }).await
+    let reason = match crate::identity::checked(Some(&body.reason)) {
+        Ok(reason) => reason,
+        Err(refused) => return problem(StatusCode::BAD_REQUEST, &refused.to_string()),
+    };
+    command(&pages, &id, |claim| Command::Retract { claim, reason }).await
 }
 
 async fn restore(State(pages): State<Arc<Pages>>, Path(id): Path<String>) -> Response<Body> {

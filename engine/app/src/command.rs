@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::{CommandFactory, Parser, Subcommand};
+use weft_domain::explain::Who;
 use weft_domain::portrait::{Portrait, portray};
 use weft_domain::problem::Problems;
 use weft_domain::value::Timestamp;
@@ -33,7 +34,6 @@ use weft_store::state::StateStore;
 use crate::assembly::{Plugins, check};
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment};
-use crate::events::Who;
 use crate::graph::Graph;
 use crate::past;
 use crate::probe::probe;
@@ -98,12 +98,20 @@ enum Command {
         #[command(subcommand)]
         command: destination::Destination,
     },
-    /// Say what a code means, such as `config/unknown-key`.
+    /// Say why two are one customer, or what keeps them apart; with one word, what a code means, such as `config/unknown-key`.
     Explain {
-        /// The code.
-        code: String,
+        /// `TYPE:VALUE`, such as `email:ann@example.com`, or a customer's id; or a code.
+        what: String,
+        /// The other one.
+        other: Option<Who>,
+        /// The workspace: a folder, or its weft.yaml.
+        #[arg(long, default_value = ".", requires = "other")]
+        workspace: PathBuf,
+        /// Print JSON.
+        #[arg(long, requires = "other")]
+        json: bool,
     },
-    /// Find out which rows of a file are one person, and why.
+    /// Look at claims that are held, decide them, take apart what is not one person's; find out which rows of a file are one person.
     Identity {
         #[command(subcommand)]
         command: identity::Identity,
@@ -232,8 +240,12 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Tail(tail) => tail::run(tail).await,
         Command::Dlq { command } => dlq::run(command).await,
         Command::Destination { command } => destination::run(command).await,
-        Command::Explain { code } => show::code(&code).map(|text| print(&text)).map_err(Failed::Other),
-        Command::Identity { command } => identity::run(command),
+        Command::Explain { what, other: None, .. } => show::code(&what).map(|text| print(&text)).map_err(Failed::Other),
+        Command::Explain { what, other: Some(b), workspace, json } => match what.parse::<Who>() {
+            Ok(a) => identity::explain(&a, &b, &workspace, Output::of(json)).await,
+            Err(message) => Err(Failed::Other(anyhow!(message))),
+        },
+        Command::Identity { command } => identity::run(command).await,
         Command::Fmt(fmt) => fmt::run(&fmt),
         Command::Doctor(workspace) => doctor(&workspace).await,
         Command::Rebuild(workspace) => rebuild(&workspace).await,

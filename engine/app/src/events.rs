@@ -12,8 +12,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
-use weft_domain::claim::{ClaimId, CustomerId, fingerprint};
-use weft_domain::explain::{claims_of, today, whose};
+use weft_domain::claim::{ClaimId, fingerprint};
+use weft_domain::explain::claims_of;
 use weft_domain::input::{Input, event_parts};
 use weft_domain::profile::{Entry, Node, Told};
 use weft_domain::value::{Excerpt, Timestamp};
@@ -24,15 +24,7 @@ use weft_store::overlay::Overlay;
 
 use crate::limits;
 
-/// Of whom.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "String")]
-pub enum Who {
-    /// Who has this identifier: its type and value.
-    Identifier(String, String),
-    /// The customer of this id, or who it was merged into.
-    Customer(CustomerId),
-}
+pub use weft_domain::explain::Who;
 
 /// Which events of a customer are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -207,48 +199,6 @@ fn entries<G: Deref<Target = Overlay>>(
     }
     settle(&mut found);
     Ok(Some(found))
-}
-
-impl Who {
-    /// Who that is today.
-    ///
-    /// # Errors
-    /// [`weft_domain::view::ViewError`], where state cannot be read.
-    pub fn today(&self, view: &impl View) -> Read<Option<CustomerId>> {
-        match self {
-            Who::Identifier(kind, value) => whose(view, kind, value),
-            Who::Customer(id) => today(view, *id),
-        }
-    }
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Who::Identifier(kind, value) => write!(f, "{kind}:{value}"),
-            Who::Customer(id) => id.fmt(f),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Who {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl FromStr for Who {
-    type Err = String;
-
-    /// Reads `TYPE:VALUE` or a customer's id.
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            Some((kind, value)) => Ok(Who::Identifier(kind.to_owned(), value.to_owned())),
-            None => text.parse().map(Who::Customer).map_err(|_| {
-                format!("`{}` is neither TYPE:VALUE, such as email:ann@example.com, nor a customer's id", Excerpt(text))
-            }),
-        }
-    }
 }
 
 impl Asked {

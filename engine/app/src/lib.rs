@@ -33,6 +33,7 @@ pub mod past;
 pub mod sweeper;
 pub mod tail;
 pub mod retry;
+pub mod identity;
 pub mod api;
 pub mod listener;
 pub mod engine;

@@ -71,6 +71,20 @@ pub const DELIVERY_ASKED_WAIT_MAX: Duration = Duration::from_secs(3_600);
 /// A batch that takes so long is slow: fewer go at once from then on. It is half of what a call of a plugin may take.
 pub const DELIVERY_SLOW: Duration = Duration::from_secs(10);
 
+/// Parts of one split, however many commands it takes: a minute of the writer's time. Whoever has more takes a part of the time first.
+pub const SPLIT_PARTS_MAX: usize = 100_000;
+
+/// Parts of a split that a look at what would come of it plays: it holds in memory what they touch.
+pub const SPLIT_PARTS_IMAGINED_MAX: usize = 10_000;
+
+/// Claims that are looked at with one hold on state. The writer waits meanwhile.
+pub const CLAIMS_LOOKED_AT_ONCE: usize = 500;
+
+/// Claims that are held in one answer, unless asked otherwise: what would come of each is shown with it.
+pub const HELD_SHOWN: usize = 20;
+/// Claims that are held in one answer at most.
+pub const HELD_SHOWN_MAX: usize = 100;
+
 /// Dead letters dropped by one command: some 20 KB of history.
 pub const LETTERS_DROPPED_MAX: usize = 1_000;
 

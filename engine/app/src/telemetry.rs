@@ -82,6 +82,8 @@ pub struct TotalsMetrics {
     claims_shrunk: Counter,
     facts_refused: Counter,
     values_unusable: Counter,
+    claims_held: Gauge,
+    claims_past_limit: Gauge,
 }
 
 fn seconds() -> Histogram {
@@ -132,6 +134,12 @@ impl Default for Metrics {
                     "Values that the calculation of an attribute could not use",
                     Counter::default()
                 ),
+                claims_held: metric!("claims_held", "Claims that are held until somebody decides", Gauge::default()),
+                claims_past_limit: metric!(
+                    "claims_past_limit",
+                    "Claims that would make a customer of more than its limit of merges or identifiers",
+                    Gauge::default()
+                ),
             },
             intake_sync: metric!("intake_sync_seconds", "A barrier of the intake log", seconds()),
             history_sync: metric!("history_sync_seconds", "A barrier of the history log", seconds()),
@@ -163,7 +171,18 @@ impl Metrics {
 
     /// State has come to this.
     pub fn counted(&self, totals: &Totals) {
-        let Totals { events, customers, claims, identifiers, letters, claims_shrunk, facts_refused, values_unusable } = *totals;
+        let Totals {
+            events,
+            customers,
+            claims,
+            identifiers,
+            letters,
+            claims_shrunk,
+            facts_refused,
+            values_unusable,
+            claims_held,
+            claims_past_limit,
+        } = *totals;
         let all = &self.totals;
         let gauges = [
             (&all.events, events),
@@ -171,6 +190,8 @@ impl Metrics {
             (&all.claims, claims),
             (&all.identifiers, identifiers),
             (&all.letters, letters),
+            (&all.claims_held, claims_held),
+            (&all.claims_past_limit, claims_past_limit),
         ];
         for (gauge, count) in gauges {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -242,7 +263,8 @@ mod tests {
                     weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
-                    weft_facts_refused counter, weft_values_unusable counter, weft_intake_sync_seconds histogram, \
+                    weft_facts_refused counter, weft_values_unusable counter, weft_claims_held gauge, \
+                    weft_claims_past_limit gauge, weft_intake_sync_seconds histogram, \
                     weft_history_sync_seconds histogram, weft_commit_seconds histogram, weft_fold_event_seconds histogram";
         assert_eq!(names.join(", "), want);
     }
@@ -258,6 +280,8 @@ mod tests {
             claims_shrunk: 6,
             facts_refused: 7,
             values_unusable: 8,
+            claims_held: 9,
+            claims_past_limit: 10,
         };
         metrics.counted(&Totals { claims_shrunk: 5, ..totals });
         metrics.counted(&totals);
@@ -271,6 +295,8 @@ mod tests {
             "weft_claims_shrunk_total 6",
             "weft_facts_refused_total 7",
             "weft_values_unusable_total 8",
+            "weft_claims_held 9",
+            "weft_claims_past_limit 10",
         ] {
             assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
         }

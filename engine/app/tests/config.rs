@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use weft::config::{self, Config, Environment, Origin, Refusal};
 use weft::render::{self, Style};
+use weft_domain::identity::{IdentifierRule, Rules};
 use weft_domain::problem::{Code, Problems};
 use weft_host::Manifest;
 
@@ -196,9 +197,21 @@ fn summary(config: &Config) -> String {
             if (wait.is_zero(), concurrency) == (true, 1) { String::new() } else { format!(" {concurrency} at once, {wait:?}") };
         line(&mut out, format!("destination {name}: {fed} {records}/{bytes}{pace} {}", block(&destination.block)));
     }
-    let identifiers: Vec<String> =
-        config.identity.identifiers.iter().map(|rule| format!("{}:{:?}", rule.kind, rule.limit)).collect();
-    line(&mut out, format!("identifiers {}", identifiers.join(" ")));
+    let rule = |rule: &IdentifierRule| {
+        let limit = rule.limit.map_or_else(String::new, |limit| format!(" {limit}"));
+        let within = rule.within_ms.map_or_else(String::new, |ms| format!("/{ms}ms"));
+        let flags = [(rule.login, " login"), (rule.unique, " unique"), (rule.immutable, " immutable"), (rule.device, " device")];
+        let flags: String = flags.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
+        format!("{}{limit}{within}{flags}", rule.kind)
+    };
+    let identifiers: Vec<String> = config.identity.identifiers.iter().map(rule).collect();
+    line(&mut out, format!("identifiers {}", identifiers.join(", ")));
+    let Rules { on_login, on_logout, merge_limit, quarantine, .. } = &config.identity;
+    let more = format!("{on_login:?} {on_logout:?} {merge_limit:?} {quarantine:?}");
+    let usual = Rules::default();
+    if more != format!("{:?} {:?} {:?} {:?}", usual.on_login, usual.on_logout, usual.merge_limit, usual.quarantine) {
+        line(&mut out, format!("identity {more}"));
+    }
     let mut attributes: Vec<_> = config.attributes.iter().collect();
     attributes.sort_by_key(|attribute| (attribute.is_trait, &attribute.name));
     for attribute in attributes {

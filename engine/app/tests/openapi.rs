@@ -114,14 +114,18 @@ async fn every_page_answers_as_the_document_says_and_lets_in_whom_it_says() {
     for (path, operations) in document["paths"].as_object().expect("paths") {
         for (verb, operation) in operations.as_object().expect("operations") {
             let id = match path {
-                path if path.contains("/claims/") => text(&claim),
+                path if path.contains("/claims/") || path.contains("/held/") => text(&claim),
                 path if path.contains("/dead-letters/") => text(&letter),
                 _ => text(&customer),
             };
             let path = path.replace("{id}", &id).replace("{type}", "email").replace("{value}", "ann@example.com");
             let path = path.replace("{name}", "nobody");
+            let path = if path == "/api/v1/explain" { format!("{path}?a={id}&b={id}") } else { path };
             let body = match operation["operationId"].as_str().expect("a name") {
-                "retract" => json!({ "reason": "a test" }).to_string(),
+                "retract" | "accept" | "refuse" => json!({ "reason": "a test" }).to_string(),
+                // What joins nothing and is apart from nothing, so that nothing changes and the order of the pages does not matter.
+                "split" => json!({ "claims": [claim], "reason": "a test" }).to_string(),
+                "restore_split" => json!({ "identifiers": ["email:ann@example.com"] }).to_string(),
                 // One that is not there, so that the order of the pages does not matter.
                 "drop_dead_letters" => json!({ "letters": ["999999-0"], "reason": "a test" }).to_string(),
                 "retry_dead_letters" => json!({ "letters": ["999999-0"] }).to_string(),
@@ -148,6 +152,8 @@ async fn every_page_answers_as_the_document_says_and_lets_in_whom_it_says() {
             let want = match &*path {
                 path if path.ends_with("/reload") => 503,
                 path if path.contains("/destinations/") => 404,
+                // The claim is neither held nor split, and joins nothing.
+                path if path.contains("/identity/") && verb == "POST" => 409,
                 _ => 200,
             };
             assert_eq!(answer.status, want, "{verb} {path}: {}", answer.body);
@@ -185,7 +191,8 @@ async fn queries_take_what_the_document_names_and_nothing_else() {
             continue;
         };
         let path = path.replace("{type}", "email").replace("{value}", "ann@example.com");
-        if path.contains("{id}") {
+        // Who asks why wants two at once; another test does.
+        if path.contains("{id}") || path == "/api/v1/explain" {
             continue;
         }
         for parameter in operation["parameters"].as_array().expect("a list") {
@@ -194,6 +201,7 @@ async fn queries_take_what_the_document_names_and_nothing_else() {
             };
             let value = match (name, path.contains("/events")) {
                 ("limit", _) => "7",
+                ("after", _) if path.contains("/held") => "00000000000000000000000000000000",
                 ("from" | "to" | "since" | "until" | "as_of", _) => "2026-03-01T12:00:00Z",
                 ("after", true) => "1772366400000-1",
                 ("after", false) => "1-0",

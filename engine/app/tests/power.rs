@@ -37,7 +37,8 @@ use weft::intake::{Arrived, Unavailable};
 use weft::limits;
 use weft::vault::{DataFolder, Vault};
 use weft::writer::{Ledger, Order, catch_up};
-use weft_domain::input::{Command, Input, Kv};
+use weft_domain::claim::Decision;
+use weft_domain::input::{Command, Input, Kv, Part};
 use weft_domain::plan::Plan;
 use weft_domain::value::Timestamp;
 use weft_domain::view::{LetterBytes, View};
@@ -351,7 +352,15 @@ impl Machine {
         let known = claims(&engine.ledger().state());
         let claim = known.into_iter().nth(self.dice.below(30));
         let input = match (self.dice.below(5), claim) {
-            (3.., _) => Input::Command(Command::DeliverAgain { letters: refused_events(engine) }),
+            (3, Some(claim)) => {
+                let parts = vec![Part::Claim { claim }, Part::Word { claim, source: "web".into() }];
+                Input::Command(Command::Split { parts, reason: "a test".into() })
+            }
+            (4, Some(claim)) => {
+                let decision = [Some(Decision::Accept), Some(Decision::Refuse), None][self.dice.below(3)];
+                Input::Command(Command::Decide { claim, decision, reason: "a test".into() })
+            }
+            (5.., _) => Input::Command(Command::DeliverAgain { letters: refused_events(engine) }),
             (0, Some(claim)) => Input::Command(Command::Retract { claim, reason: "a test".into() }),
             (1, Some(claim)) => Input::Command(Command::Restore { claim }),
             _ => {

@@ -114,6 +114,14 @@ pub struct Identifier {
     pub how: Learnt,
 }
 
+impl Identifier {
+    /// An identifier that was observed.
+    #[must_use]
+    pub fn observed(kind: &str, value: &str) -> Self {
+        Identifier { kind: kind.to_owned(), value: value.to_owned(), how: Learnt::Observed }
+    }
+}
+
 impl Serialize for Identifier {
     /// JSON leaves out what goes without saying; a row has every field, since its format has no names.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

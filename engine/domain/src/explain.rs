@@ -4,14 +4,16 @@
 //! kept by [`crate::resolve`], the facts and their events by [`crate::profile`].
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::claim::{ClaimId, CustomerId, Guard, IdentifierId};
+use crate::claim::{Claim, ClaimId, CustomerId, Guard, IdentifierId, Verdict, Witness};
 use crate::event::Identifier;
 use crate::profile::{Fact, Profile, latest};
-use crate::value::Timestamp;
+use crate::value::{Excerpt, Timestamp};
 use crate::view::{Read, View};
 
 /// A customer, explained.
@@ -43,11 +45,31 @@ pub struct Because {
     pub message_id: String,
     /// The source that told it.
     pub source: String,
+    /// What each source says of it, where it is more than one or one was taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<Word>,
     /// Why somebody retracted it, where somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retracted: Option<String>,
+    /// What somebody decided of it, where it was held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     /// How many events say so.
     pub events_total: u64,
+}
+
+/// What a source says of a claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Word {
+    /// The source.
+    pub source: String,
+    /// When its earliest event that says so occurred.
+    pub occurred: Timestamp,
+    /// That event's message id.
+    pub message_id: String,
+    /// Why somebody took its word back, where somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub struck: Option<String>,
 }
 
 /// An identifier that a guard kept away.
@@ -59,6 +81,58 @@ pub struct SetAside {
     /// The guard.
     #[schemars(with = "String")]
     pub guard: Guard,
+}
+
+/// Somebody who is asked about. As text `email:ann@example.com`, or a customer's id.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
+pub enum Who {
+    /// Who has this identifier: its type and value.
+    Identifier(String, String),
+    /// The customer of this id, or who it was merged into.
+    Customer(CustomerId),
+}
+
+impl Who {
+    /// Who that is today.
+    ///
+    /// # Errors
+    /// [`crate::view::ViewError`], where state cannot be read.
+    pub fn today(&self, view: &impl View) -> Read<Option<CustomerId>> {
+        match self {
+            Who::Identifier(kind, value) => whose(view, kind, value),
+            Who::Customer(id) => today(view, *id),
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Identifier(kind, value) => write!(f, "{kind}:{value}"),
+            Who::Customer(id) => id.fmt(f),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Who {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl FromStr for Who {
+    type Err = String;
+
+    /// Reads `TYPE:VALUE` or a customer's id.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some((kind, value)) => Ok(Who::Identifier(kind.to_owned(), value.to_owned())),
+            None => text.parse().map(Who::Customer).map_err(|_| {
+                format!("`{}` is neither TYPE:VALUE, such as email:ann@example.com, nor a customer's id", Excerpt(text))
+            }),
+        }
+    }
 }
 
 /// The customer who has an identifier.
@@ -101,7 +175,7 @@ pub fn explain(view: &impl View, id: CustomerId) -> Read<Option<Explained>> {
         }
         nodes.push(node);
     }
-    reasons.sort_by(|(one, a, _), (other, b, _)| (&a.witness, one).cmp(&(&b.witness, other)));
+    reasons.sort_by(|(one, a, _), (other, b, _)| (a.witness(), one).cmp(&(b.witness(), other)));
     let nodes: Vec<_> = nodes.iter().map(|node| &**node).collect();
     let facts = latest(nodes.iter().map(|node| &node.traits));
     let facts = facts.into_iter().filter(|(_, fact)| !fact.value.is_null()).map(|(name, fact)| (name.to_owned(), fact.clone()));
@@ -113,19 +187,36 @@ pub fn explain(view: &impl View, id: CustomerId) -> Read<Option<Explained>> {
         let known = |one: &&&Identifier| brought.contains(&(one.kind.clone(), one.value.clone()));
         let shared = held.iter().filter(known).map(|one| (*one).clone()).collect();
         brought.extend(held.iter().map(|one| (one.kind.clone(), one.value.clone())));
-        let set_aside =
-            claim.set_aside.iter().map(|(identifier, guard)| SetAside { identifier: identifier.clone(), guard: *guard });
-        claims.push(Because {
-            claim: id,
-            identifiers: claim.identifiers.clone(),
-            shared,
-            set_aside: set_aside.collect(),
-            occurred: claim.witness.occurred,
-            message_id: claim.witness.message_id.clone(),
-            source: claim.witness.source.clone(),
-            retracted: claim.retracted.clone(),
-            events_total,
-        });
+        claims.push(Because { shared, ..Because::of(id, &claim, events_total) });
     }
     Ok(Some(Explained { profile: Profile::unite(id, &nodes), facts: facts.collect(), claims }))
+}
+
+impl Because {
+    /// A claim as a reason, by itself.
+    #[must_use]
+    pub fn of(id: ClaimId, claim: &Claim, events_total: u64) -> Because {
+        let set_aside =
+            claim.set_aside.iter().map(|(identifier, guard)| SetAside { identifier: identifier.clone(), guard: *guard });
+        let word = |witness: &Witness| Word {
+            source: witness.source.clone(),
+            occurred: witness.occurred,
+            message_id: witness.message_id.clone(),
+            struck: claim.struck.get(&witness.source).cloned(),
+        };
+        let all_is_said = claim.witnesses.len() == 1 && claim.struck.is_empty();
+        Because {
+            claim: id,
+            identifiers: claim.identifiers.clone(),
+            shared: Vec::new(),
+            set_aside: set_aside.collect(),
+            occurred: claim.witness().occurred,
+            message_id: claim.witness().message_id.clone(),
+            source: claim.witness().source.clone(),
+            words: if all_is_said { Vec::new() } else { claim.witnesses.iter().map(word).collect() },
+            retracted: claim.retracted.clone(),
+            verdict: claim.verdict.clone(),
+            events_total,
+        }
+    }
 }

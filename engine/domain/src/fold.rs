@@ -14,14 +14,14 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::attribute::{Effect, Pass};
-use crate::claim::{ClaimId, CustomerId, Witness, fingerprint};
+use crate::claim::{ClaimId, CustomerId, Verdict, Witness, fingerprint};
 use crate::event::Event;
-use crate::input::{Command, DeadLetter, Input, Kv, Receipts, Stream, Sweep};
+use crate::input::{Command, DeadLetter, Input, Kv, Part, Receipts, Stream, Sweep};
 use crate::limits;
 use crate::measure::{self, measure};
 use crate::plan::Plan;
 use crate::profile::{Entry, Profile, Told};
-use crate::resolve::{Move, resolve, retract};
+use crate::resolve::{Move, decide, resolve, retract, separate, strike};
 use crate::value::Timestamp;
 use crate::view::{Again, Changes, Customer, Lane, Letter, LetterBytes, Read, Step, View};
 
@@ -117,7 +117,7 @@ fn carry_out(plan: &Plan, step: &mut Step<'_, impl View>, moves: &[Move], due: T
         kept.identifiers.clone_from(&one.identifiers);
         if from != Some(one.to) {
             // Before the node is written: a customer without a row of its own is known by its claim's node.
-            let begins = one.is_new && one.to == one.claim.into();
+            let begins = one.is_new && one.to == one.claim.into() && !step.changes.customers.contains_key(&one.to);
             let mut receiver = if begins { Customer::default() } else { customer_of(step, one.to)? };
             let mut giver = match from {
                 Some(from) => Some((from, customer_of(step, from)?)),
@@ -462,6 +462,12 @@ fn obey(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, command: &Co
     let moves = match command {
         Command::Retract { claim, reason } => retract(&plan.identity, step, *claim, Some(reason))?,
         Command::Restore { claim } => retract(&plan.identity, step, *claim, None)?,
+        Command::Split { parts, reason } => return split(plan, step, parts, Some(reason)),
+        Command::Rejoin { parts } => return split(plan, step, parts, None),
+        Command::Decide { claim, decision, reason } => {
+            let verdict = decision.map(|decision| Verdict { decision, reason: reason.clone() });
+            decide(&plan.identity, step, *claim, verdict)?
+        }
         Command::DropLetters { letters, .. } => return drop_letters(step, letters),
         Command::DeliverAgain { letters } => return deliver_again(plan, step, position, letters),
         Command::TellAgain { letters } => return tell_again(plan, step, letters),
@@ -470,4 +476,18 @@ fn obey(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, command: &Co
     };
     let now = step.before().clock();
     carry_out(plan, step, &moves, now)
+}
+
+/// Takes apart what a person says is not one person's, or (with no reason) lets it join again.
+fn split(plan: &Plan, step: &mut Step<'_, impl View>, parts: &[Part], reason: Option<&str>) -> Read<()> {
+    let (rules, now) = (&plan.identity, step.before().clock());
+    for part in parts {
+        let moves = match part {
+            Part::Claim { claim } => retract(rules, step, *claim, reason)?,
+            Part::Word { claim, source } => strike(rules, step, *claim, source, reason)?,
+            Part::Pair { one, other, of } => separate(rules, step, [*one, *other], *of, reason)?,
+        };
+        carry_out(plan, step, &moves, now)?;
+    }
+    Ok(())
 }

@@ -1,18 +1,20 @@
-//! Who is who: customers as a function of a set of claims.
+//! Who is who: the rules, and customers as a function of a set of claims under them.
 //!
-//! [`partition`] walks the claims of one component of the graph from the earliest to the latest and lets each join what it
-//! names, unless a guard objects; then the weakest identifier that stands in the way is set aside and the claim tries again,
-//! much as Segment does. Since the walk is over a sorted set, the order of arrival does not matter (invariant 6), and leaving a claim out
-//! gives exactly what would have been without it.
-//!
-//! Nothing here reads a store: [`crate::resolve`] finds the component and acts on the outcome.
+//! [`Rules`] say how identifiers are treated, [`Strategy`] names sets of them that others are known for, and [`partition`] divides the
+//! claims of a component among customers. Nothing here reads a store: [`crate::resolve`] finds the component and acts on the outcome.
 
-use std::collections::BTreeMap;
+mod groups;
+mod partition;
+mod strategy;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::claim::{Claim, ClaimId, CustomerId, Guard};
-use crate::event::{Identifier, Learnt};
+use crate::event::Identifier;
+use crate::value::Timestamp;
+
+pub use self::partition::{Placement, Separations, partition};
+pub use self::strategy::Strategy;
 
 /// How identifiers are treated. In YAML: `identity`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,60 @@ pub struct Rules {
     pub identifiers: Vec<IdentifierRule>,
     /// Values that identify nobody: exact, or `/regular expression/`.
     pub block: Vec<Pattern>,
+    /// What becomes of an anonymous customer at a sign-in.
+    #[serde(default)]
+    pub on_login: OnLogin,
+    /// Whose a known customer's device is when nobody is signed in on it.
+    #[serde(default)]
+    pub on_logout: OnLogout,
+    /// How much may make one customer.
+    #[serde(default)]
+    pub merge_limit: MergeLimit,
+    /// What is held until a person decides.
+    #[serde(default)]
+    pub quarantine: Quarantine,
+}
+
+/// What becomes of an anonymous customer when an event that carries a login identifier names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLogin {
+    /// It is the one who signs in: one customer, with the id of the earlier.
+    #[default]
+    Join,
+    /// It stays apart: who signs in is another customer, without what came before.
+    New,
+    /// Who signs in is a new customer, with an id of its own and with what came before.
+    NewWithHistory,
+}
+
+/// What an event is about that carries no login identifier and names a known customer's device alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLogout {
+    /// The known customer.
+    #[default]
+    Stay,
+    /// An anonymous one, who has the device from then on.
+    New,
+}
+
+/// How much may make one customer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergeLimit {
+    /// How many times two customers became one in it. None: as many as [`crate::limits::COMPONENT_CLAIMS_MAX`] allows.
+    pub merges: Option<u32>,
+    /// How many identifiers it has. None: the same.
+    pub identifiers: Option<u32>,
+}
+
+/// Claims that are held instead of joining two customers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Those that would join two known customers.
+    pub known_with_known: bool,
+    /// Those that would make a customer of more identifiers than this.
+    pub larger_than: Option<u32>,
 }
 
 /// The rule for one type of identifier.
@@ -30,9 +86,45 @@ pub struct IdentifierRule {
     pub kind: String,
     /// How many of this type one customer may have.
     pub limit: Option<u32>,
+    /// The limit holds for those that came to the customer within so many milliseconds before the claim (Segment's sliding
+    /// window). None: for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<u64>,
     /// Whether it proves a login. A customer who has one is known, and only an event that carries one joins a known
     /// customer with another (mParticle's login ids).
     pub login: bool,
+    /// Whether a value that belongs to another customer goes to the one who signs in with it, where the two may not be one,
+    /// instead of being set aside (mParticle's unique ids).
+    #[serde(default)]
+    pub unique: bool,
+    /// Whether a customer keeps the first value for good, also against an alias (mParticle's immutable ids).
+    #[serde(default)]
+    pub immutable: bool,
+    /// Whether it names a device or a browser, which several people may use one after the other.
+    #[serde(default)]
+    pub device: bool,
+}
+
+impl IdentifierRule {
+    /// A type of which a customer may have any number, and which proves nothing.
+    #[must_use]
+    pub fn named(kind: &str) -> Self {
+        IdentifierRule {
+            kind: kind.to_owned(),
+            limit: None,
+            within_ms: None,
+            login: false,
+            unique: false,
+            immutable: false,
+            device: false,
+        }
+    }
+
+    /// The instant after which identifiers count towards the limit of a claim made `at` this time, where the limit has a window.
+    fn window_from(&self, at: Timestamp) -> Option<Timestamp> {
+        let within = i64::try_from(self.within_ms?).unwrap_or(i64::MAX);
+        Some(Timestamp(at.0.saturating_sub(within)))
+    }
 }
 
 /// A value that identifies nobody.
@@ -79,16 +171,20 @@ impl Pattern {
 impl Default for Rules {
     /// What a workspace without an `identity` section gets: Segment's types, and its suggested blocked values.
     fn default() -> Self {
-        let rule = |kind: &str, limit, login| IdentifierRule { kind: kind.into(), limit: Some(limit), login };
+        let rule = |kind: &str, limit| IdentifierRule { limit: Some(limit), ..IdentifierRule::named(kind) };
         let block = ["null", "undefined", "anonymous", "-1", "/^[0-]*$/"];
         Rules {
             identifiers: vec![
-                rule("user_id", 1, true),
-                rule("email", 5, false),
-                rule("phone", 5, false),
-                rule("anonymous_id", 100, false),
+                IdentifierRule { login: true, ..rule("user_id", 1) },
+                rule("email", 5),
+                rule("phone", 5),
+                IdentifierRule { device: true, ..rule("anonymous_id", 100) },
             ],
             block: block.map(|text| Pattern::try_from(text.to_owned()).expect("these patterns are valid")).into(),
+            on_login: OnLogin::default(),
+            on_logout: OnLogout::default(),
+            merge_limit: MergeLimit::default(),
+            quarantine: Quarantine::default(),
         }
     }
 }
@@ -116,7 +212,15 @@ impl Rules {
         kept
     }
 
-    fn rule(&self, kind: &str) -> Option<&IdentifierRule> {
+    /// The identifier that decides where an event belongs.
+    #[must_use]
+    pub fn strongest<'a>(&self, identifiers: &'a [Identifier]) -> Option<&'a Identifier> {
+        identifiers.iter().min_by_key(|one| (one.how, self.priority(&one.kind)))
+    }
+
+    /// The rule for a type; none for one that identifies nobody.
+    #[must_use]
+    pub fn rule(&self, kind: &str) -> Option<&IdentifierRule> {
         self.identifiers.iter().find(|rule| rule.kind == kind)
     }
 
@@ -125,234 +229,10 @@ impl Rules {
     }
 }
 
-/// Where a claim ended up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placement {
-    /// The customer whom the claim belongs to.
-    pub customer: CustomerId,
-    /// The identifiers of the claim that the guards kept away from that customer.
-    pub set_aside: Vec<(Identifier, Guard)>,
-}
-
-/// Divides the claims of a component among customers. One placement for each claim, in the order given, which is that of
-/// the claims' witnesses, then their ids.
-#[must_use]
-pub fn partition(rules: &Rules, claims: &[(ClaimId, &Claim)]) -> Vec<Placement> {
-    debug_assert!(claims.is_sorted_by_key(|(id, claim)| (&claim.witness, *id)), "claims come sorted");
-    let mut groups = Groups { rules, groups: Vec::new(), owners: BTreeMap::new() };
-    let placed: Vec<(usize, Vec<(Identifier, Guard)>)> = claims.iter().map(|(id, claim)| groups.place(*id, claim)).collect();
-    placed
-        .into_iter()
-        .map(|(group, set_aside)| Placement { customer: groups.groups[groups.living(group)].customer, set_aside })
-        .collect()
-}
-
-type Name<'a> = (&'a str, &'a str);
-
-/// The groups so far. What the guards ask is kept as counts, so that a claim costs the same in a large component as in a
-/// small one.
-struct Groups<'a> {
-    rules: &'a Rules,
-    groups: Vec<Group>,
-    owners: BTreeMap<Name<'a>, Owner>,
-}
-
-struct Group {
-    customer: CustomerId,
-    /// Identifiers that count towards the limit, by the place of their type among the rules.
-    counts: Vec<usize>,
-    is_known: bool,
-    merged_into: Option<usize>,
-}
-
-/// The group that has an identifier.
-#[derive(Clone, Copy)]
-struct Owner {
-    group: usize,
-    /// An alias said that it is an earlier one: it does not count towards the limit.
-    is_alias: bool,
-}
-
-impl<'a> Groups<'a> {
-    /// Lets a claim join what it names, as far as the guards allow.
-    fn place(&mut self, id: ClaimId, claim: &'a Claim) -> (usize, Vec<(Identifier, Guard)>) {
-        let mut joining: Vec<&'a Identifier> = claim.identifiers.iter().collect();
-        joining.sort_by_key(|one| (one.how == Learnt::Alias, self.rules.priority(&one.kind).unwrap_or(usize::MAX)));
-        let mut set_aside = Vec::new();
-        while joining.len() > 1 {
-            let objection = if claim.retracted.is_some() { Some(Guard::Retracted) } else { self.objection(&joining) };
-            let Some(guard) = objection else { break };
-            set_aside.push((joining.remove(self.to_set_aside(&joining)).clone(), guard));
-        }
-        (self.join(id, &joining), set_aside)
-    }
-
-    /// The place of the identifier to set aside: the weakest whose absence satisfies the guards; where no single one does,
-    /// the weakest. The strongest always stays.
-    fn to_set_aside(&self, joining: &[&'a Identifier]) -> usize {
-        let satisfies = |place: &usize| {
-            let mut without = joining.to_vec();
-            without.remove(*place);
-            self.objection(&without).is_none()
-        };
-        (1..joining.len()).rev().find(satisfies).unwrap_or(joining.len() - 1)
-    }
-
-    /// The guard that forbids these identifiers to be one customer's, where one does.
-    fn objection(&self, joining: &[&'a Identifier]) -> Option<Guard> {
-        let touched = self.touched(joining);
-        let signed_in = joining.iter().any(|one| self.rules.is_login(&one.kind));
-        if touched.len() > 1 && !signed_in && touched.iter().any(|group| self.groups[*group].is_known) {
-            return Some(Guard::LoginGate);
-        }
-        let counts = self.counts(&touched, joining);
-        let over = |(rule, count): (&IdentifierRule, &usize)| rule.limit.is_some_and(|limit| *count > limit as usize);
-        self.rules.identifiers.iter().zip(&counts).any(over).then_some(Guard::Limit)
-    }
-
-    /// How many identifiers of each type would count, if these groups and these identifiers were one.
-    fn counts(&self, touched: &[usize], joining: &[&'a Identifier]) -> Vec<usize> {
-        let mut counts = vec![0; self.rules.identifiers.len()];
-        for group in touched {
-            counts.iter_mut().zip(&self.groups[*group].counts).for_each(|(sum, count)| *sum += count);
-        }
-        for one in joining {
-            let Some(place) = self.rules.priority(&one.kind) else { continue };
-            match (self.owners.get(&name_of(one)), one.how) {
-                (None, Learnt::Observed) => counts[place] += 1,
-                (Some(owner), Learnt::Alias) if !owner.is_alias => counts[place] -= 1,
-                _ => (),
-            }
-        }
-        counts
-    }
-
-    /// The groups that own any of these identifiers, the oldest first.
-    fn touched(&self, joining: &[&'a Identifier]) -> Vec<usize> {
-        let owner = |one: &&'a Identifier| self.owners.get(&name_of(one)).map(|owner| self.living(owner.group));
-        let mut touched: Vec<usize> = joining.iter().filter_map(owner).collect();
-        touched.sort_unstable();
-        touched.dedup();
-        touched
-    }
-
-    /// Makes these identifiers one group's, and says which.
-    fn join(&mut self, id: ClaimId, joining: &[&'a Identifier]) -> usize {
-        let touched = self.touched(joining);
-        let counts = self.counts(&touched, joining);
-        // Groups were made in the order of their earliest claims: the first one's id is that of the earliest claim of all.
-        let group = touched.first().copied().unwrap_or_else(|| {
-            self.groups.push(Group { customer: id.into(), counts: Vec::new(), is_known: false, merged_into: None });
-            self.groups.len() - 1
-        });
-        for other in touched.iter().skip(1) {
-            self.groups[*other].merged_into = Some(group);
-            self.groups[group].is_known |= self.groups[*other].is_known;
-        }
-        self.groups[group].counts = counts;
-        for one in joining {
-            self.groups[group].is_known |= self.rules.is_login(&one.kind);
-            let owner = self.owners.entry(name_of(one)).or_insert(Owner { group, is_alias: false });
-            owner.group = group;
-            owner.is_alias |= one.how == Learnt::Alias;
-        }
-        group
-    }
-
-    fn living(&self, mut group: usize) -> usize {
-        while let Some(into) = self.groups[group].merged_into {
-            group = into;
-        }
-        group
-    }
-}
-
-fn name_of(identifier: &Identifier) -> Name<'_> {
-    (&identifier.kind, &identifier.value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claim::Witness;
-    use crate::value::Timestamp;
-
-    /// Claims are written `u:ann a:1`, one event each, in the order of their times; `!` retracts one, `~` marks an alias.
-    /// The outcome lists customers by their claims' places, with what was set aside.
-    fn check(claims: &[&str], want: &str) {
-        let rules = Rules::default();
-        let read = |(place, text): (usize, &&str)| {
-            let retracted = text.starts_with('!').then(|| "a mistake".to_owned());
-            let identifier = |word: &str| {
-                let (how, word) = word.strip_prefix('~').map_or((Learnt::Observed, word), |rest| (Learnt::Alias, rest));
-                let (kind, value) = word.split_once(':').expect("kind:value");
-                let kind = match kind {
-                    "u" => "user_id",
-                    "e" => "email",
-                    "p" => "phone",
-                    _ => "anonymous_id",
-                };
-                Identifier { kind: kind.into(), value: value.into(), how }
-            };
-            let mut identifiers: Vec<_> = text.trim_start_matches('!').split(' ').map(identifier).collect();
-            identifiers.sort();
-            let id = ClaimId::of(&identifiers);
-            let witness = Witness { occurred: Timestamp(place as i64), message_id: format!("m{place}"), source: "web".into() };
-            (id, Claim { identifiers, witness, retracted, customer: id.into(), set_aside: Vec::new() })
-        };
-        let claims: Vec<(ClaimId, Claim)> = claims.iter().enumerate().map(read).collect();
-        let sorted: Vec<(ClaimId, &Claim)> = claims.iter().map(|(id, claim)| (*id, claim)).collect();
-        let placements = partition(&rules, &sorted);
-        let place_of =
-            |customer: CustomerId| claims.iter().position(|(id, _)| CustomerId::from(*id) == customer).expect("a claim's id");
-        let shown: Vec<String> = placements
-            .iter()
-            .map(|one| {
-                let aside: Vec<String> = one.set_aside.iter().map(|(id, guard)| format!("-{}({guard:?})", id.value)).collect();
-                format!("{}{}", place_of(one.customer), aside.concat())
-            })
-            .collect();
-        assert_eq!(shown.join(" "), want, "{:?}", placements);
-    }
-
-    #[test]
-    fn an_anonymous_visitor_becomes_known() {
-        check(&["a:1", "a:1 u:ann", "a:2", "a:2 u:ann e:ann@x"], "0 0 0 0");
-    }
-
-    #[test]
-    fn segments_worked_case_sets_the_email_aside() {
-        check(&["u:A e:x", "u:B e:x"], "0 1-x(Limit)");
-    }
-
-    #[test]
-    fn only_what_stands_in_the_way_is_set_aside() {
-        check(&["u:A e:x", "u:B e:x a:9", "a:9"], "0 1-x(Limit) 1");
-    }
-
-    #[test]
-    fn a_shared_device_does_not_glue_people_together() {
-        check(&["a:1 u:ann", "a:1 u:bob", "a:1", "u:bob"], "0 1-1(Limit) 0 1");
-    }
-
-    #[test]
-    fn without_a_login_nobody_joins_a_known_customer() {
-        check(&["u:ann e:ann@x", "a:9", "a:9 e:ann@x"], "0 1 0-9(LoginGate)");
-        check(&["u:ann e:ann@x", "a:9", "a:9 e:ann@x u:ann"], "0 0 0");
-        check(&["e:ann@x", "a:9", "a:9 e:ann@x"], "0 0 0");
-    }
-
-    #[test]
-    fn an_alias_joins_two_user_ids() {
-        check(&["u:old e:o@x", "u:new", "u:new u:old"], "0 1 1-old(Limit)");
-        check(&["u:old e:o@x", "u:new", "u:new ~u:old"], "0 0 0");
-        check(&["u:old", "u:new ~u:old", "u:new u:third"], "0 0 0-third(Limit)");
-    }
-
-    #[test]
-    fn a_retracted_claim_joins_nothing() {
-        check(&["u:ann e:1@x", "a:1", "!a:1 u:ann", "a:1"], "0 1 0-1(Retracted) 1");
-    }
+    use crate::event::Learnt;
 
     #[test]
     fn blocked_and_undeclared_identifiers_identify_nobody() {
@@ -366,5 +246,14 @@ mod tests {
             identifier("anonymous_id", "a1"),
         ]);
         assert_eq!(kept, [identifier("anonymous_id", "a1")]);
+    }
+
+    #[test]
+    fn rules_of_an_earlier_plan_read_as_they_were_meant() {
+        let text = r#"{"identifiers":[{"kind":"user_id","limit":1,"login":true}],"block":["null"]}"#;
+        let rules: Rules = serde_json::from_str(text).expect("reads");
+        let rule = IdentifierRule { limit: Some(1), login: true, ..IdentifierRule::named("user_id") };
+        assert_eq!((rules.identifiers.as_slice(), rules.on_login, rules.on_logout), (&[rule][..], OnLogin::Join, OnLogout::Stay));
+        assert_eq!((rules.merge_limit, rules.quarantine), (MergeLimit::default(), Quarantine::default()));
     }
 }

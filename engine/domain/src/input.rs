@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::{AttributeId, Place, Tally};
-use crate::claim::ClaimId;
+use crate::claim::{ClaimId, Decision, IdentifierId};
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::value::Timestamp;
@@ -327,6 +327,27 @@ pub enum Command {
         /// The claim.
         claim: ClaimId,
     },
+    /// What was taken for one person's is not: a person says so.
+    Split {
+        /// What is taken apart. What is not there changes nothing.
+        parts: Vec<Part>,
+        /// Why, for the next person who asks.
+        reason: String,
+    },
+    /// A split was a mistake.
+    Rejoin {
+        /// What of it. What is not there changes nothing.
+        parts: Vec<Part>,
+    },
+    /// A claim that is held may join customers, or may not; or, with no decision, is as if nobody had decided.
+    Decide {
+        /// The claim.
+        claim: ClaimId,
+        /// Which; none takes a decision back.
+        decision: Option<Decision>,
+        /// Why, for the next person who asks.
+        reason: String,
+    },
     /// A destination is given nothing until it is resumed; what it would be given waits.
     Pause {
         /// The destination.
@@ -354,6 +375,34 @@ pub enum Command {
         letters: Vec<(u64, u32)>,
         /// Why, for the next person who asks.
         reason: String,
+    },
+}
+
+/// What a split takes apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// A claim, whoever says so: it joins nothing.
+    Claim {
+        /// The claim.
+        claim: ClaimId,
+    },
+    /// A source's word for a claim: the claim joins nothing, unless another source says so too.
+    Word {
+        /// The claim.
+        claim: ClaimId,
+        /// The source.
+        source: String,
+    },
+    /// Two identifiers: they are not one person's, whatever says so later.
+    Pair {
+        /// One of them. Ids, so that a command names nobody.
+        one: IdentifierId,
+        /// The other.
+        other: IdentifierId,
+        /// The claim whose split says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<ClaimId>,
     },
 }
 
@@ -590,7 +639,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attribute::{Attribute, Calculation, Mark, Part, Streak, Zone};
+    use crate::attribute::{self, Attribute, Calculation, Mark, Streak, Zone};
 
     #[test]
     fn every_input_reads_back() {
@@ -623,6 +672,17 @@ mod tests {
         check(Input::Receipts(Receipts { lane, stream, through: 9, rejected: vec![rejected], again: vec![1, 4], at }));
         check(Input::Plan(Plan::default()));
         check(Input::Command(Command::Retract { claim: ClaimId([7; 16]), reason: "two people".into() }));
+        let (claim, one, other) = (ClaimId([7; 16]), IdentifierId([8; 16]), IdentifierId([9; 16]));
+        let parts = vec![
+            Part::Claim { claim },
+            Part::Word { claim, source: "list".into() },
+            Part::Pair { one, other, of: None },
+            Part::Pair { one, other, of: Some(claim) },
+        ];
+        check(Input::Command(Command::Split { parts: parts.clone(), reason: "two people".into() }));
+        check(Input::Command(Command::Rejoin { parts }));
+        check(Input::Command(Command::Decide { claim, decision: Some(Decision::Refuse), reason: "two people".into() }));
+        check(Input::Command(Command::Decide { claim, decision: None, reason: String::new() }));
         check(Input::Command(Command::Pause { lane: "lake".into() }));
         check(Input::Command(Command::TellAgain { letters: vec![(7, 0)] }));
         check(Input::Command(Command::DeliverAgain { letters: vec![(7, 0), (8, 1)] }));
@@ -644,7 +704,7 @@ mod tests {
         let tallies = tallies.into_iter().map(|(calculation, value)| {
             let attribute = Attribute::of_trait("x", calculation);
             let mut tally = Tally::new(&attribute.meaning);
-            let part = Part::of(&attribute.meaning.calculation, Some(value), mark.clone()).expect("usable");
+            let part = attribute::Part::of(&attribute.meaning.calculation, Some(value), mark.clone()).expect("usable");
             tally.take(&attribute.meaning, part, &mark);
             (attribute.id, -1, tally)
         });

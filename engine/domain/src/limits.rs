@@ -50,6 +50,28 @@ pub const IDENTIFIER_CLAIMS_MAX: usize = 256;
 /// after 100 merges of a profile.
 pub const COMPONENT_CLAIMS_MAX: usize = 512;
 
+/// Sources whose word for a claim is kept apart, so that what one of them said can be taken back without the others. Past it the
+/// earliest stay, and the claim is never retracted by its sources. A workspace has a dozen; two or three say the same.
+pub const CLAIM_SOURCES_MAX: usize = 8;
+
+/// Identifiers from which one may be separated. Each takes some hundred bytes of a row, with the reason.
+pub const SEPARATIONS_MAX: usize = 128;
+
+/// Bytes of the reason that somebody gives for a decision: two sentences. Reasons stand in rows, many beside each other.
+pub const REASON_BYTES_MAX: usize = 400;
+
+/// Parts of one command that splits: each may touch a component, and a step must end soon. A split of more is several commands.
+pub const SPLIT_PARTS_MAX: usize = 256;
+
+/// Merges that may make one customer, where the workspace sets a bound: as many as a component can hold.
+pub const MERGES_MAX: u32 = COMPONENT_CLAIMS_MAX as u32;
+
+/// Identifiers that one customer may have, where the workspace sets a bound: as many as a component can hold.
+pub const CUSTOMER_IDENTIFIERS_MAX: u32 = (COMPONENT_CLAIMS_MAX * EVENT_IDENTIFIERS_MAX) as u32;
+
+/// Customers that a look at what would come of a command shows, and identifiers, traits of each. The rest is counted.
+pub const IMPACT_SHOWN_MAX: usize = 50;
+
 /// Entries of a page of the history index: one store operation for so many events of one customer.
 pub const INDEX_PAGE_ENTRIES: usize = 64;
 

@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::claim::{Claim, ClaimId, CustomerId, IdentifierId, Witness};
+use crate::claim::{Claim, ClaimId, CustomerId, Guard, Heard, IdentifierId, Verdict, Witness};
 use crate::event::Identifier;
-use crate::identity::{Rules, partition};
+use crate::identity::{Placement, Rules, Separations, partition};
 use crate::limits;
-use crate::view::{IdentifierRow, Read, Step, View};
+use crate::view::{Apart, IdentifierRow, Read, Step, View};
 
 /// A claim that belongs to another customer than before, or shows other identifiers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Resolved {
 /// [`crate::view::ViewError`], where state cannot be read.
 pub fn resolve(rules: &Rules, step: &mut Step<'_, impl View>, claims: &[Identifier], witness: Witness) -> Read<Option<Resolved>> {
     let mut identifiers = rules.identifying(claims);
-    let Some(strongest) = strongest(rules, &identifiers) else { return Ok(None) };
+    let Some(strongest) = rules.strongest(&identifiers).cloned() else { return Ok(None) };
     if let Some(resolved) = repeat(rules, step, &identifiers, &witness)? {
         return Ok(Some(resolved));
     }
@@ -63,30 +63,81 @@ pub fn resolve(rules: &Rules, step: &mut Step<'_, impl View>, claims: &[Identifi
         }
     }
     let known = if identifiers.is_empty() { None } else { component_with_room(step, &identifiers)? };
-    let Some(mut claims) = known else { return under_what_is_known(step, &strongest) };
+    let Some(mut component) = known else { return under_what_is_known(step, &strongest) };
     let id = ClaimId::of(&identifiers);
-    let set_aside = Vec::new();
-    claims.insert(id, Arc::new(Claim { identifiers, witness, retracted: None, customer: id.into(), set_aside }));
+    component.claims.insert(id, Arc::new(Claim::new(identifiers, witness)));
     step.count(|totals| totals.claims += 1);
-    Ok(Some(Resolved { claim: id, moves: divide(rules, step, claims, id)? }))
+    Ok(Some(Resolved { claim: id, moves: divide(rules, step, component, Some(id))? }))
 }
 
 /// Takes a claim back, or (with no reason) takes the taking back. No moves where the claim is unknown or already so.
 ///
 /// # Errors
-/// [`crate::view::ViewError`], where state cannot be read.
+/// [`crate::view::ViewError`], where state cannot be read; so for the three below.
 pub fn retract(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, reason: Option<&str>) -> Read<Vec<Move>> {
-    let Some(mut claim) = step.claim(id)? else { return Ok(Vec::new()) };
-    if claim.retracted.as_deref() == reason {
-        return Ok(Vec::new());
-    }
-    Arc::make_mut(&mut claim).retracted = reason.map(str::to_owned);
-    reconsider(rules, step, id, claim)
+    change(rules, step, id, |claim| claim.retracted = reason.map(str::to_owned))
 }
 
-/// The identifier that decides where an event belongs.
-fn strongest(rules: &Rules, identifiers: &[Identifier]) -> Option<Identifier> {
-    identifiers.iter().min_by_key(|one| (one.how, rules.priority(&one.kind))).cloned()
+/// Takes the word of one source for a claim back, or (with no reason) believes it again. No moves where the source never said so.
+#[allow(clippy::missing_errors_doc)]
+pub fn strike(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, source: &str, reason: Option<&str>) -> Read<Vec<Move>> {
+    change(rules, step, id, |claim| {
+        let says_so = claim.witnesses.iter().any(|witness| witness.source == source);
+        let has_room = claim.struck.contains_key(source) || claim.struck.len() < limits::CLAIM_SOURCES_MAX;
+        match reason {
+            Some(reason) if says_so && has_room => drop(claim.struck.insert(source.to_owned(), reason.to_owned())),
+            Some(_) => (),
+            None => drop(claim.struck.remove(source)),
+        }
+    })
+}
+
+/// Decides a claim that is held, or (with none) takes the decision back.
+#[allow(clippy::missing_errors_doc)]
+pub fn decide(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, verdict: Option<Verdict>) -> Read<Vec<Move>> {
+    change(rules, step, id, |claim| claim.verdict = verdict)
+}
+
+/// Says that two identifiers are not one person's, or (with no reason) takes that back. No moves where one of them is unknown.
+#[allow(clippy::missing_errors_doc)]
+pub fn separate(
+    rules: &Rules,
+    step: &mut Step<'_, impl View>,
+    pair: [IdentifierId; 2],
+    of: Option<ClaimId>,
+    reason: Option<&str>,
+) -> Read<Vec<Move>> {
+    let (one, other) = (step.identifier(pair[0])?, step.identifier(pair[1])?);
+    let (Some(one), Some(other), true) = (one, other, pair[0] != pair[1]) else { return Ok(Vec::new()) };
+    let full = |row: &IdentifierRow| row.apart.len() >= limits::SEPARATIONS_MAX;
+    if reason.is_some() && (full(&one) || full(&other)) {
+        return Ok(Vec::new());
+    }
+    for (id, mut row, from) in [(pair[0], one, pair[1]), (pair[1], other, pair[0])] {
+        let apart = &mut Arc::make_mut(&mut row).apart;
+        apart.retain(|known| (known.other, known.of) != (from, of));
+        apart.extend(reason.map(|reason| Apart { other: from, of, reason: reason.to_owned() }));
+        apart.sort_unstable();
+        step.changes.identifiers.insert(id, Some(row));
+    }
+    // Each may hang together with others: what was one component stays one, and is divided anew.
+    let mut moves = Vec::new();
+    for id in pair {
+        let Some(component) = component(step, vec![id])? else { continue };
+        moves.extend(divide(rules, step, component, None)?);
+    }
+    Ok(moves)
+}
+
+/// Changes what people say of a claim, and divides its component anew where that made a difference.
+fn change(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, change: impl FnOnce(&mut Claim)) -> Read<Vec<Move>> {
+    let Some(claim) = step.claim(id)? else { return Ok(Vec::new()) };
+    let mut changed = Claim::clone(&claim);
+    change(&mut changed);
+    if changed == *claim {
+        return Ok(Vec::new());
+    }
+    reconsider(rules, step, id, Arc::new(changed))
 }
 
 /// The answer for a claim that is known already, where it is.
@@ -101,19 +152,26 @@ fn repeat(
     }
     let id = ClaimId::of(identifiers);
     let Some(mut claim) = step.claim(id)? else { return Ok(None) };
-    if claim.witness <= *witness {
+    if claim.witnesses.iter().any(|known| known.source == witness.source && known <= witness) {
         return Ok(Some(Resolved { claim: id, moves: Vec::new() }));
     }
-    Arc::make_mut(&mut claim).witness = witness.clone();
-    Ok(Some(Resolved { claim: id, moves: reconsider(rules, step, id, claim)? }))
+    let moves = match Arc::make_mut(&mut claim).hear(witness.clone()) {
+        Heard::Nothing => Vec::new(),
+        Heard::Word => {
+            step.changes.claims.insert(id, Some(claim));
+            Vec::new()
+        }
+        Heard::Place => reconsider(rules, step, id, claim)?,
+    };
+    Ok(Some(Resolved { claim: id, moves }))
 }
 
 /// Divides a component anew after one of its claims has changed.
 fn reconsider(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, claim: Arc<Claim>) -> Read<Vec<Move>> {
     // A new claim enters only where there is room, so that what state knows is inside the bound.
-    let Some(mut claims) = component(step, &claim.identifiers)? else { return Ok(Vec::new()) };
-    claims.insert(id, claim);
-    divide(rules, step, claims, id)
+    let Some(mut component) = component(step, ids(&claim.identifiers))? else { return Ok(Vec::new()) };
+    component.claims.insert(id, claim);
+    divide(rules, step, component, Some(id))
 }
 
 /// For an event whose claim cannot be kept: the claim of its strongest identifier that belongs to that identifier's customer.
@@ -128,20 +186,30 @@ fn under_what_is_known(step: &Step<'_, impl View>, strongest: &Identifier) -> Re
     Ok(row.claims.first().map(|claim| Resolved { claim: *claim, moves: Vec::new() }))
 }
 
+/// Claims that hang together, and which of the identifiers that they name are separated.
+struct Component {
+    claims: BTreeMap<ClaimId, Arc<Claim>>,
+    separations: Separations,
+}
+
 /// A component that one more claim may enter; none where it is full.
-fn component_with_room(step: &Step<'_, impl View>, identifiers: &[Identifier]) -> Read<Option<BTreeMap<ClaimId, Arc<Claim>>>> {
-    Ok(component(step, identifiers)?.filter(|claims| claims.len() < limits::COMPONENT_CLAIMS_MAX))
+fn component_with_room(step: &Step<'_, impl View>, identifiers: &[Identifier]) -> Read<Option<Component>> {
+    Ok(component(step, ids(identifiers))?.filter(|component| component.claims.len() < limits::COMPONENT_CLAIMS_MAX))
+}
+
+fn ids(identifiers: &[Identifier]) -> Vec<IdentifierId> {
+    identifiers.iter().map(|one| IdentifierId::of(&one.kind, &one.value)).collect()
 }
 
 /// The claims that hang together with some identifiers; none where there are too many to look at together.
-fn component(step: &Step<'_, impl View>, identifiers: &[Identifier]) -> Read<Option<BTreeMap<ClaimId, Arc<Claim>>>> {
-    let (mut claims, mut seen) = (BTreeMap::new(), BTreeSet::new());
-    let mut open: Vec<IdentifierId> = identifiers.iter().map(|one| IdentifierId::of(&one.kind, &one.value)).collect();
+fn component(step: &Step<'_, impl View>, mut open: Vec<IdentifierId>) -> Read<Option<Component>> {
+    let (mut claims, mut separations, mut seen) = (BTreeMap::new(), Separations::default(), BTreeSet::new());
     while let Some(identifier) = open.pop() {
         if !seen.insert(identifier) {
             continue;
         }
         let Some(row) = step.identifier(identifier)? else { continue };
+        row.apart.iter().for_each(|apart| separations.insert(identifier, apart.other));
         for id in &row.claims {
             if claims.contains_key(id) {
                 continue;
@@ -150,23 +218,18 @@ fn component(step: &Step<'_, impl View>, identifiers: &[Identifier]) -> Read<Opt
                 return Ok(None);
             }
             let Some(claim) = step.claim(*id)? else { continue };
-            open.extend(claim.identifiers.iter().map(|one| IdentifierId::of(&one.kind, &one.value)));
+            open.extend(ids(&claim.identifiers));
             claims.insert(*id, claim);
         }
     }
-    Ok(Some(claims))
+    Ok(Some(Component { claims, separations }))
 }
 
 /// Divides a component among customers, writes what changed, and says what moved. `touched` is written in any case.
-fn divide(
-    rules: &Rules,
-    step: &mut Step<'_, impl View>,
-    claims: BTreeMap<ClaimId, Arc<Claim>>,
-    touched: ClaimId,
-) -> Read<Vec<Move>> {
-    let mut sorted: Vec<(ClaimId, &Claim)> = claims.iter().map(|(id, claim)| (*id, &**claim)).collect();
-    sorted.sort_by_key(|(id, claim)| (&claim.witness, *id));
-    let placements = partition(rules, &sorted);
+fn divide(rules: &Rules, step: &mut Step<'_, impl View>, component: Component, touched: Option<ClaimId>) -> Read<Vec<Move>> {
+    let mut sorted: Vec<(ClaimId, &Claim)> = component.claims.iter().map(|(id, claim)| (*id, &**claim)).collect();
+    sorted.sort_by_key(|(id, claim)| (claim.witness(), *id));
+    let placements = partition(rules, &sorted, &component.separations);
     let mut owners: BTreeMap<IdentifierId, Owned<'_>> = BTreeMap::new();
     let mut moves = Vec::new();
     for ((id, claim), placement) in sorted.iter().zip(placements) {
@@ -184,8 +247,9 @@ fn divide(
         }
         let stored = step.claim(*id)?;
         let is_new = stored.is_none();
+        count_guards(step, *id, stored.as_deref(), &placement);
         let same = stored.is_some_and(|known| known.customer == placement.customer && known.set_aside == placement.set_aside);
-        if same && touched != *id {
+        if same && touched != Some(*id) {
             continue;
         }
         if !same {
@@ -200,6 +264,26 @@ fn divide(
         own(step, id, owned)?;
     }
     Ok(moves)
+}
+
+/// Keeps the list of claims that are held, and counts those and the ones past a limit of merges.
+fn count_guards(step: &mut Step<'_, impl View>, id: ClaimId, before: Option<&Claim>, now: &Placement) {
+    let differs = |guard: Guard| {
+        let is_in = |set_aside: &[(Identifier, Guard)]| set_aside.iter().any(|(_, by)| *by == guard);
+        let (before, now) = (before.is_some_and(|claim| is_in(&claim.set_aside)), is_in(&now.set_aside));
+        (before != now).then_some(now)
+    };
+    if let Some(held) = differs(Guard::Held) {
+        step.changes.held.insert(id, held);
+        step.count(|totals| totals.claims_held = counted(totals.claims_held, held));
+    }
+    if let Some(past) = differs(Guard::MergeLimit) {
+        step.count(|totals| totals.claims_past_limit = counted(totals.claims_past_limit, past));
+    }
+}
+
+fn counted(total: u64, one_more: bool) -> u64 {
+    if one_more { total + 1 } else { total.saturating_sub(1) }
 }
 
 /// Who has an identifier, and which claims name it.
@@ -221,7 +305,8 @@ fn own(step: &mut Step<'_, impl View>, id: IdentifierId, owned: Owned<'_>) -> Re
         step.count(|totals| totals.identifiers += 1);
     }
     let Identifier { kind, value, .. } = owned.identifier.clone();
-    let row = IdentifierRow { kind, value, claims, customer: owned.by };
+    let apart = known.map(|row| row.apart.clone()).unwrap_or_default();
+    let row = IdentifierRow { kind, value, claims, customer: owned.by, apart };
     step.changes.identifiers.insert(id, Some(Arc::new(row)));
     Ok(())
 }

@@ -34,6 +34,19 @@ pub struct IdentifierRow {
     pub claims: Vec<ClaimId>,
     /// The customer whose it is; none where every claim had to set it aside.
     pub customer: Option<CustomerId>,
+    /// The identifiers from which somebody separated it, in ascending order; at most [`limits::SEPARATIONS_MAX`].
+    pub apart: Vec<Apart>,
+}
+
+/// That somebody said of two identifiers that they are not one person's, as each of the two knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Apart {
+    /// The other one.
+    pub other: IdentifierId,
+    /// The claim whose split says so; none where the two were named themselves.
+    pub of: Option<ClaimId>,
+    /// Why, for the next person who asks.
+    pub reason: String,
 }
 
 /// A customer: which claims make this person.
@@ -120,6 +133,12 @@ pub struct Totals {
     pub facts_refused: u64,
     /// Values that an attribute's calculation could not use.
     pub values_unusable: u64,
+    /// Claims that are held until a person decides.
+    #[serde(default)]
+    pub claims_held: u64,
+    /// Claims that would make a customer of more than its limit of merges.
+    #[serde(default)]
+    pub claims_past_limit: u64,
 }
 
 /// State, as the rules read it.
@@ -191,6 +210,8 @@ pub struct Changes {
     pub lanes: BTreeMap<String, Lane>,
     /// Profile deliveries.
     pub deliveries: BTreeMap<(String, u64), Option<Arc<str>>>,
+    /// Claims that are held (true) or are no longer.
+    pub held: BTreeMap<ClaimId, bool>,
     /// Dead letters, by place in history and ordinal.
     pub letters: Rows<(u64, u32), Letter>,
     /// Events that destinations are to have again, by lane and place in history.
@@ -319,6 +340,8 @@ pub struct Memory {
     pub lanes: BTreeMap<String, Lane>,
     /// Profile deliveries.
     pub deliveries: BTreeMap<(String, u64), Arc<str>>,
+    /// Claims that are held.
+    pub held: BTreeSet<ClaimId>,
     /// Dead letters.
     pub letters: BTreeMap<(u64, u32), Arc<Letter>>,
     /// Events that destinations are to have again.
@@ -355,6 +378,13 @@ impl Memory {
         set(&mut self.timers, changes.timers);
         set(&mut self.changing, changes.changing);
         self.standings = changes.standings.unwrap_or_else(|| self.standings.clone());
+        for (claim, held) in changes.held {
+            if held {
+                self.held.insert(claim)
+            } else {
+                self.held.remove(&claim)
+            };
+        }
         self.plan = changes.plan.unwrap_or_else(|| self.plan.clone());
         self.clock = changes.clock.unwrap_or(self.clock);
         self.totals = changes.totals.unwrap_or(self.totals);

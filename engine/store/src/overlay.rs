@@ -21,7 +21,7 @@ use weft_domain::view::{
 };
 
 use crate::key;
-use crate::rows::{Delivery, Filed, Keys, Meta, Row, Value};
+use crate::rows::{Delivery, Filed, Held, Keys, Meta, Row, Value};
 use crate::rows::{again_key, again_of, changing_key, changing_of, claim_of, letter_of, timer_key, timer_of, value_key};
 use crate::state::{Space, StateStore};
 use crate::{StoreError, format};
@@ -42,6 +42,7 @@ pub struct Overlay {
     deliveries: Table<Delivery>,
     letters: Table<Letter>,
     again: Table<Again>,
+    held: Table<Held>,
     kv: Table<Value>,
     keys: Table<Keys>,
     tallies: Table<Tally>,
@@ -120,11 +121,11 @@ impl<Id: Copy + Ord> Timers<Id> {
 
 /// Rows of one kind: those read lately and those that sled does not have yet.
 struct Table<R: Row> {
-    rows: RefCell<HashMap<R::Id, Held<R>>>,
+    rows: RefCell<HashMap<R::Id, InMemory<R>>>,
     dirty: Vec<R::Id>,
 }
 
-struct Held<R> {
+struct InMemory<R> {
     row: Option<Arc<R>>,
     /// The epoch of its last change, 0 if it is as sled has it.
     changed: u64,
@@ -143,12 +144,32 @@ impl<R: Row> Table<R> {
             return Ok(held.row.clone());
         }
         let row = read::<R>(base, id)?;
-        self.rows.borrow_mut().insert(id.clone(), Held { row: row.clone(), changed: 0, touched: epoch });
+        self.rows.borrow_mut().insert(id.clone(), InMemory { row: row.clone(), changed: 0, touched: epoch });
         Ok(row)
     }
 
+    /// Rows from an id on, at most `max`, in the order of their ids. `of` reads an id from a key.
+    fn from(&self, base: &dyn StateStore, from: &R::Id, max: usize, of: fn(&[u8]) -> Option<R::Id>) -> Read<Found<R>> {
+        let rows = self.rows.borrow();
+        let gone = rows.iter().filter(|(id, held)| **id >= *from && held.row.is_none()).count();
+        let wanted = max.saturating_add(gone);
+        let scan = base.scan(R::SPACE, &R::key(from), None, wanted).map_err(unreadable)?;
+        let mut found = BTreeMap::new();
+        for (key, bytes) in &scan {
+            let id = of(key).ok_or_else(|| ViewError("the key of a row is malformed".into()))?;
+            found.insert(id, Some(Arc::new(format::decode::<R>(bytes).map_err(unreadable)?.1)));
+        }
+        // Past what a full scan gave there may be more in sled, and it is enough as it is.
+        let through = found.last_key_value().map(|(id, _)| id.clone()).filter(|_| scan.len() == wanted);
+        let is_in = |id: &R::Id| *id >= *from && through.as_ref().is_none_or(|through| id <= through);
+        for (id, held) in rows.iter().filter(|(id, _)| is_in(id)) {
+            found.insert(id.clone(), held.row.clone());
+        }
+        Ok(found.into_iter().filter_map(|(id, row)| Some((id, row?))).take(max).collect())
+    }
+
     fn put(&mut self, epoch: u64, id: R::Id, row: Option<Arc<R>>) {
-        let held = Held { row, changed: epoch, touched: epoch };
+        let held = InMemory { row, changed: epoch, touched: epoch };
         let before = self.rows.get_mut().insert(id.clone(), held);
         if before.is_none_or(|before| before.changed != epoch) {
             self.dirty.push(id);
@@ -201,6 +222,9 @@ fn read<R: Row>(base: &dyn StateStore, id: &R::Id) -> Result<Option<Arc<R>>, Sto
 /// Rows as a commit writes them; none takes a row away.
 type Written<R> = Vec<(<R as Row>::Id, Option<Arc<R>>)>;
 
+/// Rows by their ids, in order.
+type Found<R> = Vec<(<R as Row>::Id, Arc<R>)>;
+
 /// Dead letters, each with the place in history from which it follows and its ordinal there.
 pub type Letters = Vec<((u64, u32), Arc<Letter>)>;
 
@@ -216,6 +240,7 @@ pub struct Frozen {
     deliveries: Written<Delivery>,
     letters: Written<Letter>,
     again: Written<Again>,
+    held: Written<Held>,
     kv: Written<Value>,
     keys: Written<Keys>,
     tallies: Written<Tally>,
@@ -243,6 +268,7 @@ impl Frozen {
         write(&mut batch, position, self.deliveries)?;
         write(&mut batch, position, self.letters)?;
         write(&mut batch, position, self.again)?;
+        write(&mut batch, position, self.held)?;
         write(&mut batch, position, self.kv)?;
         write(&mut batch, position, self.keys)?;
         write(&mut batch, position, self.tallies)?;
@@ -310,6 +336,7 @@ impl Overlay {
             deliveries: Table::new(),
             letters: Table::new(),
             again: Table::new(),
+            held: Table::new(),
             kv: Table::new(),
             keys: Table::new(),
             tallies: Table::new(),
@@ -359,6 +386,9 @@ impl Overlay {
         self.customers.put_all(epoch, changes.customers);
         self.letters.put_all(epoch, changes.letters);
         self.again.put_all(epoch, changes.again);
+        for (claim, held) in changes.held {
+            self.held.put(epoch, claim, held.then(|| Arc::new(Held)));
+        }
         for (id, page) in changes.pages {
             self.pages.put(epoch, id, Some(page));
         }
@@ -414,6 +444,7 @@ impl Overlay {
             deliveries: self.deliveries.freeze(),
             letters: self.letters.freeze(),
             again: self.again.freeze(),
+            held: self.held.freeze(),
             kv: self.kv.freeze(),
             keys: self.keys.freeze(),
             tallies: self.tallies.freeze(),
@@ -443,6 +474,7 @@ impl Overlay {
         self.deliveries.shrink(settled, epoch, max);
         self.letters.shrink(settled, epoch, max);
         self.again.shrink(settled, epoch, max);
+        self.held.shrink(settled, epoch, max);
         // A value may have 64 KiB, and who wants it soon again is rare.
         self.kv.shrink(settled, epoch, 0);
         self.keys.shrink(settled, epoch, max);
@@ -536,21 +568,20 @@ impl Overlay {
     /// Dead letters from an id on, at most `max`, in the order in which they came.
     #[allow(clippy::missing_errors_doc)]
     pub fn letters(&self, from: (u64, u32), max: usize) -> Read<Letters> {
-        let held = self.letters.rows.borrow();
-        let gone = held.iter().filter(|(id, held)| **id >= from && held.row.is_none()).count();
-        let wanted = max.saturating_add(gone);
-        let scan = self.base.scan(Space::DeadLetter, &Letter::key(&from), None, wanted).map_err(unreadable)?;
-        let mut found = BTreeMap::new();
-        for (key, bytes) in &scan {
-            let id = letter_of(key).ok_or_else(|| ViewError("the key of a dead letter is malformed".into()))?;
-            found.insert(id, Some(Arc::new(format::decode::<Letter>(bytes).map_err(unreadable)?.1)));
-        }
-        // Past what a full scan gave there may be more in sled, and it is enough as it is.
-        let through = found.last_key_value().map(|(id, _)| *id).filter(|_| scan.len() == wanted);
-        for (id, held) in held.iter().filter(|(id, _)| **id >= from && through.is_none_or(|through| **id <= through)) {
-            found.insert(*id, held.row.clone());
-        }
-        Ok(found.into_iter().filter_map(|(id, row)| Some((id, row?))).take(max).collect())
+        self.letters.from(&*self.base, &from, max, letter_of)
+    }
+
+    /// Claims from an id on, at most `max`, in the order of their ids.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn claims(&self, from: ClaimId, max: usize) -> Read<Vec<(ClaimId, Arc<Claim>)>> {
+        let filed = self.filed.from(&*self.base, &from, max, claim_of)?;
+        Ok(filed.into_iter().filter_map(|(id, filed)| Some((id, filed.claim.clone()?))).collect())
+    }
+
+    /// Claims that are held, from an id on, at most `max`, in the order of their ids.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn held(&self, from: ClaimId, max: usize) -> Read<Vec<ClaimId>> {
+        Ok(self.held.from(&*self.base, &from, max, claim_of)?.into_iter().map(|(id, _)| id).collect())
     }
 }
 

@@ -54,6 +54,7 @@ row!(Again, Again, (String, u64), |(lane, position)| text(begin(), lane).u64(*po
 row!(Value, Kv, (String, String), |(stage, key)| text(begin(), stage).bytes(key.as_bytes()));
 row!(Keys, Kv, String, |stage| text(begin(), stage));
 row!(Tally, Tally, TallyId, |(claim, attribute, stretch)| begin().bytes(&claim.0).u64(attribute.0).i64(*stretch));
+row!(Held, Held, ClaimId, |id| begin().bytes(&id.0));
 row!(Meta, Meta, (), |()| begin().bytes(b"fold"));
 
 /// A claim, and the facts of the events that are filed under it. The rules know them apart, as the one is of identity and the
@@ -82,6 +83,10 @@ pub struct Value(pub Vec<u8>);
 /// How many keys a stage's small store has: a row beside them, under the empty key, which no plugin can name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Keys(pub u64);
+
+/// That a claim is held: the key says which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Held;
 
 /// What there is one of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -160,7 +165,7 @@ pub fn changing_of(key: &[u8]) -> Option<(Timestamp, ClaimId)> {
     timer_of(key).map(|(at, CustomerId(bytes))| (at, ClaimId(bytes)))
 }
 
-/// A claim's id again, from its key.
+/// A claim's id again, from the key of a row that is found by it.
 #[must_use]
 pub fn claim_of(key: &[u8]) -> Option<ClaimId> {
     let mut parts = Parts::new(key);

@@ -56,11 +56,13 @@ pub enum Space {
     Tally = 13,
     /// When what events come to changes by itself.
     Changing = 14,
+    /// Claims that are held until a person decides.
+    Held = 15,
 }
 
 impl Space {
     /// Every space, in order.
-    pub const ALL: [Space; 14] = [
+    pub const ALL: [Space; 15] = [
         Space::Meta,
         Space::Identifier,
         Space::Claim,
@@ -75,6 +77,7 @@ impl Space {
         Space::Again,
         Space::Tally,
         Space::Changing,
+        Space::Held,
     ];
 }
 

@@ -8,7 +8,7 @@ use axum::middleware;
 use axum::routing::{self, MethodRouter};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::Pages;
+use super::{Pages, identity};
 use crate::config::Scope;
 use crate::status::{Reloaded, Report};
 use crate::{events, letters, tail};
@@ -93,6 +93,40 @@ pub(super) fn all() -> Vec<Route> {
         post("restore", "/api/v1/claims/{id}/restore", "Have a retracted claim join again", super::restore)
             .gives::<super::Logged>()
             .refuses(&[400, 404, 503]),
+        get("explain", "/api/v1/explain", "Why two are one customer, or what keeps them apart", identity::explain)
+            .takes::<identity::Two>()
+            .gives::<weft_domain::between::Between>()
+            .refuses(&[400, 404]),
+        get(
+            "held",
+            "/api/v1/identity/held",
+            "Claims that are held, each with what would come of accepting it, a page at a time",
+            identity::held,
+        )
+        .takes::<crate::identity::Waiting>()
+        .gives::<crate::identity::List>()
+        .refuses(&[400]),
+        post("accept", "/api/v1/identity/held/{id}/accept", "Let a claim that is held join customers", identity::accept)
+            .reads::<super::Reason>()
+            .gives::<crate::identity::Decided>()
+            .refuses(&[400, 404, 409, 413, 415, 422, 503]),
+        post("refuse", "/api/v1/identity/held/{id}/refuse", "Have a claim that is held join no customers", identity::refuse)
+            .reads::<super::Reason>()
+            .gives::<crate::identity::Decided>()
+            .refuses(&[400, 404, 409, 413, 415, 422, 503]),
+        post("split", "/api/v1/identity/split", "Take apart what is not one person's", identity::split)
+            .reads::<crate::identity::Asked>()
+            .gives::<crate::identity::Outcome>()
+            .refuses(&[400, 409, 413, 415, 422, 503]),
+        post(
+            "restore_split",
+            "/api/v1/identity/restore",
+            "Take a split back, in the words in which it was made",
+            identity::restore,
+        )
+        .reads::<crate::identity::Asked>()
+        .gives::<crate::identity::Outcome>()
+        .refuses(&[400, 409, 413, 415, 422, 503]),
         get(
             "dead_letters",
             "/api/v1/dead-letters",

@@ -133,6 +133,12 @@ async fn answer(response: Response<Incoming>) -> anyhow::Result<Answer> {
         StatusCode::OK | StatusCode::UNPROCESSABLE_ENTITY => Ok(Answer::Body(body)),
         StatusCode::NOT_FOUND => Ok(Answer::NotFound),
         StatusCode::UNAUTHORIZED => bail!("the engine wants a token: set WEFT_TOKEN"),
+        // What was asked for was wrong, and nothing was done: the engine says why in one sentence.
+        StatusCode::BAD_REQUEST | StatusCode::CONFLICT => {
+            let why =
+                serde_json::from_slice::<serde_json::Value>(&body).ok().and_then(|why| Some(why["detail"].as_str()?.to_owned()));
+            bail!(why.unwrap_or_else(|| format!("the engine answered {status}: {}", String::from_utf8_lossy(&body))))
+        }
         _ => bail!("the engine answered {status}: {}", String::from_utf8_lossy(&body)),
     }
 }

@@ -139,12 +139,17 @@ fn because(reason: &Because) -> String {
         let _ = write!(text, ", joined through {}", names(&reason.shared));
     }
     for one in &reason.set_aside {
-        let guard = json!(one.guard);
-        let _ =
-            write!(text, "; set aside {} ({})", names(std::slice::from_ref(&one.identifier)), guard.as_str().unwrap_or_default());
+        let _ = write!(text, "; set aside {} ({})", names(std::slice::from_ref(&one.identifier)), one.guard.name());
     }
     if let Some(why) = &reason.retracted {
         let _ = write!(text, "; retracted: {why}");
+    }
+    if let Some(verdict) = &reason.verdict {
+        let _ = write!(text, "; decided: {:?}, {}", verdict.decision, verdict.reason);
+    }
+    for word in &reason.words {
+        let struck = word.struck.as_ref().map_or_else(String::new, |why| format!(", which was taken back: {why}"));
+        let _ = write!(text, "\n{:28}{} says so since {}{struck}", "", word.source, word.occurred);
     }
     let Because { source, message_id, events_total, claim, .. } = reason;
     let _ = write!(text, "\n{:28}said by {source} in message {message_id}, {events_total} events; claim {claim}", "");

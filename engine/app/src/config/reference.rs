@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use weft_domain::identity::OnLogout;
 use weft_domain::problem::{Code, Problem};
 use weft_domain::value::Excerpt;
 use weft_host::{Capability, Kind, Manifest, Reads};
@@ -37,6 +38,7 @@ impl References<'_> {
         self.names(report);
         self.listener(report);
         self.limits(report);
+        self.identity(report);
         for (name, connection) in &self.spec.connections {
             connection::check(self.tree, self.folder, name, connection, report);
         }
@@ -131,6 +133,35 @@ impl References<'_> {
             let problem = Problem::error(Code::CONFIG_OUT_OF_RANGE, format!("state cannot be cached in `{cache}`"))
                 .expected("between `16 MiB` and `256 GiB`");
             report.add(self.at("/limits/state_cache"), problem);
+        }
+    }
+
+    /// Types of identifiers whose rules contradict each other, by themselves or with the strategy.
+    fn identity(&self, report: &mut Report) {
+        let Ok(rules) = self.spec.identity.rules() else { return };
+        for rule in &rules.identifiers {
+            let path = format!("/identity/identifiers/{}", rule.kind);
+            if rule.immutable && !(rule.login && rule.unique) {
+                let lacks = if rule.login { "unique" } else { "login" };
+                let message = format!("the values of `{}` are immutable, and the type is not `{lacks}`", rule.kind);
+                let problem =
+                    Problem::error(Code::CONFIG_REFUSED, message).expected("`login: true` and `unique: true` beside it");
+                report.add(self.at(&format!("{path}/immutable")), problem);
+            } else if rule.immutable && rule.limit.is_some_and(|limit| limit != 1) {
+                let message = format!("the values of `{}` are immutable, and one person may have several", rule.kind);
+                let problem = Problem::error(Code::CONFIG_REFUSED, message).expected("`limit: 1`, or none");
+                report.add(self.at(&format!("{path}/limit")), problem);
+            }
+            if rule.within_ms == Some(0) {
+                let problem = Problem::error(Code::CONFIG_OUT_OF_RANGE, "a window of no time holds nothing");
+                report.add(self.at(&format!("{path}/limit/within")), problem.expected("a duration, such as `7d`"));
+            }
+        }
+        if rules.on_logout == OnLogout::New && !rules.identifiers.iter().any(|rule| rule.device) {
+            let message = "nobody can sign out: no type of identifier is a device";
+            let problem = Problem::error(Code::CONFIG_REFUSED, message);
+            let at = if self.tree.find("/identity/on_logout").is_some() { "/identity/on_logout" } else { "/identity/strategy" };
+            report.add(self.at(at), problem.hint("say `device: true` of the type that names a browser, or `on_logout: stay`"));
         }
     }
 

@@ -381,7 +381,9 @@ impl<'a> Explainer<'a> {
             let problem = Problem::error(Code::CONFIG_WRONG_TYPE, format!("{name} is {}", node.value.noun()));
             return report.add(at(), problem.expected(format!("a mapping with {}", one_of(&tags))));
         }
-        let wanted: Vec<String> = constants.iter().map(|one| format!("`{one}`")).chain(types.iter().cloned()).collect();
+        // A type that is made of constants has them named already.
+        let types_beside = types.iter().filter(|noun| constants.is_empty() || !noun.starts_with('`'));
+        let wanted: Vec<String> = constants.iter().map(|one| format!("`{one}`")).chain(types_beside.cloned()).collect();
         let problem = match (&node.value, constants.is_empty()) {
             (Value::Text(_), false) => unknown_value(node, &name, &constants),
             _ => Problem::error(Code::CONFIG_WRONG_TYPE, format!("{name} is {}", node.value.noun())),
