@@ -377,7 +377,8 @@ mod tests {
         });
         let other = json!({ "customer": id(2), "before": standing(1, 3), "becomes": id(1) });
         let impact = json!({ "customers": [ann, other], "customers_total": 3, "events_moved": 3 });
-        let outcome: Outcome = serde_json::from_value(json!({ "parts": 2, "impact": impact, "not_played": 5 })).expect("reads");
+        let text = json!({ "parts": 2, "impact": impact, "not_played": 5 }).to_string();
+        let outcome: Outcome = serde_json::from_str(&text).expect("reads");
         let want = "2 parts; nothing has been changed\n  3 customers would change, 3 events would move\n    \
                     customer 00000000000000000000000000000001\n      \
                     is        user_id ann and 2 more; 7 events; user_id 1 of 1\n      \
@@ -390,6 +391,18 @@ mod tests {
                     and 1 customers more\n  \
                     5 parts more were not looked at: there are too many\n";
         assert_eq!(done(&outcome), want);
+        let held = json!({
+            "claim": id(3), "identifiers": [{ "type": "email", "value": "x" }, { "type": "user_id", "value": "bob" }], "shared": [],
+            "set_aside": [{ "type": "email", "value": "x", "guard": "held" }], "occurred": "2026-03-01T12:00:00.000Z",
+            "message_id": "m3", "source": "web", "events_total": 1, "impact": impact
+        });
+        let text = json!({ "held": [held], "next": id(3) }).to_string();
+        let shown = list(&serde_json::from_str(&text).expect("reads"));
+        let (head, end) = shown.split_once("  if it were accepted\n").expect("what would come of it");
+        let want = "claim 00000000000000000000000000000003\n  2026-03-01T12:00:00.000Z  email x + user_id bob\n  \
+                    waits                     email x (held)\n  said by web in message m3, 1 events\n";
+        assert_eq!(head, want);
+        assert!(end.ends_with("there may be more: --after 00000000000000000000000000000003\n"), "{end}");
         let done = done(&serde_json::from_value(json!({ "parts": 300, "positions": [7, 8] })).expect("reads"));
         assert_eq!(done, "300 parts in 2 commands, the last of them record 8 of history\n");
     }

@@ -20,7 +20,7 @@ fn check_by(rules: &Rules, claims: &[&str], want: &str) {
 
 fn check_apart(rules: &Rules, apart: &[[&str; 2]], claims: &[&str], want: &str) {
     let mut separations = Separations::default();
-    for [one, other] in apart.iter().map(|pair| pair.map(|word| identifier(word))) {
+    for [one, other] in apart.iter().map(|pair| pair.map(identifier)) {
         separations.insert(IdentifierId::of(&one.kind, &one.value), IdentifierId::of(&other.kind, &other.value));
     }
     let told: Vec<(ClaimId, Claim)> = claims.iter().enumerate().map(|(place, text)| read(place, text)).collect();
