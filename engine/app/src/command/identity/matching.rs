@@ -209,7 +209,7 @@ fn load(people: &People, output: Output, progress: &Steps) -> Result<Loaded, Fai
 
 fn check_columns(file: &Path, columns: Option<&[String]>, wanted: &[String]) -> anyhow::Result<()> {
     let Some(columns) = columns else { return Ok(()) };
-    for name in wanted.iter().filter(|name| !columns.contains(name)) {
+    if let Some(name) = wanted.iter().find(|name| !columns.contains(name)) {
         let near = columns.iter().map(|column| (strsim::jaro_winkler(&column.to_lowercase(), &name.to_lowercase()), column));
         let near = near.filter(|(likeness, _)| *likeness > 0.8).max_by(|one, other| one.0.total_cmp(&other.0));
         let hint = near.map_or_else(String::new, |(_, column)| format!("; did you mean `{column}`?"));
