@@ -16,6 +16,9 @@ use crate::work::in_pieces;
 /// How much a guess at the beginning counts, in pairs: enough that an empty level does not become impossible.
 const GUESS_PAIRS: f64 = 8.0;
 
+/// The share that every level has at least: however clean a file is, people marry, mistype and use another name.
+const SHARE_MIN: f64 = 0.001;
+
 /// How many pairs of each class there are for each record, as a guess at the beginning.
 const GUESS_SHARES: [f64; 3] = [0.3, 0.5, 0.1];
 
@@ -166,7 +169,8 @@ fn set_shares(model: &mut Model, counts: [f64; 3], pairs: f64) {
 /// The shares of levels by their counts, beside a guess that counts for a few pairs.
 fn share(counts: &[f64], guess: &[f64], weight: f64) -> Vec<f64> {
     let total: f64 = counts.iter().sum::<f64>() * weight + GUESS_PAIRS;
-    counts.iter().zip(guess).map(|(count, guess)| (count * weight + guess * GUESS_PAIRS) / total).collect()
+    let shares = counts.iter().zip(guess).map(|(count, guess)| (count * weight + guess * GUESS_PAIRS) / total);
+    shares.map(|share| share.max(SHARE_MIN)).collect()
 }
 
 /// How many pairs of a sample are expected in each class but strangers, and at each level of it.
