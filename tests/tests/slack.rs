@@ -221,7 +221,15 @@ fn what_slack_does_not_describe_is_noticed() {
     posting(&workspace, &slack, bearer(), &json!({ "rooms": destination(untyped.clone()) }));
     let engine = workspace.start();
     order(&engine, 1, "Ann");
-    let status = engine.settle();
+    let mut status = engine.settle();
+    // The lane is through when its receipt is on its way; the letter is there when history has it.
+    for _ in 0..100 {
+        if number(&status, "/totals/letters") > 0 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        status = engine.settle();
+    }
     engine.stop();
     assert_eq!(number(&status, "/totals/letters"), 1, "{status}");
     assert_eq!(slack.wrong(), ["request.body.blocks.0 Request body property blocks.0 must have required property 'type'"]);
