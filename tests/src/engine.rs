@@ -7,6 +7,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,27 @@ impl Protocol {
     }
 }
 
+/// An address at which nobody listens, for whoever will. Its port is below those that the system gives to outgoing connections: one of these
+/// would otherwise take it before its owner does.
+///
+/// # Panics
+/// No port is free, or the address is not one of this machine.
+#[must_use]
+pub fn free_address(ip: IpAddr) -> SocketAddr {
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(97);
+    for _ in 0..COUNT {
+        let nth = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        let address = SocketAddr::new(ip, (FIRST + nth) as u16);
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no port of {ip} is free");
+}
+
 impl Workspace {
     /// The quickstart's shape: a source at `/segment` that knows [`KEY`], a transform, who is who, and files in `out/`.
     ///
@@ -95,8 +117,7 @@ impl Workspace {
     #[must_use]
     pub fn at(protocol: Protocol, ip: IpAddr) -> Self {
         let folder = tempfile::tempdir().expect("there is a folder for temporary files");
-        let free = TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr());
-        let address = free.expect("a port is free");
+        let address = free_address(ip);
         let path = |name: &str| plugin(name).display().to_string();
         let (source, config) = protocol.source();
         let yaml = format!(

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use weft_tests::engine::{binary, plugins, run_on};
+use weft_tests::engine::{binary, free_address, plugins, run_on};
 use weft_tests::root;
 use weft_tests::wire::Request;
 
@@ -152,7 +152,7 @@ fn every_source_tells_and_every_destination_hears() {
     let yaml = fs::read_to_string(&plugins_yaml).expect("it is there");
     fs::write(&plugins_yaml, yaml.replace("../../plugins/dist", &plugins().display().to_string())).expect("it takes a file");
     let (outside, elsewhere) = Outside::start();
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free");
+    let address = free_address(Ipv4Addr::LOCALHOST.into());
     let mut command = Command::new(binary());
     command.arg("run").arg(folder.path()).env("WEFT_CACHE", root().join("target/weft-cache")).env("WEFT_LOG", "warn");
     command.env("WEFT_LISTEN", address.to_string()).env("ACME_OUTSIDE", format!("http://{elsewhere}"));

@@ -1,13 +1,13 @@
 //! Buckets, all the way: objects in a store that nobody here wrote (SeaweedFS, which checks signatures), a source that reads them, each once.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use weft_tests::engine::{Engine, Workspace, number, plugin};
+use weft_tests::engine::{Engine, Workspace, free_address, number, plugin};
 use weft_tests::install;
 
 /// What is installed: one version each, so that a run is the same tomorrow.
@@ -25,7 +25,7 @@ struct Store {
 
 impl Store {
     fn start(python: &Path, folder: &Path) -> Store {
-        let port = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free").port();
+        let port = || free_address(Ipv4Addr::LOCALHOST.into()).port();
         fs::create_dir_all(folder.join("store")).expect("the folder takes a folder");
         let identities = r#"{"identities":[{"name":"weft","actions":["Admin","Read","Write","List"],
             "credentials":[{"accessKey":"AKIDWEFT","secretKey":"s3cr3t"}]}]}"#;

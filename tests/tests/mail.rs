@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
-use weft_tests::engine::{Engine, KEY, Workspace, number, plugin};
+use weft_tests::engine::{Engine, KEY, Workspace, free_address, number, plugin};
 use weft_tests::install;
 use weft_tests::wire::Request;
 
@@ -36,7 +36,7 @@ struct Postbox {
 
 impl Postbox {
     fn start(python: &Path, folder: &Path, mode: &str) -> Postbox {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free").port();
+        let port = free_address(Ipv4Addr::LOCALHOST.into()).port();
         let lines = folder.join("box.ndjson");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/postbox.py");
         let mut command = Command::new(python);

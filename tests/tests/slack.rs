@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -14,7 +14,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use weft_tests::engine::{Engine, KEY, Workspace, number, plugin};
+use weft_tests::engine::{Engine, KEY, Workspace, free_address, number, plugin};
 use weft_tests::install;
 use weft_tests::wire::Request;
 
@@ -87,7 +87,7 @@ struct Slack {
 
 impl Slack {
     fn start(modules: &Path, folder: &Path) -> Slack {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free").port();
+        let port = free_address(Ipv4Addr::LOCALHOST.into()).port();
         let (described, log) = (folder.join("slack.json"), folder.join("slack.log"));
         fs::write(&described, document(modules).to_string()).expect("the folder takes a file");
         let words = fs::File::create(&log).expect("the folder takes a file");
