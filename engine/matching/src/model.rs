@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::compare::{MISSING, Pattern, compare};
 use crate::field::{Fields, Ladder};
 use crate::record::Record;
+use crate::work::threads;
 
 /// What a pair of records can be of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,8 +145,11 @@ impl Model {
 
     /// [`Model::weigh`] of many records, on all processors.
     pub fn weigh_all(&self, records: &mut [Record]) {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let size = records.len().div_ceil(processors).max(1);
+        let threads = threads();
+        if threads == 1 {
+            return records.iter_mut().for_each(|record| self.weigh(record));
+        }
+        let size = records.len().div_ceil(threads).max(1);
         std::thread::scope(|scope| {
             for part in records.chunks_mut(size) {
                 scope.spawn(move || part.iter_mut().for_each(|record| self.weigh(record)));
