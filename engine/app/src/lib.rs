@@ -34,6 +34,7 @@ pub mod sweeper;
 pub mod tail;
 pub mod retry;
 pub mod identity;
+pub mod review;
 pub mod api;
 pub mod listener;
 pub mod engine;

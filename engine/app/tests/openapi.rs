@@ -125,6 +125,7 @@ async fn every_page_answers_as_the_document_says_and_lets_in_whom_it_says() {
                 "retract" | "accept" | "refuse" => json!({ "reason": "a test" }).to_string(),
                 // What joins nothing and is apart from nothing, so that nothing changes and the order of the pages does not matter.
                 "split" => json!({ "claims": [claim], "reason": "a test" }).to_string(),
+                "decide_match" => json!({ "a": "email:ann@example.com", "b": customer }).to_string(),
                 "restore_split" => json!({ "identifiers": ["email:ann@example.com"] }).to_string(),
                 // One that is not there, so that the order of the pages does not matter.
                 "drop_dead_letters" => json!({ "letters": ["999999-0"], "reason": "a test" }).to_string(),
@@ -202,6 +203,7 @@ async fn queries_take_what_the_document_names_and_nothing_else() {
             let value = match (name, path.contains("/events")) {
                 ("limit", _) => "7",
                 ("after", _) if path.contains("/held") => "00000000000000000000000000000000",
+                ("after", _) if path.contains("/matches") => "00000000000000000000000000000000,00000000000000000000000000000001",
                 ("from" | "to" | "since" | "until" | "as_of", _) => "2026-03-01T12:00:00Z",
                 ("after", true) => "1772366400000-1",
                 ("after", false) => "1-0",

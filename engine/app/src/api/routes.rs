@@ -114,6 +114,24 @@ pub(super) fn all() -> Vec<Route> {
             .reads::<super::Reason>()
             .gives::<crate::identity::Decided>()
             .refuses(&[400, 404, 409, 413, 415, 422, 503]),
+        get(
+            "matches",
+            "/api/v1/identity/matches",
+            "Matches by comparison that wait for a person, each with what would come of accepting it, a page at a time",
+            identity::matches,
+        )
+        .takes::<crate::review::Waiting>()
+        .gives::<crate::review::List>()
+        .refuses(&[400]),
+        post(
+            "decide_match",
+            "/api/v1/identity/matches",
+            "Say whether two customers are one person, or take that back",
+            identity::decide_match,
+        )
+        .reads::<crate::review::Said>()
+        .gives::<crate::identity::Decided>()
+        .refuses(&[400, 409, 413, 415, 422, 503]),
         post("split", "/api/v1/identity/split", "Take apart what is not one person's", identity::split)
             .reads::<crate::identity::Asked>()
             .gives::<crate::identity::Outcome>()
