@@ -48,6 +48,8 @@ pub struct Metrics {
     pub duplicates: Counter,
     /// Events that a transform dropped on purpose.
     pub dropped: Family<Stage, Counter>,
+    /// Events left out because they name somebody who was erased.
+    pub suppressed: Family<Stage, Counter>,
     /// Records that became dead letters.
     pub dead_letters: Family<Ending, Counter>,
     /// Deliveries that came to an end.
@@ -104,6 +106,11 @@ impl Default for Metrics {
             events: metric!("events_folded", "Events folded into state", Counter::default()),
             duplicates: metric!("events_duplicate", "Events left out as repetitions", Counter::default()),
             dropped: metric!("transform_dropped", "Events that a transform dropped on purpose", Family::default()),
+            suppressed: metric!(
+                "events_suppressed",
+                "Events left out because they name somebody who was erased",
+                Family::default()
+            ),
             dead_letters: metric!("dead_letters", "Records that became dead letters", Family::default()),
             deliveries: metric!("deliveries", "Deliveries that came to an end", Family::default()),
             failures: metric!("delivery_failures", "Calls of a destination that failed as a whole", Family::default()),

@@ -8,17 +8,18 @@
 //! made of which claims; the event's facts and its place go to its claim's node; and where a profile changed, a timer is set so
 //! that destinations hear of it once it rests.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use crate::claim::{ClaimId, CustomerId, Witness, fingerprint};
 use crate::event::Event;
-use crate::input::{Command, DeadLetter, Input, Kv, Receipts, Stream};
+use crate::input::{Command, DeadLetter, ERASED, Erase, Input, Kv, Receipts, Stream};
 use crate::limits;
 use crate::plan::Plan;
 use crate::profile::{Effect, Entry, Profile, Told};
-use crate::resolve::{Move, resolve, retract};
+use crate::resolve::{Move, forget, resolve, retract};
 use crate::value::Timestamp;
 use crate::view::{Changes, Customer, Lane, Letter, LetterBytes, Read, Step, View};
 
@@ -87,7 +88,7 @@ fn file(step: &mut Step<'_, impl View>, claim: ClaimId, told: &Told<'_>) -> Read
     kept.page.push(Entry { occurred: told.event.occurred(), position: told.position });
     if kept.page.len() >= limits::INDEX_PAGE_ENTRIES {
         let full = std::mem::take(&mut kept.page);
-        step.changes.pages.insert((claim, kept.pages), Arc::new(full));
+        step.changes.pages.insert((claim, kept.pages), Some(Arc::new(full)));
         kept.pages += 1;
     }
     let customer = kept.customer;
@@ -220,7 +221,7 @@ fn deliver(step: &mut Step<'_, impl View>, name: &str, told: &Arc<str>) -> Read<
 /// Notes what became of deliveries: cursors move, rows go, what was refused becomes a dead letter.
 fn close_deliveries(step: &mut Step<'_, impl View>, position: u64, receipts: &Receipts) -> Read<()> {
     let mut lane = step.lane(&receipts.lane)?;
-    for (ordinal, refused) in (0..).zip(&receipts.rejected) {
+    for (ordinal, refused) in (0..).zip(&receipts.rejected).filter(|(_, refused)| refused.code != ERASED) {
         let bytes = match receipts.stream {
             Stream::Events => LetterBytes::Event(refused.position),
             Stream::Profiles => {
@@ -285,6 +286,56 @@ fn drop_letters(step: &mut Step<'_, impl View>, letters: &[(u64, u32)]) -> Read<
     Ok(())
 }
 
+/// Takes everything of a person out of state. Whoever hung together with them through nothing but what goes is divided anew.
+fn erase(plan: &Plan, step: &mut Step<'_, impl View>, erase: &Erase) -> Read<()> {
+    let gone: BTreeSet<ClaimId> = erase.claims.iter().copied().collect();
+    for claim in &gone {
+        take_apart(step, *claim)?;
+    }
+    // A claim's id is that of the customer whom it began: one that was merged may yet have a row, to tell of it.
+    for customer in gone.iter().map(|claim| CustomerId::from(*claim)) {
+        if let Some(row) = step.customer(customer)?.filter(|row| row.claims.is_empty()) {
+            step.changes.timers.extend(row.pending.map(|due| ((due, customer), false)));
+            step.changes.customers.insert(customer, None);
+        }
+    }
+    let moves = forget(&plan.identity, step, &gone)?;
+    drop_letters(step, &erase.letters)?;
+    for id in &erase.reworded {
+        if let Some(mut letter) = step.before().letter(*id)? {
+            ERASED.clone_into(&mut Arc::make_mut(&mut letter).message);
+            step.changes.letters.insert(*id, Some(letter));
+        }
+    }
+    for delivery in &erase.deliveries {
+        step.changes.deliveries.insert(delivery.clone(), None);
+    }
+    for (stage, key) in &erase.values {
+        keep_value(step, &Kv { stage: stage.clone(), key: key.clone(), value: None })?;
+    }
+    let now = step.before().clock();
+    carry_out(plan, step, &moves, now)
+}
+
+/// Takes a claim's facts and its index away, and the claim from its customer.
+fn take_apart(step: &mut Step<'_, impl View>, claim: ClaimId) -> Read<()> {
+    let Some(node) = step.node(claim)? else { return Ok(()) };
+    if let Some(id) = node.customer {
+        let mut customer = customer_of(step, id)?;
+        customer.claims.retain(|one| *one != claim);
+        if customer.claims.is_empty() {
+            step.count(|totals| totals.customers -= 1);
+            step.changes.timers.extend(customer.pending.map(|due| ((due, id), false)));
+            step.changes.customers.insert(id, None);
+        } else {
+            save(step, id, customer);
+        }
+    }
+    step.changes.pages.extend((0..node.pages).map(|number| ((claim, number), None)));
+    step.changes.nodes.insert(claim, None);
+    Ok(())
+}
+
 /// Delivers profiles again that a destination refused, each as it is now: what was refused may long be wrong.
 fn tell_again(plan: &Plan, step: &mut Step<'_, impl View>, letters: &[(u64, u32)]) -> Read<()> {
     for id in letters {
@@ -324,6 +375,7 @@ fn obey(plan: &Plan, step: &mut Step<'_, impl View>, command: &Command) -> Read<
         Command::Restore { claim } => retract(&plan.identity, step, *claim, None)?,
         Command::DropLetters { letters, .. } => return drop_letters(step, letters),
         Command::TellAgain { letters } => return tell_again(plan, step, letters),
+        Command::Erase(gone) => return erase(plan, step, gone),
         Command::Pause { lane } => return pause(step, lane, Some(step.before().clock())),
         Command::Resume { lane } => return pause(step, lane, None),
     };

@@ -84,6 +84,41 @@ pub fn retract(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, reaso
     reconsider(rules, step, id, claim)
 }
 
+/// Takes claims out for good, and divides anew what had hung together through them: those who stay are who they would be had the claims
+/// never been (invariant 6).
+///
+/// # Errors
+/// [`crate::view::ViewError`], where state cannot be read.
+pub fn forget(rules: &Rules, step: &mut Step<'_, impl View>, gone: &BTreeSet<ClaimId>) -> Read<Vec<Move>> {
+    let mut named: BTreeMap<IdentifierId, Identifier> = BTreeMap::new();
+    for id in gone {
+        let Some(claim) = step.claim(*id)? else { continue };
+        named.extend(claim.identifiers.iter().map(|one| (IdentifierId::of(&one.kind, &one.value), one.clone())));
+        step.changes.claims.insert(*id, None);
+        step.count(|totals| totals.claims -= 1);
+    }
+    let mut shared = Vec::new();
+    for (id, identifier) in named {
+        let Some(mut row) = step.identifier(id)? else { continue };
+        Arc::make_mut(&mut row).claims.retain(|claim| !gone.contains(claim));
+        if row.claims.is_empty() {
+            step.changes.identifiers.insert(id, None);
+            step.count(|totals| totals.identifiers -= 1);
+        } else {
+            step.changes.identifiers.insert(id, Some(row));
+            shared.push(identifier);
+        }
+    }
+    let (mut moves, mut divided) = (Vec::new(), BTreeSet::new());
+    for identifier in shared {
+        let Some(claims) = component(step, &[identifier])? else { continue };
+        let Some(first) = claims.keys().next().copied().filter(|first| !divided.contains(first)) else { continue };
+        divided.extend(claims.keys().copied());
+        moves.extend(divide(rules, step, claims, first)?);
+    }
+    Ok(moves)
+}
+
 /// The identifier that decides where an event belongs.
 fn strongest(rules: &Rules, identifiers: &[Identifier]) -> Option<Identifier> {
     identifiers.iter().min_by_key(|one| (one.how, rules.priority(&one.kind))).cloned()

@@ -147,7 +147,7 @@ pub struct Changes {
     /// Facts.
     pub nodes: Rows<ClaimId, Node>,
     /// Full pages of the history index: they are written once.
-    pub pages: BTreeMap<(ClaimId, u32), Arc<Vec<Entry>>>,
+    pub pages: Rows<(ClaimId, u32), Vec<Entry>>,
     /// Customers.
     pub customers: Rows<CustomerId, Customer>,
     /// Timers: set (true) or taken away.
@@ -302,7 +302,7 @@ impl Memory {
         put(&mut self.letters, changes.letters);
         put(&mut self.deliveries, changes.deliveries);
         put(&mut self.kv, changes.kv);
-        self.pages.extend(changes.pages);
+        put(&mut self.pages, changes.pages);
         self.lanes.extend(changes.lanes);
         self.keys.extend(changes.keys);
         for (timer, set) in changes.timers {

@@ -93,7 +93,8 @@ impl Outlet {
     }
 
     async fn take(&self, events: Vec<Bytes>) -> Result<(), Failure> {
-        let origin = Origin { source: &self.driver.name, environment: self.driver.environment, at: self.shore.clock.now() };
+        let (environment, suppression) = (self.driver.environment, &**self.shore.ledger.suppression());
+        let origin = Origin { source: &self.driver.name, environment, at: self.shore.clock.now(), suppression };
         self.hold(|arrived| events.iter().for_each(|json| origin.event(json, arrived))).await
     }
 

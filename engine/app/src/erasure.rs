@@ -1,0 +1,616 @@
+//! Erasure: everything that is known of a person goes, from state, both logs and what lies beside them (invariant 10).
+//!
+//! ```text
+//! asked ─► gathered ─► out of state ─► state copied without old pages, as state and as base ─► intake anew ─► history anew ─► done
+//! ```
+//!
+//! One at a time, beside everything else: doors and lanes go on. What is to go is written into a file of the data folder before anything
+//! goes, so that an erasure that a crash interrupts begins again at the next start and ends the same; every step may be done twice. Only
+//! the exchange of a segment, a rename, takes place on the threads that own the logs.
+//!
+//! What stays: keyed hashes of the identifiers ([`crate::suppression`]), the erasure itself with its reason and counts, fingerprints of
+//! message ids in the duplicate window (64 bits of a hash, forgotten with the window, without which a late repetition would count as
+//! new), and what events of others say of the person. `names` says what names a person, `person` gathers.
+
+pub(crate) mod names;
+pub(crate) mod person;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, Notify, watch};
+use weft_domain::claim::CustomerId;
+use weft_domain::event::Event;
+use weft_domain::input::{Arrival, Command, Input, Kv, Passed, event_json};
+use weft_domain::value::Timestamp;
+use weft_domain::view::ViewError;
+use weft_store::StoreError;
+use weft_store::files::Files;
+use weft_store::log::{LogReader, Rewritten, TOMBSTONE, Verdict};
+use weft_store::state::Live;
+
+use self::names::{Left, Names};
+use self::person::Person;
+use crate::clock::Clock;
+use crate::events::Who;
+use crate::intake::Intake;
+use crate::limits;
+use crate::suppression::{self, Held, Print};
+use crate::writer::Ledger;
+
+/// The stage under whose name erasures are kept, by their ids.
+const REQUESTS: &str = "erasure/requests";
+
+/// An erasure: what is kept of it names nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Erasure {
+    /// Its id.
+    pub id: String,
+    /// How far it is.
+    pub status: Progress,
+    /// Why, in the words of who asked.
+    pub reason: String,
+    /// When it was asked for.
+    pub requested: Timestamp,
+    /// When nothing was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed: Option<Timestamp>,
+    /// How many identifiers are not taken any more.
+    #[serde(default)]
+    pub suppressed: u64,
+    /// What went, by place: of state `claims`, `identifiers`, `events` of the index, `dead_letters`, `deliveries`, `values` of plugins; of the
+    /// logs `history` and `intake`, whose records are empty now or say less.
+    #[serde(default)]
+    pub removed: BTreeMap<String, u64>,
+    /// What keeps it from going on, where something does. It is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// How far an erasure is, in the words of OpenDSR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// It waits.
+    Pending,
+    /// It is under way.
+    InProgress,
+    /// Nothing is left.
+    Completed,
+}
+
+/// Why an erasure cannot be asked for, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    /// There is no such customer.
+    #[error("there is no customer {0}")]
+    Nobody(CustomerId),
+    /// There are too many.
+    #[error("{} erasures wait already", limits::ERASURES_WAITING_MAX)]
+    TooMany,
+    /// The engine stops.
+    #[error("the engine stops")]
+    Stopped,
+    /// State cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The disk fails, or a log is damaged.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The file of the work cannot be written.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A worker panicked.
+    #[error("the work failed: {0}")]
+    Broken(String),
+}
+
+/// What is to be done, as it is written down until it is done. The file names the person, and goes last.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Job {
+    erasure: Erasure,
+    who: Whom,
+    person: Person,
+    /// Whether state is without the person.
+    #[serde(default)]
+    is_out_of_state: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Whom {
+    Identifier(String, String),
+    Customer(CustomerId),
+}
+
+impl From<Whom> for Who {
+    fn from(whom: Whom) -> Who {
+        match whom {
+            Whom::Identifier(kind, value) => Who::Identifier(kind, value),
+            Whom::Customer(id) => Who::Customer(id),
+        }
+    }
+}
+
+/// Carries erasures out.
+pub struct Eraser {
+    folder: PathBuf,
+    files: Arc<dyn Files>,
+    intake: Intake,
+    ledger: Ledger,
+    state: Arc<Live>,
+    clock: Clock,
+    waiting: Mutex<BTreeMap<(Timestamp, String), Job>>,
+    asked: Notify,
+}
+
+impl Eraser {
+    /// With what an earlier run had not finished. `folder` is where that is written down.
+    ///
+    /// # Errors
+    /// [`EraseError`], where it cannot be read.
+    pub fn new(
+        folder: &Path,
+        files: Arc<dyn Files>,
+        (intake, ledger, state): (Intake, Ledger, Arc<Live>),
+        clock: Clock,
+    ) -> Result<Eraser, EraseError> {
+        let mut waiting = BTreeMap::new();
+        for job in left_over(&*files, folder)? {
+            waiting.insert((job.erasure.requested, job.erasure.id.clone()), job);
+        }
+        let (folder, waiting) = (folder.to_owned(), Mutex::new(waiting));
+        Ok(Eraser { folder, files, intake, ledger, state, clock, waiting, asked: Notify::new() })
+    }
+
+    /// Asks for an erasure. When this returns it will be done, whatever happens to the process.
+    ///
+    /// # Errors
+    /// [`EraseError`]; then nothing was asked for.
+    pub async fn ask(&self, who: Who, reason: String) -> Result<Erasure, EraseError> {
+        let whom = match who.clone() {
+            Who::Identifier(kind, value) => Whom::Identifier(kind, value),
+            Who::Customer(id) => match who.today(&*self.ledger.state())? {
+                Some(today) => Whom::Customer(today),
+                None => return Err(EraseError::Nobody(id)),
+            },
+        };
+        self.forget_oldest().await?;
+        let mut waiting = self.waiting.lock().await;
+        if waiting.len() >= limits::ERASURES_WAITING_MAX {
+            return Err(EraseError::TooMany);
+        }
+        let erasure = Erasure {
+            id: random_id()?,
+            status: Progress::Pending,
+            reason,
+            requested: self.clock.now(),
+            completed: None,
+            suppressed: 0,
+            removed: BTreeMap::new(),
+            trouble: None,
+        };
+        let job = Job { erasure: erasure.clone(), who: whom, person: Person::default(), is_out_of_state: false };
+        self.write_down(&job)?;
+        self.tell(&erasure).await?;
+        waiting.insert((erasure.requested, erasure.id.clone()), job);
+        self.asked.notify_one();
+        Ok(erasure)
+    }
+
+    /// Has events of an identifier taken again. False where it was not suppressed.
+    ///
+    /// # Errors
+    /// [`EraseError`], where that cannot be noted.
+    pub async fn lift(&self, kind: &str, value: &str) -> Result<bool, EraseError> {
+        let print = self.print(kind, value)?;
+        let key = print.text();
+        let is_held = self.ledger.state().value(suppression::STAGE, &key)?.is_some();
+        if is_held {
+            self.keep(suppression::STAGE, key, None).await?;
+            self.ledger.suppression().hold([(print, Held::No)]);
+        }
+        Ok(is_held)
+    }
+
+    /// State as sled has it.
+    pub(crate) fn state(&self) -> &Arc<Live> {
+        &self.state
+    }
+
+    /// Works until it is told to stop; what is not done then is done after the next start.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let work = async {
+                match self.next().await {
+                    Some(job) => self.carry_out(job).await,
+                    None => self.sweep().await,
+                }
+            };
+            let done = tokio::select! {
+                done = work => done,
+                () = stopped(&mut stop) => return,
+            };
+            let Err(error) = done else { continue };
+            tracing::warn!(%error, "an erasure cannot go on; it is tried again");
+            tokio::select! {
+                () = tokio::time::sleep(limits::RETENTION_EVERY) => (),
+                () = stopped(&mut stop) => return,
+            }
+        }
+    }
+
+    /// The job that was asked for first; none after a while without any.
+    async fn next(&self) -> Option<Job> {
+        let first = async || self.waiting.lock().await.first_key_value().map(|(_, job)| job.clone());
+        if let Some(job) = first().await {
+            return Some(job);
+        }
+        tokio::select! {
+            () = self.asked.notified() => first().await,
+            () = tokio::time::sleep(limits::RETENTION_EVERY) => None,
+        }
+    }
+
+    async fn carry_out(&self, mut job: Job) -> Result<(), EraseError> {
+        job.erasure.status = Progress::InProgress;
+        let done = self.work(&mut job).await;
+        if let Err(error) = &done
+            && !matches!(error, EraseError::Stopped)
+        {
+            job.erasure.trouble = Some(error.to_string());
+            self.tell(&job.erasure).await?;
+        }
+        done
+    }
+
+    async fn work(&self, job: &mut Job) -> Result<(), EraseError> {
+        job.erasure.trouble = None;
+        self.tell(&job.erasure).await?;
+        if !job.is_out_of_state {
+            self.take_out_of_state(job).await?;
+        }
+        let state = self.state.clone();
+        // First the base: a rebuild from here on begins with a copy that has nothing of the person.
+        blocking(move || state.keep_base().and_then(|_| state.compact())).await??;
+        let rewritten = self.rewrite_logs(Arc::new(job.person.clone())).await?;
+        let mut removed = job.person.by_place();
+        removed.extend([("history", rewritten.history), ("intake", rewritten.intake)]);
+        job.erasure.removed = removed.into_iter().map(|(place, count)| (place.to_owned(), count)).collect();
+        (job.erasure.status, job.erasure.completed) = (Progress::Completed, Some(self.clock.now()));
+        self.tell(&job.erasure).await?;
+        self.cross_out(&job.erasure.id)?;
+        self.waiting.lock().await.remove(&(job.erasure.requested, job.erasure.id.clone()));
+        tracing::info!(erasure = job.erasure.id, removed = ?job.erasure.removed, "a person was erased");
+        Ok(())
+    }
+
+    /// Suppresses the identifiers, and takes out of state what there is, until nothing comes any more.
+    async fn take_out_of_state(&self, job: &mut Job) -> Result<(), EraseError> {
+        for _ in 0..limits::ERASURE_ROUNDS_MAX {
+            self.ledger.commit().await;
+            let (who, ledger, state) = (Who::from(job.who.clone()), self.ledger.clone(), self.state.clone());
+            let mut person = std::mem::take(&mut job.person);
+            let (person, found) = blocking(move || person.gather(&who, &ledger, &*state).map(|found| (person, found))).await??;
+            job.person = person;
+            if found == 0 {
+                break;
+            }
+            self.note(job).await?;
+            job.erasure.suppressed = self.suppress(&job.erasure.id, &job.person).await?;
+            // What was in intake before reaches history now, or is left out there.
+            self.wait_for_intake().await;
+            for command in job.person.commands(&job.erasure.id) {
+                self.ledger.log(Input::Command(Command::Erase(command))).await.ok_or(EraseError::Stopped)?;
+            }
+        }
+        self.ledger.commit().await;
+        job.is_out_of_state = true;
+        self.note(job).await
+    }
+
+    async fn suppress(&self, erasure: &str, person: &Person) -> Result<u64, EraseError> {
+        let mut prints = BTreeSet::new();
+        for (kind, value) in &person.own {
+            prints.insert(self.print(kind, value)?);
+        }
+        for print in &prints {
+            let is_held = self.ledger.state().value(suppression::STAGE, &print.text())?.is_some();
+            if !is_held {
+                self.keep(suppression::STAGE, print.text(), Some(erasure.as_bytes().to_vec())).await?;
+            }
+        }
+        let count = prints.len() as u64;
+        self.ledger.suppression().hold(prints.into_iter().map(|print| (print, Held::Yes)));
+        Ok(count)
+    }
+
+    /// Waits until what is in intake now has been folded.
+    async fn wait_for_intake(&self) {
+        let end = self.intake.reader().durable_end();
+        while self.ledger.intake_through() < end {
+            tokio::time::sleep(limits::WATCH_EVERY / 10).await;
+        }
+    }
+
+    /// Writes both logs anew without the person, intake first: which of its records are the person's is read from history.
+    async fn rewrite_logs(&self, person: Arc<Person>) -> Result<Counts, EraseError> {
+        if !self.ledger.rotate().await || !self.intake.rotate().await {
+            return Err(EraseError::Stopped);
+        }
+        let (history, of_history) = (self.ledger.history().clone(), person.clone());
+        let found = blocking(move || look_over(&history, &of_history)).await??;
+        let through = self.ledger.intake_through();
+        let intake = self.rewrite_intake(Arc::new(found.intake), person.clone(), through).await?;
+        let mut history = 0;
+        for first in found.segments {
+            let (reader, person) = (self.ledger.history().clone(), person.clone());
+            let drafted = blocking(move || {
+                let names = person.names();
+                reader.draft(first, |position, kind, payload| judge(&person, &names, position, kind, payload))
+            });
+            let Some((done, draft)) = unless_trimmed(drafted.await?)? else { continue };
+            history += done.tombstones + done.replaced;
+            if let Some(draft) = draft {
+                self.ledger.adopt(draft).await.ok_or(EraseError::Stopped)??;
+            }
+        }
+        Ok(Counts { history, intake })
+    }
+
+    async fn rewrite_intake(&self, gone: Arc<BTreeSet<u64>>, person: Arc<Person>, through: u64) -> Result<u64, EraseError> {
+        let mut count = 0;
+        for segment in self.intake.reader().segments().into_iter().filter(|segment| segment.sealed) {
+            let (reader, gone, person) = (self.intake.reader().clone(), gone.clone(), person.clone());
+            let drafted = blocking(move || {
+                let names = person.names();
+                reader.draft(segment.first, |position, kind, payload| {
+                    // What has not reached history is left to be left out there.
+                    let is_gone = position < through && (gone.contains(&position) || arrived_from(&names, kind, payload));
+                    if is_gone { Verdict::Tombstone } else { Verdict::Keep }
+                })
+            });
+            let Some((done, draft)) = unless_trimmed(drafted.await?)? else { continue };
+            count += done.tombstones;
+            if let Some(draft) = draft {
+                self.intake.adopt(draft).await.ok_or(EraseError::Stopped)??;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Takes out of intake what was known to be of somebody erased only after it had got there.
+    async fn sweep(&self) -> Result<(), EraseError> {
+        let late = self.ledger.suppression().take_late();
+        if late == 0 {
+            return Ok(());
+        }
+        let counts = self.rewrite_logs(Arc::default()).await.inspect_err(|_| self.ledger.suppression().note_late())?;
+        tracing::info!(late, intake = counts.intake, "took events of people who were erased out of intake");
+        Ok(())
+    }
+
+    fn print(&self, kind: &str, value: &str) -> Result<Print, EraseError> {
+        let path = self.folder.join("key");
+        self.ledger.suppression().print(kind, value).map_err(|error| EraseError::File { path, error })
+    }
+
+    /// Lets go of the oldest erasures that are completed, past the bound. The hashes of their identifiers stay.
+    async fn forget_oldest(&self) -> Result<(), EraseError> {
+        let kept = list(&self.ledger)?;
+        let done = kept.iter().filter(|erasure| erasure.status == Progress::Completed);
+        for erasure in done.take(kept.len().saturating_sub(limits::ERASURES_REMEMBERED_MAX)) {
+            self.keep(REQUESTS, erasure.id.clone(), None).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, erasure: &Erasure) -> Result<(), EraseError> {
+        let json = serde_json::to_vec(erasure).expect("an erasure has string keys");
+        self.keep(REQUESTS, erasure.id.clone(), Some(json)).await
+    }
+
+    async fn keep(&self, stage: &str, key: String, value: Option<Vec<u8>>) -> Result<(), EraseError> {
+        let kv = Kv { stage: stage.to_owned(), key, value };
+        // What the engine keeps itself is never full.
+        self.ledger.keep(kv).await.map(drop).ok_or(EraseError::Stopped)
+    }
+
+    /// Has a job go on from here, also after a crash.
+    async fn note(&self, job: &Job) -> Result<(), EraseError> {
+        self.write_down(job)?;
+        self.waiting.lock().await.insert((job.erasure.requested, job.erasure.id.clone()), job.clone());
+        Ok(())
+    }
+
+    /// Writes a job down, durably and for nobody else to read.
+    fn write_down(&self, job: &Job) -> Result<(), EraseError> {
+        let json = serde_json::to_vec(job).expect("a job has string keys");
+        let (beside, path) = (self.folder.join(format!("{}.new", job.erasure.id)), self.folder.join(file_name(&job.erasure.id)));
+        let write = || {
+            self.files.create_dir(&self.folder)?;
+            let file = self.files.create(&beside)?;
+            // In tests there may be no such file on the disk.
+            match std::fs::set_permissions(&beside, PermissionsExt::from_mode(0o600)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => (),
+            }
+            file.write_at(&json, 0)?;
+            file.sync_data()?;
+            self.files.rename(&beside, &path)?;
+            self.files.sync_dir(&self.folder)
+        };
+        write().map_err(|error| EraseError::File { path, error })
+    }
+
+    fn cross_out(&self, id: &str) -> Result<(), EraseError> {
+        let path = self.folder.join(file_name(id));
+        let removed = self.files.remove(&path).and_then(|()| self.files.sync_dir(&self.folder));
+        removed.map_err(|error| EraseError::File { path, error })
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Who tells it has gone away: that is a stop as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Records that are empty now or say less.
+struct Counts {
+    history: u64,
+    intake: u64,
+}
+
+/// Erasures by id, as state knows them.
+///
+/// # Errors
+/// [`ViewError`], where state cannot be read.
+pub fn list(ledger: &Ledger) -> Result<Vec<Erasure>, ViewError> {
+    let values = ledger.state().values(REQUESTS)?;
+    let mut erasures: Vec<Erasure> = values.values().filter_map(|value| serde_json::from_slice(&value.0).ok()).collect();
+    erasures.sort_by(|one, other| (one.requested, &one.id).cmp(&(other.requested, &other.id)));
+    Ok(erasures)
+}
+
+/// The erasure of an id; none where there is none.
+///
+/// # Errors
+/// [`ViewError`], where state cannot be read.
+pub fn find(ledger: &Ledger, id: &str) -> Result<Option<Erasure>, ViewError> {
+    let value = ledger.state().value(REQUESTS, id)?;
+    Ok(value.and_then(|value| serde_json::from_slice(&value.0).ok()))
+}
+
+/// Takes in whom state knows to be suppressed.
+///
+/// # Errors
+/// [`ViewError`], where state cannot be read.
+pub fn restore(ledger: &Ledger) -> Result<(), ViewError> {
+    let values = ledger.state().values(suppression::STAGE)?;
+    ledger.suppression().hold(values.keys().filter_map(|text| Print::read(text)).map(|print| (print, Held::Yes)));
+    Ok(())
+}
+
+/// What history has of a person.
+#[derive(Default)]
+struct Found {
+    /// Segments with records that change.
+    segments: BTreeSet<u64>,
+    /// Records of intake that those came from.
+    intake: BTreeSet<u64>,
+}
+
+/// Reads all of history that is sealed.
+fn look_over(history: &LogReader, person: &Person) -> Result<Found, StoreError> {
+    let (names, mut found) = (person.names(), Found::default());
+    for segment in history.segments().into_iter().filter(|segment| segment.sealed) {
+        let mut cursor = history.cursor(segment.first);
+        while cursor.position() < segment.end {
+            let Some(block) = cursor.next()? else { break };
+            for (position, record) in block.records().filter(|(_, record)| record.kind != TOMBSTONE) {
+                if event_json(record.kind, record.bytes).is_some() && !person.events.contains(&position) {
+                    continue;
+                }
+                // One that cannot be read is nobody's, and is named where it is folded.
+                let Ok(input) = Input::decode(record.kind, record.bytes) else { continue };
+                let intake = input.intake();
+                if matches!(input, Input::Passed { reason: Passed::Suppressed, .. }) {
+                    found.intake.extend(intake);
+                } else if !matches!(person.left_of(&names, position, input), Some(None)) {
+                    found.intake.extend(intake);
+                    found.segments.insert(segment.first);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What becomes of a record of history.
+fn judge(person: &Person, names: &Names, position: u64, kind: u8, payload: &[u8]) -> Verdict {
+    if event_json(kind, payload).is_some() {
+        return if person.events.contains(&position) { Verdict::Tombstone } else { Verdict::Keep };
+    }
+    let Ok(input) = Input::decode(kind, payload) else { return Verdict::Keep };
+    match person.left_of(names, position, input) {
+        None => Verdict::Tombstone,
+        Some(None) => Verdict::Keep,
+        Some(Some(left)) => {
+            let mut bytes = Vec::new();
+            left.encode(&mut bytes);
+            Verdict::Replace(bytes)
+        }
+    }
+}
+
+/// Whether a record of intake names the person. Of what is history's by now it is a copy, so what names others as well goes too.
+fn arrived_from(names: &Names, kind: u8, payload: &[u8]) -> bool {
+    match Arrival::decode(kind, payload) {
+        Ok(Arrival::Event { json, .. }) => Event::parse(json).is_ok_and(|event| names.claimed(&event.claims)),
+        Ok(Arrival::Refused { message, bytes, .. }) => names.in_text(message) || names.without(bytes) != Left::All,
+        Ok(Arrival::Position { .. }) | Err(_) => false,
+    }
+}
+
+/// None where retention was faster.
+fn unless_trimmed<T>(drafted: Result<(Rewritten, T), StoreError>) -> Result<Option<(Rewritten, T)>, StoreError> {
+    match drafted {
+        Err(StoreError::NoSuchSegment { .. }) => Ok(None),
+        drafted => drafted.map(Some),
+    }
+}
+
+/// Work that may wait for the disk, on a thread that may.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, EraseError> {
+    tokio::task::spawn_blocking(work).await.map_err(|panic| EraseError::Broken(panic.to_string()))
+}
+
+fn file_name(id: &str) -> String {
+    format!("{id}.job")
+}
+
+/// The jobs that were written down and not crossed out.
+fn left_over(files: &dyn Files, folder: &Path) -> Result<Vec<Job>, EraseError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| EraseError::File { path, error }
+    };
+    let names = match files.list(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        names => names.map_err(failed(folder))?,
+    };
+    let mut jobs = Vec::new();
+    for name in names {
+        let path = folder.join(&name);
+        if name.ends_with(".new") {
+            files.remove(&path).map_err(failed(&path))?;
+        }
+        if !name.ends_with(".job") {
+            continue;
+        }
+        let read = || {
+            let file = files.open_read(&path)?;
+            let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
+            let length = file.read_at(&mut bytes, 0)?;
+            serde_json::from_slice(&bytes[..length]).map_err(io::Error::from)
+        };
+        jobs.push(read().map_err(failed(&path))?);
+    }
+    Ok(jobs)
+}
+
+fn random_id() -> Result<String, EraseError> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| EraseError::Broken("the system gives no random bytes".into()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
