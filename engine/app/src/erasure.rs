@@ -258,7 +258,7 @@ impl Eraser {
         }
         tokio::select! {
             () = self.asked.notified() => first().await,
-            () = tokio::time::sleep(limits::RETENTION_EVERY) => None,
+            () = tokio::time::sleep(limits::SWEEP_EVERY) => None,
         }
     }
 
@@ -297,13 +297,14 @@ impl Eraser {
 
     /// Suppresses the identifiers, and takes out of state what there is, until nothing comes any more.
     async fn take_out_of_state(&self, job: &mut Job) -> Result<(), EraseError> {
-        for _ in 0..limits::ERASURE_ROUNDS_MAX {
+        for round in 0..limits::ERASURE_ROUNDS_MAX {
             self.ledger.commit().await;
             let (who, ledger, state) = (Who::from(job.who.clone()), self.ledger.clone(), self.state.clone());
             let mut person = std::mem::take(&mut job.person);
             let (person, found) = blocking(move || person.gather(&who, &ledger, &*state).map(|found| (person, found))).await??;
             job.person = person;
-            if found == 0 {
+            // What an earlier try gathered may not have been taken out.
+            if round > 0 && found == 0 {
                 break;
             }
             self.note(job).await?;
@@ -371,6 +372,9 @@ impl Eraser {
     async fn rewrite_intake(&self, gone: Arc<BTreeSet<u64>>, person: Arc<Person>, through: u64) -> Result<u64, EraseError> {
         let mut count = 0;
         for segment in self.intake.reader().segments().into_iter().filter(|segment| segment.sealed) {
+            if person.identifiers.is_empty() && gone.range(segment.first..segment.end).next().is_none() {
+                continue;
+            }
             let (reader, gone, person) = (self.intake.reader().clone(), gone.clone(), person.clone());
             let drafted = blocking(move || {
                 let names = person.names();
@@ -389,14 +393,28 @@ impl Eraser {
         Ok(count)
     }
 
-    /// Takes out of intake what was known to be of somebody erased only after it had got there.
-    async fn sweep(&self) -> Result<(), EraseError> {
+    /// Takes out of intake what was known to be of somebody erased only after it had got there. Done by itself now and then.
+    ///
+    /// # Errors
+    /// [`EraseError`]; then it is tried again.
+    pub async fn sweep(&self) -> Result<(), EraseError> {
         let late = self.ledger.suppression().take_late();
-        if late == 0 {
+        if late.is_empty() {
             return Ok(());
         }
-        let counts = self.rewrite_logs(Arc::default()).await.inspect_err(|_| self.ledger.suppression().note_late())?;
-        tracing::info!(late, intake = counts.intake, "took events of people who were erased out of intake");
+        let swept = async {
+            if !self.intake.rotate().await {
+                return Err(EraseError::Stopped);
+            }
+            self.rewrite_intake(Arc::new(late.clone()), Arc::default(), u64::MAX).await
+        };
+        match swept.await {
+            Ok(records) => tracing::info!(records, "took events of people who were erased out of intake"),
+            Err(error) => {
+                late.iter().for_each(|place| self.ledger.suppression().note_late(*place));
+                return Err(error);
+            }
+        }
         Ok(())
     }
 

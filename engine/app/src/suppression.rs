@@ -4,13 +4,13 @@
 //! e-mail address could otherwise be found by trying. The hashes themselves are values in state ([`STAGE`]), so that they are in
 //! history and survive a rebuild; here they are held to be asked at the doors and before history. Who erases is [`crate::erasure`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use hmac::{Hmac, KeyInit, Mac};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -18,6 +18,7 @@ use sha2::Sha256;
 use weft_domain::event::{Event, Identifier};
 use weft_store::files::{Disk, Files};
 
+use crate::limits;
 use crate::telemetry::{Metrics, Stage};
 
 /// The stage under whose name the hashes are kept, each with the erasure that it is of. It has a slash, so no plugin reaches it.
@@ -51,7 +52,7 @@ pub struct Suppression {
     key: OnceLock<[u8; KEY_BYTES]>,
     held: RwLock<HashSet<Print>>,
     in_force: AtomicBool,
-    late: AtomicU64,
+    late: Mutex<BTreeSet<u64>>,
     metrics: Arc<Metrics>,
 }
 
@@ -71,7 +72,7 @@ impl Suppression {
             Err(error) if error.kind() == io::ErrorKind::NotFound => (),
             Err(error) => return Err(error),
         }
-        let (held, in_force, late) = (RwLock::default(), AtomicBool::new(true), AtomicU64::new(0));
+        let (held, in_force, late) = (RwLock::default(), AtomicBool::new(true), Mutex::default());
         Ok(Suppression { folder: folder.to_owned(), key, held, in_force, late, metrics })
     }
 
@@ -131,15 +132,19 @@ impl Suppression {
         self.count() > 0 && Event::parse(bytes).is_ok_and(|event| self.refuses(source, &event.claims))
     }
 
-    /// Notes that an event was refused only after intake: its bytes are there until they are taken away.
-    pub fn note_late(&self) {
-        self.late.fetch_add(1, Ordering::AcqRel);
+    /// Notes that an event was refused only after intake: its bytes are at this place there until they are taken away. Past the bound they
+    /// stay until the next erasure, or until intake is let go.
+    pub fn note_late(&self, intake: u64) {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        if late.len() < limits::LATE_MAX {
+            late.insert(intake);
+        }
     }
 
-    /// How many such events there were since this was last asked.
+    /// The places of such events since this was last asked.
     #[must_use]
-    pub fn take_late(&self) -> u64 {
-        self.late.swap(0, Ordering::AcqRel)
+    pub fn take_late(&self) -> BTreeSet<u64> {
+        std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -421,7 +421,7 @@ impl Desk {
             Prepared::Other(_) => return None,
         };
         if refused {
-            self.suppression.note_late();
+            self.suppression.note_late(intake);
         }
         refused.then_some(Input::Passed { intake, reason: Passed::Suppressed })
     }

@@ -161,8 +161,9 @@ fn ann() -> Who {
 /// Every file of a folder.
 fn files(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(root).expect("a folder") {
-        let path = entry.expect("an entry").path();
+    // What goes while it is looked at is gone.
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let path = entry.path();
         if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
     }
     found
@@ -277,6 +278,13 @@ async fn who_was_erased_and_comes_again_is_left_out_until_that_is_lifted() {
     arrived.push(&Arrival::Event { source: "web", named: weft_domain::input::Named::BySender, json: json.as_bytes() });
     put(&engine, arrived).await;
     assert!(!known(&engine));
+    let kept = |engine: &Engine| {
+        let record = engine.intake().reader().record(before).expect("readable");
+        String::from_utf8_lossy(&record.bytes).contains("late-2")
+    };
+    assert!(kept(&engine));
+    engine.eraser().sweep().await.expect("swept");
+    assert!(!kept(&engine), "it does not stay in intake");
     engine.stop().await.expect("an orderly stop");
 
     let engine = start(folder(root.path())).await;
