@@ -7,7 +7,7 @@ use crate::erasure::{self, EraseError, Erasure};
 /// Who is to be erased, and why.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct ErasureRequest {
     /// `TYPE:VALUE`, such as `email:ann@example.com`, or a customer's id.
     who: Who,
     /// For the next person who asks. It is kept, so it should name nobody.
@@ -35,8 +35,8 @@ pub(super) struct Erasures {
     erasures: Vec<Erasure>,
 }
 
-pub(super) async fn ask(State(pages): State<Arc<Pages>>, body: Result<Json<Asked>, JsonRejection>) -> Response<Body> {
-    let Json(Asked { who, reason }) = match body {
+pub(super) async fn ask(State(pages): State<Arc<Pages>>, body: Result<Json<ErasureRequest>, JsonRejection>) -> Response<Body> {
+    let Json(ErasureRequest { who, reason }) = match body {
         Ok(body) => body,
         Err(rejection) => return problem(rejection.status(), &rejection.body_text()),
     };

@@ -144,7 +144,7 @@ pub(super) fn all() -> Vec<Route> {
             .gives::<Reloaded>()
             .refuses(&[400, 422, 503]),
         post("erase", "/api/v1/erasures", "Have everything go that is known of a person", super::erasures::ask)
-            .reads::<super::erasures::Asked>()
+            .reads::<super::erasures::ErasureRequest>()
             .gives::<crate::erasure::Erasure>()
             .refuses(&[400, 404, 413, 415, 422, 503]),
         post("lift", "/api/v1/erasures/lift", "Take events of an identifier again that was erased", super::erasures::lift)
