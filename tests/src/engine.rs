@@ -155,9 +155,25 @@ destinations:
     /// It does not get there.
     #[must_use]
     pub fn start(&self) -> Engine {
+        self.launch(self.weft("run"))
+    }
+
+    /// The same for who types the workspace's name in the folder that it lies in.
+    ///
+    /// # Panics
+    /// It does not get there.
+    #[must_use]
+    pub fn start_by_name(&self) -> Engine {
+        let (folder, name) =
+            (self.path().parent().expect("it lies in a folder"), self.path().file_name().expect("it has a name"));
+        let mut command = bare();
+        command.current_dir(folder).arg("run").arg(name).envs(self.variables.clone());
+        self.launch(command)
+    }
+
+    fn launch(&self, mut command: Command) -> Engine {
         let log = self.path().join("engine.log");
         let words = fs::File::options().create(true).append(true).open(&log).expect("the folder takes a file");
-        let mut command = self.weft("run");
         command.stdout(Stdio::null()).stderr(words);
         let child = command.spawn().unwrap_or_else(|error| panic!("`weft run` does not start: {error}"));
         let mut engine = Engine { child, log, address: self.address };

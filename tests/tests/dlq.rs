@@ -1,9 +1,13 @@
 //! `weft dlq`, as an operator types it: the same answers from the engine that runs and from the data folder when it does not.
 
 use std::process::Output;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
-use weft_tests::engine::{KEY, Workspace};
+use sha2::Sha256;
+use weft_tests::engine::{KEY, Workspace, plugin};
 use weft_tests::wire::Request;
 
 /// What is sent and is no event: nobody's, no JSON, and bytes that no text has.
@@ -40,6 +44,12 @@ fn look(workspace: &Workspace) -> Vec<String> {
     assert_eq!((&rest["letters"][0]["code"], rest.get("next")), (&Value::from("invalid_json"), None));
     let some = json(&workspace.ask(&["dlq", "list", "--json", "--stage", "web", "--code", "invalid_json"]));
     assert_eq!(some["letters"], rest["letters"]);
+    let lately = json(&workspace.ask(&["dlq", "list", "--json", "--since", "1h", "--code", "invalid_json"]));
+    assert_eq!(lately["letters"], rest["letters"]);
+    let long_ago = json(&workspace.ask(&["dlq", "list", "--json", "--until", "1h"]));
+    assert_eq!(long_ago["letters"], Value::Array(Vec::new()));
+    let never = said(&workspace.ask(&["dlq", "list", "--since", "yesterday"]));
+    assert!(never.0 == 2 && never.2.contains("or how long ago, such as 2h, is wanted"), "{}", never.2);
     let none = said(&workspace.ask(&["dlq", "list", "--stage", "nobody"]));
     assert_eq!((none.0, &*none.1), (0, "no such dead letter waits\n"));
 
@@ -120,7 +130,8 @@ fn a_letter_goes_again_once_its_bytes_are_an_event() {
     let stays = said(&workspace.ask(&["dlq", "retry", "--stage", "web"]));
     assert_eq!(stays.0, 1, "{}", stays.2);
     assert!(stays.1.starts_with("0 dead letters go again\n"), "{}", stays.1);
-    assert!(stays.1.contains(&format!("{id} stays: the bytes are no event")), "{}", stays.1);
+    assert!(stays.1.contains(&format!("{id} stays: its source refuses it again: ")), "{}", stays.1);
+    assert!(stays.1.contains("(no_identity)"), "{}", stays.1);
     let unknown = said(&workspace.ask(&["dlq", "retry", "999999-0"])).1;
     assert!(unknown.contains("999999-0 stays: there is no such dead letter"), "{unknown}");
 
@@ -135,5 +146,80 @@ fn a_letter_goes_again_once_its_bytes_are_an_event() {
     assert_eq!(profile["profile"]["events_total"], 1, "{profile}");
     let gone = said(&workspace.ask(&["dlq", "edit", &id, "--with", &with])).1;
     assert!(gone.contains("there is no such dead letter"), "{gone}");
+    engine.stop();
+}
+
+/// A workspace with a source of webhooks beside the other: signed like Stripe's, for a time that is soon over, each order an event.
+fn with_hooks(workspace: &Workspace, occurred: &str) {
+    let path = workspace.path().join("weft.yaml");
+    let before = std::fs::read_to_string(&path).expect("it is there");
+    let (head, tail) = before.split_once("sources:\n").expect("it has sources");
+    let (_, web) = tail.split_once("  web:\n").expect("it has a source");
+    let known = format!("plugins:\n  webhook: {{ path: \"{}\" }}\n", plugin("webhook").display());
+    let head = if head.contains("  webhook:") { head.to_owned() } else { head.replace("plugins:\n", &known) };
+    let hooks = format!(
+        r#"
+  hooks:
+    plugin: webhook
+    http: {{ path: /hooks }}
+    config:
+      signature: {{ scheme: stripe, secrets: ["${{secret:HOOK}}"], tolerance_seconds: 2 }}
+      each: orders
+      event: Ordered
+      message_id: batch_id
+      occurred: {occurred}
+      claims: {{ email: mail }}
+"#
+    );
+    std::fs::write(&path, format!("{head}sources:{hooks}  web:\n{web}")).expect("the folder takes a file");
+    std::fs::write(workspace.path().join("secrets/HOOK"), HOOK).expect("the folder takes a file");
+}
+
+const HOOK: &str = "whsec_e2e";
+
+/// A body that is signed now.
+fn signed(body: &str) -> Request {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs();
+    let mut mac = Hmac::<Sha256>::new_from_slice(HOOK.as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(format!("{now}.{body}").as_bytes());
+    let mac: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    Request::post("/hooks", body).header("stripe-signature", &format!("t={now},v1={mac}"))
+}
+
+#[test]
+fn what_a_source_refused_goes_through_it_again_once_it_is_mended() {
+    let workspace = Workspace::create();
+    with_hooks(&workspace, "created");
+    let engine = workspace.start();
+    let orders = r#"{"batch":1,"orders":[
+        {"mail":"ann@example.com","created":"2026-03-01T09:30:00Z"},
+        {"mail":"ben@example.com","created":{"at":"2026-03-01T09:30:00Z"}}]}"#;
+    assert_eq!(engine.send(&signed(orders)).status, 200, "one of them is an event");
+    let whole = r#"{"orders":[{"mail":"eve@example.com","created":{"at":"2026-03-01T09:30:00Z"}}]}"#;
+    assert_eq!(engine.send(&signed(whole)).status, 422);
+    let forged = Request::post("/hooks", orders).header("stripe-signature", "t=1,v1=00").header("x-part", "1");
+    assert_eq!(engine.send(&forged).status, 401);
+    assert_eq!(engine.settle()["totals"]["letters"], 2, "of a stranger nothing is kept");
+    assert_eq!(engine.profile("email", "ann@example.com").expect("she has ordered")["profile"]["events_total"], 1);
+
+    // The signatures are too old by then.
+    sleep(Duration::from_secs(4));
+    let stays = said(&workspace.ask(&["dlq", "retry", "--stage", "hooks"]));
+    assert_eq!((stays.0, stays.1.matches("its source refuses it again").count()), (1, 2), "{}", stays.1);
+    with_hooks(&workspace, "created.at");
+    let reloaded = said(&workspace.run("reload"));
+    assert_eq!(reloaded.0, 0, "{} {}", reloaded.1, reloaded.2);
+    let would = said(&workspace.ask(&["dlq", "retry", "--stage", "hooks", "--since", "1h", "--dry-run"]));
+    assert_eq!(would.1, "2 dead letters would go again\n");
+    let went = said(&workspace.ask(&["dlq", "retry", "--stage", "hooks", "--since", "1h"]));
+    assert_eq!((went.0, &*went.1), (0, "2 dead letters go again\n"), "{}", went.2);
+    assert_eq!(engine.settle()["totals"]["letters"], 0);
+    for (who, events) in [("ann", 1), ("ben", 1), ("eve", 1)] {
+        let profile = engine.profile("email", &format!("{who}@example.com")).expect("everybody has ordered");
+        assert_eq!(profile["profile"]["events_total"], events, "{who}: {profile}");
+    }
+    let list = json(&workspace.ask(&["events", "email:ben@example.com", "--json"]));
+    let event = &list["events"][0]["event"];
+    assert_eq!((&event["source"], &event["occurred"]), (&Value::Null, &Value::from("2026-03-01T09:30:00.000Z")), "{list}");
     engine.stop();
 }

@@ -77,10 +77,17 @@ fn digest(json: &str) -> String {
 #[test]
 fn every_plugin_of_ours_keeps_the_contract() {
     let folder = tempfile::tempdir().expect("a folder");
+    let mut polls = 0;
     for path in built() {
-        let said = weft(folder.path(), &["plugin", "check", &path.display().to_string()]);
+        let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+        let tests = weft_tests::root().join("plugins").join(name).join("tests").display().to_string();
+        let said = weft(folder.path(), &["plugin", "check", &path.display().to_string(), "--tests", &tests, "--json"]);
         assert_eq!(said.code, 0, "{}", said.out);
+        let found: Value = serde_json::from_str(&said.out).expect("JSON");
+        let passed = |finding: &&Value| finding["check"] == "poll-again" && finding["verdict"] == "passed";
+        polls += found["findings"].as_array().into_iter().flatten().filter(passed).count();
     }
+    assert!(polls >= 5, "only {polls} polls are played");
 }
 
 #[test]
@@ -226,6 +233,32 @@ fn what_a_real_peer_says_is_recorded_without_what_is_secret() {
     assert!(!recorded.contains(TOKEN) && recorded.contains(r#""token":"[secret]""#), "{recorded}");
     done(at, &test, "1 passed, 0 failed");
     assert_eq!(peer.asked(), Vec::<String>::new());
+}
+
+#[test]
+fn sources_that_are_newer_than_what_is_tested_are_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    for name in ["dist", "src/parts", "tests"] {
+        std::fs::create_dir_all(at.join(name)).expect("makes");
+    }
+    let case = "cases: [{ name: one, config: { channel: a, text: b }, deliver: { records: [] }, expect: { receipts: [] } }]";
+    std::fs::write(at.join("tests/one.yaml"), case).expect("writes");
+    let source = at.join("src/parts/one.rs");
+    std::fs::write(&source, "").expect("writes");
+    std::fs::copy(dist("slack"), at.join("dist/slack.wasm")).expect("copies");
+    let said = || {
+        ["test", "check"].map(|verb| {
+            let said = weft(at, &["plugin", verb, "dist/slack.wasm"]);
+            assert_eq!(said.code, 0, "{}{}", said.out, said.error);
+            said.error
+        })
+    };
+    assert_eq!(said(), ["", ""]);
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    std::fs::File::options().write(true).open(&source).and_then(|file| file.set_modified(later)).expect("it is ours");
+    let want = "note: src/parts/one.rs was changed after dist/slack.wasm was built: `weft plugin build` builds it\n";
+    assert_eq!(said(), [want, want]);
 }
 
 /// Files by their paths: media type and bytes.

@@ -26,7 +26,7 @@ commands:
   test [--full]        every test there is (--full: more seeds and more crashes, for a night)
   plugins              build the plugins and put them into plugins/dist
   templates            make a plugin of every kind in Rust, C, JavaScript and Python by the templates, build, check and test it
-                       (needs clang, Node.js and Python with venv; ten minutes)
+                       (needs clang, Node.js and Python with venv; seven minutes on two cores)
   sample               write pipelines/quickstart/events.ndjson anew; it comes out the same each time
 ";
 

@@ -21,11 +21,12 @@ pub(crate) fn step(what: &str) {
     println!("\n── {what}");
 }
 
-/// Cargo of this toolchain, in a folder. What the command line of `cargo xtask` set for this process is taken away again.
+/// Cargo of this toolchain, in a folder. What the command line of `cargo xtask` set for this process is taken away again. It builds into `target` of that
+/// folder, whatever the user's settings are: there the README, the tests and what is printed here look for it.
 pub(crate) fn cargo(folder: &Path) -> Command {
     // Cargo names itself to what it runs; another of the same name may come first on the path.
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(folder);
+    command.current_dir(folder).env("CARGO_TARGET_DIR", folder.join("target"));
     without_cargos_own(&mut command);
     command
 }

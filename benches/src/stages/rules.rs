@@ -148,7 +148,8 @@ fn with_profiles(what: &str, beside: &str, mut world: impl World) {
         now = now.plus_ms(PROFILE_SETTLE_MS);
         while history.take(&mut world, &Input::Tick(now)) {}
         let through = world.lane(LANE).expect("memory can be read").profiles_next;
-        let receipts = Receipts { lane: LANE.into(), stream: Stream::Profiles, through, rejected: Vec::new() };
+        let receipts =
+            Receipts { lane: LANE.into(), stream: Stream::Profiles, through, rejected: Vec::new(), again: Vec::new(), at: None };
         history.take(&mut world, &Input::Receipts(receipts));
         through - std::mem::replace(&mut told_before, through)
     };

@@ -37,7 +37,7 @@ use crate::events::{self, Who};
 use crate::letters::{self, Asked};
 use crate::limits;
 use crate::pace::Pace;
-use crate::retry::{self, Earnest};
+use crate::retry::{Earnest, Ways};
 use crate::status::{Look, Outcome, Reloaded, Status};
 use crate::tail::{self, Tails};
 use crate::telemetry::Metrics;
@@ -63,10 +63,15 @@ pub struct Pages {
     pub pace: Pace,
     /// What carries erasures out.
     pub eraser: Arc<Eraser>,
+    /// The doors of its sources.
+    pub doors: Arc<Doors>,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 /// All pages of the engine, and the doors of its sources.
-pub fn router(pages: Arc<Pages>, doors: Arc<Doors>) -> Router {
+pub fn router(pages: Arc<Pages>) -> Router {
+    let doors = pages.doors.clone();
     let slow_down = middleware::from_fn_with_state(pages.clone(), slow_down);
     routes::router(&pages).fallback(knock).with_state(doors).layer(slow_down)
 }
@@ -327,7 +332,7 @@ async fn dead_letters(State(pages): State<Arc<Pages>>, asked: Result<Query<Asked
     };
     let list = move || {
         let Pages { ledger, .. } = &*pages;
-        letters::list(|from, max| ledger.state().letters(from, max), ledger.history(), &asked)
+        letters::list(|| ledger.state(), ledger.history(), &asked)
     };
     read(list).await.map_or_else(|unread| unread, |list| ok(&list))
 }
@@ -339,7 +344,7 @@ async fn dead_letter(State(pages): State<Arc<Pages>>, Path(id): Path<String>) ->
     };
     let find = move || {
         let Pages { ledger, .. } = &*pages;
-        letters::find(|from, max| ledger.state().letters(from, max), ledger.history(), id)
+        letters::find(|| ledger.state(), ledger.history(), id)
     };
     match read(find).await {
         Ok(Some(letter)) => ok(&letter),
@@ -422,8 +427,8 @@ async fn go_again(pages: &Pages, ids: &[letters::Id], edited: Option<&Bytes>, ea
     let Some(intake) = pages.status.intake() else {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the engine takes nothing");
     };
-    let knows = |source: &str| pages.status.has_source(source);
-    match retry::retry((intake, &pages.ledger), ids, edited, knows, (Clock::Wall.now(), earnest)).await {
+    let Pages { ledger, status, doors, clock, .. } = pages;
+    match (Ways { intake, ledger, status, doors, clock }).retry(ids, edited, earnest).await {
         Ok(outcome) => ok(&outcome),
         Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }

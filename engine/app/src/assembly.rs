@@ -218,7 +218,8 @@ impl Bench<'_> {
     fn door(&self, name: &str, source: &config::Source, path: &str) -> Result<Door, EngineError> {
         let stage = self.stage(name, &source.block, source.connection.as_ref())?;
         let (name, path, environment) = (name.to_owned(), path.to_owned(), source.environment);
-        Ok(Door { name, path, environment, source: self.plugin(&source.plugin)?.source(stage)? })
+        let secrets = source.block.secrets.clone();
+        Ok(Door { name, path, environment, source: self.plugin(&source.plugin)?.source(stage)?, secrets })
     }
 
     fn driver(&self, name: &str, source: &config::Source, reads: &Reads) -> Result<Driver, EngineError> {
@@ -297,6 +298,7 @@ impl Bench<'_> {
             batch_wait: destination.batch_wait,
             concurrency: destination.concurrency as usize,
             attempts_max: destination.attempts_max,
+            ordered: plugin.manifest().ordered,
             destination: at_work.clone(),
             standing: Arc::default(),
             making: making.clone(),

@@ -31,9 +31,8 @@ use crate::config::{Block, Environment};
 use crate::rehearsal::{Basket, Peer, Props};
 use compare::Came;
 pub use format::{Case, CaseFile, Exchanges};
-use format::{Deliver, Given, Http, Sent};
-pub use script::Recorder;
-use script::Script;
+use format::{Deliver, Exchange, Given, Http, Sent};
+pub use script::{Recorder, Script};
 
 /// When requests of a case arrive that does not say it: 2026-03-01T09:30:00Z.
 const NOW_MS: u64 = 1_772_357_400_000;
@@ -52,6 +51,25 @@ pub struct Ended {
     pub failures: Vec<String>,
     /// What the plugin logged.
     pub lines: Vec<String>,
+}
+
+/// A poll of which its author says that it ends well: all that it takes to play it in other ways than the author does.
+pub struct GoodPoll {
+    /// The case's name.
+    pub name: String,
+    /// The configuration.
+    pub block: Block,
+    /// What the last poll left behind.
+    pub state: Option<String>,
+    exchanges: Vec<Exchange>,
+}
+
+impl GoodPoll {
+    /// The other side, which plays its part so many times.
+    #[must_use]
+    pub fn peer(&self, times: usize) -> Arc<Script> {
+        Script::new(std::iter::repeat_n(&self.exchanges, times).flatten().cloned().collect())
+    }
 }
 
 /// The suites of a folder: its `*.yaml`, sorted by name.
@@ -86,16 +104,34 @@ impl Suite {
     /// # Errors
     /// What is wrong with the case itself.
     pub async fn play(&self, plugin: &Plugin, case: &Case) -> Result<Ended, Problems> {
-        let exchanges = match &case.http {
-            None => Vec::new(),
-            Some(Http::Exchanges(exchanges)) => exchanges.clone(),
-            Some(Http::File(name)) => document::<Exchanges>(&self.recording(name))?.exchanges,
-        };
-        let script = Script::new(exchanges);
+        let script = Script::new(self.exchanges(case)?);
         let (mut failures, lines) = self.run(plugin, case, script.clone()).await?;
         // What was asked and not expected explains the rest.
         failures.splice(0..0, script.failures());
         Ok(Ended { failures, lines })
+    }
+
+    /// Its polls that are to end well.
+    ///
+    /// # Errors
+    /// What is wrong with a case.
+    pub fn good_polls(&self, plugin: &Plugin) -> Result<Vec<GoodPoll>, Problems> {
+        let mut polls = Vec::new();
+        for case in &self.file.cases {
+            let (Given::Poll(poll), None) = (&case.given, &case.expect.failure) else { continue };
+            let state = poll.state.as_ref().map(|state| state.text().to_owned());
+            let (block, exchanges) = (self.block(plugin, case)?, self.exchanges(case)?);
+            polls.push(GoodPoll { name: case.name.clone(), block, state, exchanges });
+        }
+        Ok(polls)
+    }
+
+    fn exchanges(&self, case: &Case) -> Result<Vec<Exchange>, Problems> {
+        match &case.http {
+            None => Ok(Vec::new()),
+            Some(Http::Exchanges(exchanges)) => Ok(exchanges.clone()),
+            Some(Http::File(name)) => Ok(document::<Exchanges>(&self.recording(name))?.exchanges),
+        }
     }
 
     /// Plays a case whose exchanges are in a file against a real connection, and writes them there. None where the case has no such file.

@@ -409,10 +409,15 @@ async fn serve(workspace: &Workspace, strict: bool) -> Result<(), Failed> {
 
 /// Says how far a long step is, on one line of a terminal, or now and then in a log.
 fn report_progress() -> impl FnMut(Progress) {
+    report_progress_of(10_000)
+}
+
+/// The same for a step of at least so many records.
+fn report_progress_of(records_min: u64) -> impl FnMut(Progress) {
     let mut said = std::time::Instant::now();
     move |progress: Progress| {
         let finished = progress.done >= progress.all;
-        if said.elapsed().as_millis() < 500 && !finished || progress.all < 10_000 {
+        if said.elapsed().as_millis() < 500 && !finished || progress.all < records_min {
             return;
         }
         said = std::time::Instant::now();

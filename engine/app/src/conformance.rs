@@ -5,9 +5,10 @@
 //! plugin is for: that is what its own tests say ([`crate::cases`]).
 //!
 //! What all kinds have in common is here; `conformance/transform.rs`, `source.rs` and `destination.rs` have the rest, `samples.rs` what
-//! plugins are given.
+//! plugins are given. What an API answers that is content, only the plugin's author knows: `polls.rs` plays the polls of the plugin's own tests.
 
 mod destination;
+mod polls;
 mod samples;
 mod source;
 mod transform;
@@ -20,6 +21,7 @@ use serde::Serialize;
 use weft_domain::problem::Problems;
 use weft_host::{CrashKind, Fault, Kind, Limits, Manifest, Plugin, Reads, Used};
 
+use crate::cases::GoodPoll;
 use crate::config::{Block, Environment, alone};
 use crate::render::{self, Style};
 
@@ -61,6 +63,8 @@ checks! {
     UNREADABLE = "unreadable", "authenticate without the body where that is possible, and answer 4xx";
     AGAIN = "again", "a batch that comes again under the same key must change nothing: send the same requests with an idempotency key, write at the same place";
     OUTSIDE = "outside", "say by a failure or a receipt what the other side answered: never a trap, never `ok` for what was not taken";
+    POLL = "poll", "against the answers of its own tests a poll must end well, and emit canonical events that each have a `message_id`";
+    POLL_AGAIN = "poll-again", "derive `message_id` and all else from the record, never from the time, the order or an earlier call";
     CANCELLED = "cancelled", "return soon, with the same failure, when `emit` or `checkpoint` answers `cancelled`";
     LIMITS = "limits", "ask for the memory and time that the plugin needs, or let it need less";
 }
@@ -193,8 +197,8 @@ impl Bench<'_> {
     }
 }
 
-/// Runs all checks with the manifest's examples and with `more`.
-pub async fn check(plugin: &Plugin, more: &[Given]) -> Conformance {
+/// Runs all checks with the manifest's examples and with `more`, and those of a source that polls with its own tests' `polls`.
+pub async fn check(plugin: &Plugin, more: &[Given], polls: &[GoodPoll]) -> Conformance {
     let mut found = Conformance::default();
     found.judge(MANIFEST, None, Ok(()));
     found.judge(SCHEMA, None, schema(plugin.manifest()));
@@ -206,6 +210,9 @@ pub async fn check(plugin: &Plugin, more: &[Given]) -> Conformance {
     found.judge(EXAMPLES, None, none);
     for given in &given {
         with(plugin, given, &mut found).await;
+    }
+    if plugin.kind() == Kind::Source && reads(plugin.manifest(), Reads::Poll) {
+        polls::check(plugin, polls, &mut found).await;
     }
     found.judge(LIMITS, None, limits(plugin, &found));
     found

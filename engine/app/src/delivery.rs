@@ -5,6 +5,9 @@
 //! is slow, broken or wrong delays nothing but itself (invariant 11). It sees only what is durable, and a record has the same name at
 //! every try (invariant 5).
 //!
+//! Events that a destination refused and that somebody wants delivered again have a queue of their own beside that of the stream: they go in batches of
+//! their own, by turns with the stream, and each is noted by itself, since the lane's place has long passed them.
+//!
 //! In it: `feed` reads, `queue` knows what is open and in which order it may go, `circuit` whether the destination is tried at all, `width`
 //! how many batches at once. This file carries batches to the plugin and back.
 
@@ -22,14 +25,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use weft_domain::input::{Input, Receipts, Rejected, Stream};
 use weft_domain::value::Timestamp;
-use weft_domain::view::View;
+use weft_domain::view::{self, View};
 use weft_host::{Batch, Destination, Fault, Receipt, Retry};
 use weft_store::StoreError;
 
 pub use self::circuit::Circuit;
 use self::circuit::{Breaker, Try};
-use self::feed::Feed;
 pub use self::feed::Filter;
+use self::feed::{Feed, Repeat};
 use self::queue::{Bounds, Next, Order as Sequence, Queue, Record};
 use self::width::Width;
 use crate::clock::Clock;
@@ -57,6 +60,8 @@ pub struct Lane {
     pub concurrency: usize,
     /// Tries before a record that the destination wants again becomes a dead letter.
     pub attempts_max: u32,
+    /// Whether the plugin must have records in the order of their places, so that none can go again that it refused.
+    pub ordered: bool,
     /// The plugin at work.
     pub destination: Arc<Destination>,
     /// For `status`.
@@ -74,6 +79,9 @@ pub struct Standing {
     pub seen: u64,
     /// How many records wait at most.
     pub waiting: u64,
+    /// How many events are to be delivered again that it refused.
+    #[serde(default)]
+    pub again: u64,
     /// Records delivered since the start.
     pub delivered_total: u64,
     /// Records that became dead letters since the start.
@@ -110,9 +118,30 @@ struct Work {
     clock: Clock,
     feed: Feed,
     queue: Queue,
+    /// What goes again.
+    again: Queue,
+    /// How many were ever to go again, of those that have been read.
+    again_read: u64,
+    turn: Turn,
     breaker: Breaker,
     width: Width,
     under_way: JoinSet<Landed>,
+}
+
+/// Whose turn it was last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Stream,
+    Again,
+}
+
+/// What came of reading.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Read {
+    /// All that was read is open.
+    Open,
+    /// Some of it has come to an end already, and that is to be noted first.
+    Ended,
 }
 
 impl Lane {
@@ -130,13 +159,15 @@ impl Lane {
         let stands = ledger.state().lane(&self.name).unwrap_or_default();
         let feed = Feed::from(self.stream, &stands, &ledger);
         let sequence = if self.concurrency > 1 { Sequence::Customer } else { Sequence::Stream };
-        let (queue, width) = (Queue::new(sequence, feed.position()), Width::up_to(self.concurrency));
+        let (queue, again) = (Queue::new(sequence, feed.position()), Queue::new(sequence, 0));
+        let (width, again_read, turn) = (Width::up_to(self.concurrency), 0, Turn::Stream);
         let mut durable = ledger.durable();
         let (breaker, under_way) = (Breaker::default(), JoinSet::new());
-        let mut work = Work { lane: self, ledger, metrics, clock, feed, queue, breaker, width, under_way };
+        let mut work =
+            Work { lane: self, ledger, metrics, clock, feed, queue, again, again_read, turn, breaker, width, under_way };
         loop {
             let is_stopping = *stop.borrow();
-            if !work.log().await || (is_stopping && work.under_way.is_empty()) {
+            if !work.log().await || !work.log_again().await || (is_stopping && work.under_way.is_empty()) {
                 return Ok(());
             }
             // Copied, since the writer waits for whoever looks at it, and reading may wait for the writer's state.
@@ -159,12 +190,15 @@ impl Lane {
 impl Work {
     /// Reads ahead and sends what may go now. When to look again, where time alone changes something.
     fn go_on(&mut self, durable: u64) -> Result<Option<Instant>, StoreError> {
-        let paused = self.ledger.state().lane(&self.lane.name).unwrap_or_default().paused;
-        self.note(|standing| standing.paused = paused);
-        if paused.is_some() {
+        let stands = self.ledger.state().lane(&self.lane.name).unwrap_or_default();
+        self.note(|standing| standing.paused = stands.paused);
+        if stands.paused.is_some() {
             return Ok(None);
         }
         self.read_ahead(durable)?;
+        if self.read_again(&stands, durable) == Read::Ended {
+            return Ok(Some(Instant::now()));
+        }
         loop {
             let now = Instant::now();
             let lane = &self.lane;
@@ -177,11 +211,30 @@ impl Work {
             if self.under_way.len() >= width {
                 return Ok(None);
             }
-            match self.queue.next(now, bounds) {
+            match self.next(now, bounds) {
                 Next::Batch(records) => self.send(records, tried),
                 Next::Nothing(until) => return Ok(until),
             }
         }
+    }
+
+    /// The next batch: of the stream and of what goes again by turns, so that neither holds up the other.
+    fn next(&mut self, now: Instant, bounds: Bounds) -> Next {
+        let mut soonest = None;
+        for _ in 0..2 {
+            let next = if self.turn == Turn::Stream {
+                self.turn = Turn::Again;
+                self.again.next(now, Bounds { wait: Duration::ZERO, ..bounds }, self.queue.busy())
+            } else {
+                self.turn = Turn::Stream;
+                self.queue.next(now, bounds, self.again.busy())
+            };
+            match next {
+                Next::Batch(records) => return Next::Batch(records),
+                Next::Nothing(until) => soonest = soonest.into_iter().chain(until).min(),
+            }
+        }
+        Next::Nothing(soonest)
     }
 
     fn read_ahead(&mut self, durable: u64) -> Result<(), StoreError> {
@@ -193,21 +246,60 @@ impl Work {
             return Ok(());
         }
         let found = self.feed.read(room, (&lane.name, &lane.filter), &self.ledger, durable)?;
-        let gathered = Instant::now();
-        let record = |(position, bytes): (u64, Bytes)| {
-            let customer = if lane.concurrency > 1 { feed::customer(lane.stream, &bytes) } else { None };
-            Record { position, bytes, customer, attempts: 0, not_before: None, gathered }
-        };
-        let records = found.into_iter().map(record).collect();
+        let records = found.into_iter().map(|(position, bytes)| self.lane.record(position, bytes, None)).collect();
         self.queue.admit(records, self.feed.position());
         Ok(())
+    }
+
+    /// Reads what is to go again, where state says that there is something else than is known here. What cannot go has ended with that.
+    fn read_again(&mut self, stands: &view::Lane, durable: u64) -> Read {
+        let open = self.again.open();
+        let is_known = stands.again_total == self.again_read && stands.again == open as u64;
+        if self.lane.stream != Stream::Events || is_known {
+            return Read::Open;
+        }
+        let ahead = if self.lane.concurrency > 1 { 2 * self.lane.concurrency } else { 1 };
+        let room = self.again.room(ahead * self.lane.batch_records, ahead * self.lane.batch_bytes);
+        if room.0 == 0 || room.1 == 0 {
+            return Read::Open;
+        }
+        // What cannot be read now is read the next time.
+        let Ok(wanted) = self.ledger.state().all_again(&self.lane.name, open + room.0) else { return Read::Open };
+        self.again.keep(|record| wanted.get(&record.position).is_some_and(|row| Some(row.position) == record.again));
+        let again = wanted.iter().map(|(position, row)| (*position, row.position));
+        let repeats = feed::repeats(room, again, |position| self.again.has(position), (self.ledger.history(), durable));
+        if wanted.values().all(|row| row.position < durable) {
+            self.again_read = stands.again_total;
+        }
+        let (mut records, mut read) = (Vec::with_capacity(repeats.len()), Read::Open);
+        for Repeat { position, command, json } in repeats {
+            let (bytes, refused) = match json {
+                Ok(bytes) if !self.lane.ordered => (bytes, None),
+                Ok(_) => (Bytes::new(), Some(("out_of_order", OUT_OF_ORDER.to_owned()))),
+                Err(why) => (Bytes::new(), Some(("record_gone", why))),
+            };
+            let record = self.lane.record(position, bytes, Some(command));
+            match refused {
+                None => records.push(record),
+                Some((code, message)) => {
+                    self.reject(&record, code.to_owned(), message);
+                    read = Read::Ended;
+                }
+            }
+        }
+        self.again.admit(records, 0);
+        read
     }
 
     fn send(&mut self, records: Vec<Record>, tried: Try) {
         let positions: Vec<u64> = records.iter().map(|record| record.position).collect();
         let (first, last) = (positions.first().copied().unwrap_or(0), positions.last().copied().unwrap_or(0));
         let (stream, name) = (self.lane.stream.name().to_owned(), &self.lane.name);
-        let key = format!("{name}:{stream}:{first}-{last}:{}", positions.len());
+        let mut key = format!("{name}:{stream}:{first}-{last}:{}", positions.len());
+        // Whoever knows batches by their keys would answer for this one what it answered the first time.
+        if let Some(command) = records.iter().filter_map(|record| record.again).max() {
+            key.push_str(&format!(":again-{command}"));
+        }
         let batch = Batch { stream, key, records: records.iter().map(|record| record.bytes.clone()).collect(), positions };
         let destination = self.lane.destination.clone();
         self.under_way.spawn(async move {
@@ -243,7 +335,7 @@ impl Work {
             match receipt {
                 Receipt::Ok => {
                     self.count("ok");
-                    self.queue.end(&record, None);
+                    self.queue_of(&record).end(&record, None);
                 }
                 Receipt::Reject(rejection) => self.reject(&record, rejection.code, rejection.message),
                 Receipt::Retry(_) if record.attempts >= self.lane.attempts_max => {
@@ -252,7 +344,7 @@ impl Work {
                 }
                 Receipt::Retry(_) => {
                     record.not_before = Some(Instant::now() + wait.max(backoff(lead)));
-                    self.queue.again(record);
+                    self.queue_of(&record).again(record);
                 }
             }
         }
@@ -281,14 +373,18 @@ impl Work {
             tracing::warn!(stage = self.lane.name, code = fault.code(), error = %fault, failures, "destination does not take a batch");
         }
         for record in records {
-            self.queue.again(record);
+            self.queue_of(&record).again(record);
         }
+    }
+
+    fn queue_of(&mut self, record: &Record) -> &mut Queue {
+        if record.again.is_some() { &mut self.again } else { &mut self.queue }
     }
 
     fn reject(&mut self, record: &Record, code: String, message: String) {
         self.count(&code);
         let rejected = Rejected { position: record.position, code, message, attempts: record.attempts };
-        self.queue.end(record, Some(rejected));
+        self.queue_of(record).end(record, Some(rejected));
     }
 
     /// Logs how far everything has come to an end. False where the writer has ended.
@@ -299,7 +395,8 @@ impl Work {
         }
         let (ended, refused) = (progress.ended as u64, progress.rejected.len() as u64);
         let (lane, stream, through) = (self.lane.name.clone(), self.lane.stream, progress.through);
-        let receipts = Receipts { lane, stream, through, rejected: progress.rejected };
+        let (again, at) = (Vec::new(), Some(self.clock.now()));
+        let receipts = Receipts { lane, stream, through, rejected: progress.rejected, again, at };
         if !self.ledger.order(Order::Input(Box::new(Input::Receipts(receipts)), None)).await {
             return false;
         }
@@ -311,9 +408,37 @@ impl Work {
         true
     }
 
+    /// Logs what went again and has come to an end, and waits until state knows it: else it would be read anew. False where the writer has ended.
+    async fn log_again(&mut self) -> bool {
+        let ended = self.again.take_ended();
+        if ended.is_empty() {
+            return true;
+        }
+        let (again, rejected): (Vec<u64>, Vec<Option<Rejected>>) = ended.into_iter().unzip();
+        let rejected: Vec<Rejected> = rejected.into_iter().flatten().collect();
+        for one in &rejected {
+            self.metrics.dead_letter(&self.lane.name, &one.code);
+        }
+        let (ended, refused) = (again.len() as u64, rejected.len() as u64);
+        let (lane, stream, through, at) = (self.lane.name.clone(), self.lane.stream, self.queue.noted(), Some(self.clock.now()));
+        let receipts = Receipts { lane, stream, through, rejected, again, at };
+        if self.ledger.log(Input::Receipts(receipts)).await.is_none() {
+            return false;
+        }
+        self.note(|standing| {
+            standing.delivered_total += ended - refused;
+            standing.rejected_total += refused;
+        });
+        true
+    }
+
     /// Shows how it is doing. `wake` is when it looks again.
     fn show(&mut self, wake: Option<Instant>) {
         let now = Instant::now();
+        let again = match self.lane.stream {
+            Stream::Events => self.ledger.state().lane(&self.lane.name).map_or(0, |lane| lane.again),
+            Stream::Profiles => 0,
+        };
         let (circuit, idle, seen) = (self.breaker.look(now), self.queue.is_idle(), self.feed.position());
         let waiting = if idle { 0 } else { self.backlog(self.queue.through()) };
         let at = self.clock.now();
@@ -323,7 +448,8 @@ impl Work {
             if standing.circuit != circuit {
                 standing.since = (circuit != Circuit::Closed).then_some(standing.since.unwrap_or(at));
             }
-            (standing.circuit, standing.next_try, standing.waiting) = (circuit, next_try, waiting);
+            (standing.circuit, standing.next_try) = (circuit, next_try);
+            (standing.waiting, standing.again) = (waiting, again);
             if idle {
                 standing.seen = seen;
             }
@@ -364,12 +490,24 @@ impl Work {
     }
 }
 
+impl Lane {
+    /// A record that was read now.
+    fn record(&self, position: u64, bytes: Bytes, again: Option<u64>) -> Record {
+        let customer = if self.concurrency > 1 { feed::customer(self.stream, &bytes) } else { None };
+        Record { position, bytes, customer, attempts: 0, not_before: None, gathered: Instant::now(), again }
+    }
+}
+
 /// How many records of a batch were tried, by what the destination says of them. Where it stops at one that has to wait, that one and
 /// all behind it are `retry`: those behind were not tried, and no attempt counts.
 fn tried(receipts: &[Receipt]) -> usize {
     let behind = receipts.iter().rev().take_while(|receipt| matches!(receipt, Receipt::Retry(_))).count();
     receipts.len() - behind.saturating_sub(1)
 }
+
+/// Why a destination that is `ordered` is given nothing again.
+pub(crate) const OUT_OF_ORDER: &str =
+    "the destination takes events in the order of history only (its plugin says `ordered`), and has had later ones";
 
 /// Records that a lane of events passes over before it notes how far it is.
 const PASSED_MAX: u64 = 100_000;

@@ -3,7 +3,9 @@
 //! A request is read within its bounds, decompressed, given to the source's plugin, and what the plugin made of it is stamped and
 //! made durable; only then is the sender answered (invariant 1). A plugin that breaks down, a full disk or too great a lag are
 //! answered with 503 and `Retry-After`, for that source alone (invariant 11). Bytes that a plugin refuses from a sender whom it knows
-//! are kept beside the events (invariant 3).
+//! are kept beside the events (invariant 3), with what is needed to give them to the plugin again: `kept` has the request's head.
+
+mod kept;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -18,10 +20,11 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::sync::watch;
 use weft_domain::event::Environment;
-use weft_domain::input::Arrival;
+use weft_domain::input::{Carrier, Head};
 use weft_domain::value::Timestamp;
 use weft_host::{Received, Source};
 
+pub use self::kept::Secrets;
 use crate::bounds::InForce;
 use crate::clock::Clock;
 use crate::intake::{Arrived, Intake, Origin};
@@ -40,6 +43,8 @@ pub struct Door {
     pub environment: Environment,
     /// The plugin at work.
     pub source: Source,
+    /// The source's secrets, by handle: none of them is kept with a request.
+    pub secrets: Secrets,
 }
 
 /// Doors that are open, the longest path first.
@@ -100,11 +105,48 @@ impl Doors {
         (waiting > self.bounds.borrow().intake_lag_max).then_some("too many events wait for the transforms")
     }
 
-    async fn receive(&self, door: &Door, request: weft_host::Request, original: Bytes) -> Response<Body> {
+    /// Gives a request to a source again, of which bytes are a dead letter: what the plugin makes of it now, and where that counts. The request is as old
+    /// as it is, for a signature that must not be.
+    ///
+    /// # Errors
+    /// In words, where it cannot be given, or the plugin does not answer.
+    pub async fn receive_again(
+        &self,
+        source: &str,
+        head: &Head,
+        bytes: &Bytes,
+        at: Timestamp,
+    ) -> Result<(Received, Environment), String> {
+        if let Some(obstacle) = self.obstacle() {
+            return Err(format!("{obstacle}: try again"));
+        }
+        let doors = self.doors.borrow().clone();
+        let door = doors.iter().find(|door| door.name == source);
+        let door =
+            door.ok_or_else(|| format!("it came to the source `{source}` by a request, and that source takes none now"))?;
+        let Head { method, path, query, mut headers, remote, whole } = kept::restore(head, &door.secrets)?;
+        let body = if whole {
+            let encoding = headers.iter().find(|(name, _)| name == header::CONTENT_ENCODING.as_str());
+            inflate(encoding.map_or("identity", |(_, value)| value), bytes)
+        } else {
+            headers.push((weft_host::PART.to_owned(), "1".to_owned()));
+            Ok(bytes.clone())
+        };
+        let body = body.map_or_else(weft_host::Body::Unreadable, weft_host::Body::Bytes);
+        let received_ms = u64::try_from(at.0).unwrap_or(0);
+        let request = weft_host::Request { method, path, query, headers, body, received_ms, remote };
+        let received = door.source.receive(request).await;
+        received
+            .map(|received| (received, door.environment))
+            .map_err(|fault| format!("the source's plugin does not answer: {fault}"))
+    }
+
+    async fn receive(&self, door: &Door, request: weft_host::Request, original: Original) -> Response<Body> {
         if let Some(obstacle) = self.obstacle() {
             return busy(obstacle);
         }
         let received_at = Timestamp(i64::try_from(request.received_ms).unwrap_or(i64::MAX));
+        let head = head_of(&request);
         let received = match door.source.receive(request).await {
             Ok(received) => received,
             Err(fault) => {
@@ -112,7 +154,7 @@ impl Doors {
                 return busy("the source's plugin does not answer");
             }
         };
-        let arrived = stamp(door, &received, received_at, &original, self.ledger.suppression());
+        let arrived = stamp(door, &received, received_at, (head, &original), self.ledger.suppression());
         self.metrics.received.get_or_create(&Stage { stage: door.name.clone() }).inc_by(received.events.len() as u64);
         if !arrived.is_empty()
             && let Err(unavailable) = self.intake.append(arrived).await
@@ -124,19 +166,55 @@ impl Doors {
     }
 }
 
+/// A body as it arrived.
+enum Original {
+    Whole(Bytes),
+    /// Only its beginning: more than may be.
+    Beginning(Bytes),
+}
+
 /// What a plugin made of a request, as records of intake.
-fn stamp(door: &Door, received: &Received, at: Timestamp, original: &Bytes, suppression: &Suppression) -> Arrived {
+fn stamp(
+    door: &Door,
+    received: &Received,
+    at: Timestamp,
+    (head, original): (Head, &Original),
+    suppression: &Suppression,
+) -> Arrived {
     let mut arrived = Arrived::default();
     let origin = Origin { source: &door.name, environment: door.environment, at, suppression };
     for json in &received.events {
         origin.event(json, &mut arrived);
     }
+    let (bytes, is_whole) = match original {
+        Original::Whole(bytes) => (bytes, true),
+        Original::Beginning(bytes) => (bytes, false),
+    };
+    let kept = |whole: bool| kept::keep(&Head { whole, ..head.clone() }, &door.secrets);
+    let has_whole = is_whole && received.refused.iter().any(|refused| refused.bytes.is_none());
+    let has_parts = received.refused.iter().any(|refused| refused.bytes.is_some());
+    let (of_whole, of_part) = (has_whole.then(|| kept(true)).flatten(), has_parts.then(|| kept(false)).flatten());
+    let mut kept_bytes = 0;
     for refused in &received.refused {
-        let bytes = refused.bytes.as_ref().unwrap_or(original);
-        let (source, code, message) = (&*door.name, &*refused.rejection.code, &*refused.rejection.message);
-        arrived.push(&Arrival::Refused { source, code, message, bytes });
+        let kept = if refused.bytes.is_none() { &of_whole } else { &of_part };
+        let kept = kept.as_ref().filter(|_| kept_bytes <= limits::HEADS_KEPT_BYTES_MAX);
+        kept_bytes += kept.map_or(0, bytes_of);
+        let reason = (&*refused.rejection.code, &*refused.rejection.message);
+        let bytes = refused.bytes.as_ref().unwrap_or(bytes);
+        origin.refuse(reason, kept.cloned().map(Carrier::Request), bytes, &mut arrived);
     }
     arrived
+}
+
+fn bytes_of(head: &Head) -> usize {
+    let headers: usize = head.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    headers + head.path.len() + head.query.len()
+}
+
+fn head_of(request: &weft_host::Request) -> Head {
+    let weft_host::Request { method, path, query, headers, remote, .. } = request;
+    let (method, path, query) = (method.clone(), path.clone(), query.clone());
+    Head { method, path, query, headers: headers.clone(), remote: remote.clone(), whole: true }
 }
 
 /// Answers a request at a source's path; 404 where there is none.
@@ -154,16 +232,18 @@ pub async fn knock(
         Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
         Ok(Err(_)) => return problem(StatusCode::BAD_REQUEST, "the body broke off"),
         Ok(Ok(Read::Whole(original))) => {
-            let body = match inflate(&parts.headers, &original) {
+            let encoding = parts.headers.get(header::CONTENT_ENCODING).map_or(Ok("identity"), HeaderValue::to_str);
+            let encoding = encoding.map_err(|_| "the content-encoding cannot be read".to_owned());
+            let body = match encoding.and_then(|encoding| inflate(encoding, &original)) {
                 Ok(bytes) => weft_host::Body::Bytes(bytes),
                 Err(message) => weft_host::Body::Unreadable(message),
             };
-            (original, body)
+            (Original::Whole(original), body)
         }
         Ok(Ok(Read::TooLong(beginning))) => {
             let max = limits::BODY_BYTES_MAX;
             let message = format!("the body has more than {max} bytes; only the first {max} are kept");
-            (beginning, weft_host::Body::Unreadable(message))
+            (Original::Beginning(beginning), weft_host::Body::Unreadable(message))
         }
     };
     let request = weft_host::Request {
@@ -208,9 +288,8 @@ fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 /// Takes the compression off a body, within the bound on what it may grow to.
-fn inflate(headers: &HeaderMap, body: &Bytes) -> Result<Bytes, String> {
-    let encoding = headers.get(header::CONTENT_ENCODING).map_or(Ok("identity"), HeaderValue::to_str);
-    let encoding = encoding.map_err(|_| "the content-encoding cannot be read".to_owned())?.trim().to_ascii_lowercase();
+fn inflate(encoding: &str, body: &Bytes) -> Result<Bytes, String> {
+    let encoding = encoding.trim().to_ascii_lowercase();
     let mut inflated = Vec::new();
     let bound = limits::BODY_INFLATED_BYTES_MAX as u64 + 1;
     let read = match &*encoding {
@@ -280,14 +359,10 @@ mod tests {
 
     #[test]
     fn bodies_are_inflated_within_their_bound() {
-        let check = |encoding: &str, body: Bytes, want: Result<&[u8], &str>| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_str(encoding).expect("a header"));
-            match (inflate(&headers, &body), want) {
-                (Ok(bytes), Ok(want)) => assert_eq!(&*bytes, want),
-                (Err(message), Err(want)) => assert!(message.contains(want), "{message}"),
-                (got, want) => panic!("{encoding}: {got:?}, not {want:?}"),
-            }
+        let check = |encoding: &str, body: Bytes, want: Result<&[u8], &str>| match (inflate(encoding, &body), want) {
+            (Ok(bytes), Ok(want)) => assert_eq!(&*bytes, want),
+            (Err(message), Err(want)) => assert!(message.contains(want), "{message}"),
+            (got, want) => panic!("{encoding}: {got:?}, not {want:?}"),
         };
         check("identity", Bytes::from_static(b"{}"), Ok(b"{}"));
         check("gzip", gzip(b"{}"), Ok(b"{}"));

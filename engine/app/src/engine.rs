@@ -36,6 +36,7 @@ use crate::keeper::Keeper;
 use crate::limits;
 use crate::pace::Pace;
 use crate::pipeline::{self, Chains, PipelineError, Switch};
+use crate::retry::Ways;
 use crate::status::{LaneReport, Look, Report, ShownDriver, ShownLane, Status};
 use crate::suppression::Suppression;
 use crate::tail::Tails;
@@ -307,14 +308,16 @@ impl Engine {
         for (key, lane) in lanes {
             if let Entry::Vacant(free) = crew.lanes.entry(key) {
                 let (name, stream) = free.key().clone();
-                shown.lanes.push(ShownLane { name, stream, standing: lane.standing.clone() });
+                let (ordered, standing) = (lane.ordered, lane.standing.clone());
+                shown.lanes.push(ShownLane { name, stream, ordered, standing });
                 free.insert(self.run_lane(lane));
             }
         }
         for (name, driver) in drivers {
             if let Entry::Vacant(free) = crew.drivers.entry(name) {
                 let (reads, standing) = (driver.reads.name(), driver.standing.clone());
-                shown.drivers.push(ShownDriver { name: free.key().clone(), reads, standing });
+                let (name, environment, source) = (free.key().clone(), driver.environment, driver.source.clone());
+                shown.drivers.push(ShownDriver { name, reads, environment, source, standing });
                 free.insert(self.run_driver(driver));
             }
         }
@@ -330,7 +333,7 @@ impl Engine {
             Arc::new(chains),
             self.ledger.clone(),
             switches,
-            self.stop_pipeline.subscribe(),
+            (self.clock.clone(), self.stop_pipeline.subscribe()),
         );
         let status = self.status.clone();
         self.pipeline.spawn(async move {
@@ -369,9 +372,10 @@ impl Engine {
         let (ledger, metrics, status) = (self.ledger.clone(), self.metrics.clone(), self.status.clone());
         let (tokens, looks) = (self.tokens.subscribe(), self.looks.clone());
         let (tails, bounds) = (Tails::new(self.stop_server.subscribe()), self.bounds.subscribe());
+        let (doors, clock) = (self.doors.clone(), self.clock.clone());
         let (pace, eraser) = (Pace::default(), self.eraser.clone());
-        let pages = Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, bounds, pace, eraser });
-        let router = router(pages, self.doors.clone());
+        let pages = Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, bounds, pace, eraser, doors, clock });
+        let router = router(pages);
         self.server.spawn(crate::listener::serve(listener, router, self.stop_server.subscribe()));
     }
 
@@ -409,6 +413,13 @@ impl Engine {
     #[must_use]
     pub fn intake(&self) -> &Intake {
         &self.intake
+    }
+
+    /// What dead letters go through.
+    #[must_use]
+    pub fn ways(&self) -> Ways<'_> {
+        let Engine { intake, ledger, status, doors, clock, .. } = self;
+        Ways { intake, ledger, status, doors, clock }
     }
 
     /// What looks after what is kept; it looks by itself now and then.
@@ -467,7 +478,10 @@ impl Engine {
         let timers = state.due(Timestamp(i64::MAX), 1).is_ok_and(|due| !due.is_empty());
         let told = |lane: &LaneReport| match &*lane.stream {
             _ if lane.standing.paused.is_some() => true,
-            "events" => lane.standing.seen >= report.history.records,
+            "events" => {
+                let again = state.lane(&lane.name).is_ok_and(|lane| lane.again > 0);
+                lane.standing.seen >= report.history.records && !again
+            }
             _ => state.lane(&lane.name).is_ok_and(|lane| lane.profiles_through == lane.profiles_next),
         };
         let arrived = report.intake.through >= report.intake.records && report.history.through == report.history.records;

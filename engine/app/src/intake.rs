@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use weft_domain::event::{Environment, Event};
-use weft_domain::input::{Arrival, Named};
+use weft_domain::input::{Arrival, Carrier, Coming, Named};
 use weft_domain::value::Timestamp;
 use weft_store::StoreError;
 use weft_store::log::{Draft, Log, LogReader, Record};
@@ -27,6 +27,13 @@ pub struct Arrived {
 }
 
 impl Arrived {
+    /// Adds all records of another.
+    pub fn append(&mut self, other: Arrived) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.records.extend(other.records.into_iter().map(|(kind, span)| (kind, start + span.start..start + span.end)));
+    }
+
     /// Adds a record.
     pub fn push(&mut self, arrival: &Arrival<'_>) {
         let start = self.bytes.len();
@@ -74,19 +81,33 @@ impl Origin<'_> {
     /// Adds what a plugin gave as an event; as a dead letter where it is none (invariant 3). Of somebody who was erased nothing is added,
     /// and it is counted.
     pub fn event(&self, json: &[u8], arrived: &mut Arrived) {
+        self.event_named(json, None, arrived);
+    }
+
+    /// The same for an event whose message id is this one, unless it has one.
+    pub fn event_named(&self, json: &[u8], name: Option<&str>, arrived: &mut Arrived) {
         let source = self.source;
         match Event::parse(json) {
             Ok(event) if self.suppression.refuses(source, &event.claims) => (),
             Ok(mut event) => {
+                event.message_id = event.message_id.or_else(|| name.map(str::to_owned));
                 event.stamp(self.at, self.environment);
                 let named = if event.message_id.is_some() { Named::BySender } else { Named::ByPlace };
                 arrived.push(&Arrival::Event { source, named, json: &event.to_json() });
             }
             Err(message) => {
                 tracing::warn!(stage = source, error = message, "the plugin gave something that is no event");
-                arrived.push(&Arrival::Refused { source, code: "invalid_event", message: &message, bytes: json });
+                self.refuse(("invalid_event", &message), None, json, arrived);
             }
         }
+    }
+
+    /// Adds bytes that could not become an event, with a code and a message, as a dead letter (invariant 3). `carrier` is with what they can be
+    /// given to the source again, where they can.
+    pub fn refuse(&self, (code, message): (&str, &str), carrier: Option<Carrier>, bytes: &[u8], arrived: &mut Arrived) {
+        let coming = Coming { at: Some(self.at), carrier };
+        let coming = serde_json::to_string(&coming).expect("it has string keys");
+        arrived.push(&Arrival::Refused { source: self.source, code, message, coming: &coming, bytes });
     }
 }
 

@@ -5,8 +5,8 @@
 //! where no engine runs.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,8 +16,9 @@ use serde_json::value::RawValue;
 use weft_domain::event::{Event, is_too_deep};
 use weft_domain::input::{Input, event_json};
 use weft_domain::value::{Excerpt, Timestamp};
-use weft_domain::view::{Letter, LetterBytes, Read};
+use weft_domain::view::{Letter, LetterBytes, Read, View};
 use weft_store::log::{LogReader, TOMBSTONE};
+use weft_store::overlay::Overlay;
 
 use crate::limits;
 
@@ -35,6 +36,10 @@ pub struct Asked {
     pub stage: Option<String>,
     /// Those with this code.
     pub code: Option<String>,
+    /// Those that were set aside then or later: a time of RFC 3339. One of which nobody noted the time is older than all others.
+    pub since: Option<Timestamp>,
+    /// Those that were set aside before.
+    pub until: Option<Timestamp>,
     /// Those after this one.
     pub after: Option<Id>,
     /// So many at most; [`limits::LETTERS_SHOWN`] unless it is said, and never more than [`limits::LETTERS_SHOWN_MAX`].
@@ -64,6 +69,12 @@ pub struct Shown {
     pub message: String,
     /// How often it was tried.
     pub attempts: u32,
+    /// When it was set aside. Versions before this one did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<Timestamp>,
+    /// Whether it is on its way to the destination again: it waits until that has come to an end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
     /// When the engine received it, where the original is an event and so says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<Timestamp>,
@@ -95,22 +106,18 @@ pub struct Original {
     pub shortened: bool,
 }
 
-/// The dead letters that are asked for. `look` is a short look at state: so many dead letters, from an id on.
+/// The dead letters that are asked for. `look` is a short look at state.
 ///
 /// # Errors
 /// [`weft_domain::view::ViewError`], where state cannot be read.
-pub fn list(
-    look: impl Fn((u64, u32), usize) -> Read<Vec<((u64, u32), Arc<Letter>)>>,
-    history: &LogReader,
-    asked: &Asked,
-) -> Read<List> {
+pub fn list<G: Deref<Target = Overlay>>(look: impl Fn() -> G, history: &LogReader, asked: &Asked) -> Read<List> {
     let limit = asked.limit.unwrap_or(limits::LETTERS_SHOWN).clamp(1, limits::LETTERS_SHOWN_MAX);
     let durable = history.durable_end();
     let (mut letters, mut bytes_read, mut looked_at) = (Vec::new(), 0, 0);
     let mut last = asked.after;
     loop {
         let Some(from) = last.map_or(Some((0, 0)), Id::following) else { return Ok(List { letters, next: None }) };
-        let found = look(from, limits::LETTERS_LOOKED_AT_ONCE)?;
+        let found = look().letters(from, limits::LETTERS_LOOKED_AT_ONCE)?;
         for ((position, ordinal), letter) in &found {
             if *position >= durable {
                 return Ok(List { letters, next: None });
@@ -119,7 +126,9 @@ pub fn list(
                 if letters.len() == limit || bytes_read > limits::LETTERS_BYTES_READ_MAX {
                     return Ok(List { letters, next: last });
                 }
-                let shown = show(Id(*position, *ordinal), letter, history, limits::LETTER_BYTES_SHOWN_MAX);
+                let id = Id(*position, *ordinal);
+                let again = is_on_its_way(&*look(), id, letter)?;
+                let shown = show((id, again), letter, history, limits::LETTER_BYTES_SHOWN_MAX);
                 bytes_read += shown.original.as_ref().map_or(0, |original| original.bytes);
                 letters.push(shown);
             }
@@ -139,24 +148,27 @@ pub fn list(
 ///
 /// # Errors
 /// [`weft_domain::view::ViewError`], where state cannot be read.
-pub fn find(
-    look: impl Fn((u64, u32), usize) -> Read<Vec<((u64, u32), Arc<Letter>)>>,
-    history: &LogReader,
-    id: Id,
-) -> Read<Option<Shown>> {
-    let found = look((id.0, id.1), 1)?.pop();
-    let found = found.filter(|(found, _)| *found == (id.0, id.1) && id.0 < history.durable_end());
-    Ok(found.map(|(_, letter)| show(id, &letter, history, usize::MAX)))
+pub fn find<G: Deref<Target = Overlay>>(look: impl Fn() -> G, history: &LogReader, id: Id) -> Read<Option<Shown>> {
+    let letter = look().letter((id.0, id.1))?.filter(|_| id.0 < history.durable_end());
+    let Some(letter) = letter else { return Ok(None) };
+    let again = is_on_its_way(&*look(), id, &letter)?;
+    Ok(Some(show((id, again), &letter, history, usize::MAX)))
 }
 
-fn show(id: Id, letter: &Letter, history: &LogReader, bytes_max: usize) -> Shown {
-    let Letter { stage, code, message, attempts, bytes } = letter.clone();
+/// Whether a letter's event is on its way to the destination again.
+pub(crate) fn is_on_its_way(view: &impl View, id: Id, letter: &Letter) -> Read<bool> {
+    let LetterBytes::Event(position) = letter.bytes else { return Ok(false) };
+    Ok(view.again(&letter.stage, position)?.is_some_and(|again| again.letter == (id.0, id.1)))
+}
+
+fn show((id, again): (Id, bool), letter: &Letter, history: &LogReader, bytes_max: usize) -> Shown {
+    let Letter { stage, code, message, attempts, at, bytes } = letter.clone();
     let read = original(history, bytes);
     let (received, original, missing) = match read {
         Ok(bytes) => (received(&letter.bytes, &bytes), Some(Original::of(&bytes, bytes_max)), None),
         Err(missing) => (None, None, Some(missing)),
     };
-    Shown { id, stage, code, message, attempts, received, original, missing }
+    Shown { id, stage, code, message, attempts, set_aside: at, again, received, original, missing }
 }
 
 /// The bytes of a dead letter, or why they are not there.
@@ -196,6 +208,8 @@ impl Asked {
     fn wants(&self, letter: &Letter) -> bool {
         self.stage.as_ref().is_none_or(|stage| *stage == letter.stage)
             && self.code.as_ref().is_none_or(|code| *code == letter.code)
+            && self.since.is_none_or(|since| letter.at.is_some_and(|at| at >= since))
+            && self.until.is_none_or(|until| letter.at.is_none_or(|at| at < until))
     }
 }
 

@@ -44,6 +44,10 @@ pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// See [`BODY_BYTES_MAX`]: JSON shrinks five- to tenfold; what grows more is a bomb.
 pub const BODY_INFLATED_BYTES_MAX: usize = 8 << 20;
 
+/// Bytes of heads that are kept with what a source refused of one request, once for each part: with the parts they fit into a block of intake. Past
+/// it a part is kept without, and cannot go through its source again.
+pub const HEADS_KEPT_BYTES_MAX: usize = 2 << 20;
+
 /// How long a sender may take over a request.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -70,8 +74,10 @@ pub const DELIVERY_SLOW: Duration = Duration::from_secs(10);
 /// Dead letters dropped by one command: some 20 KB of history.
 pub const LETTERS_DROPPED_MAX: usize = 1_000;
 
-/// Dead letters that go again by one request. They enter intake together, so that many of the largest fit into a few of its blocks.
+/// Dead letters that go again by one request: with the largest that there are, plugins have some seconds of work.
 pub const LETTERS_RETRIED_MAX: usize = 100;
+/// Bytes past which what goes again enters intake before more of it is made: a block of the log holds four times as much.
+pub const LETTERS_RETRIED_BYTES: usize = 4 << 20;
 
 /// Keys in the small store of a stage: what a plugin maps there are lists, campaigns and products, of which there are thousands, not
 /// customers or events. With values of a hundred bytes it is 10 MB; with the largest there are, 6 GB.

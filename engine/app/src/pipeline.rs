@@ -12,12 +12,14 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use weft_domain::event::Event;
-use weft_domain::input::{Arrival, DeadLetter, Input, Kv, Named, Passed, name_by_place, positions_of};
+use weft_domain::input::{Arrival, Coming, DeadLetter, Input, Kv, Named, Passed, name_by_place, positions_of};
 use weft_domain::plan::Plan;
+use weft_domain::value::Timestamp;
 use weft_host::{Fault, Outcome, Transform};
 use weft_store::StoreError;
 use weft_store::log::{Block, LogReader, TOMBSTONE};
 
+use crate::clock::Clock;
 use crate::config::OnError;
 use crate::limits;
 use crate::writer::{Ledger, Order, Prepared};
@@ -86,7 +88,7 @@ pub async fn run(
     mut chains: Arc<Chains>,
     ledger: Ledger,
     mut switches: mpsc::Receiver<Switch>,
-    mut stop: watch::Receiver<bool>,
+    (clock, mut stop): (Clock, watch::Receiver<bool>),
 ) -> Result<(), PipelineError> {
     let mut cursor = intake.cursor(ledger.state().intake_through());
     let mut under_way: VecDeque<UnderWay> = VecDeque::new();
@@ -96,7 +98,10 @@ pub async fn run(
             if !cursor.next_into(&mut block)? {
                 break;
             }
-            under_way.push_back(UnderWay { first: block.first(), work: tokio::spawn(transform(block, chains.clone())) });
+            under_way.push_back(UnderWay {
+                first: block.first(),
+                work: tokio::spawn(transform(block, chains.clone(), clock.clone())),
+            });
         }
         let switch = if let Some(first) = under_way.front_mut() {
             tokio::select! {
@@ -181,7 +186,7 @@ struct Traveller {
 }
 
 /// Runs a block of intake through the transforms.
-async fn transform(block: Block, chains: Arc<Chains>) -> Result<Vec<Prepared>, PipelineError> {
+async fn transform(block: Block, chains: Arc<Chains>, clock: Clock) -> Result<Vec<Prepared>, PipelineError> {
     let mut prepared: Vec<(u64, Vec<Prepared>)> = Vec::with_capacity(block.len());
     let mut travellers: BTreeMap<Arc<str>, Vec<Traveller>> = BTreeMap::new();
     for (position, record) in block.records() {
@@ -199,10 +204,12 @@ async fn transform(block: Block, chains: Arc<Chains>) -> Result<Vec<Prepared>, P
                 };
                 travellers.entry(source.clone()).or_default().push(Traveller { source, intake: position, json });
             }
-            Arrival::Refused { source, code, message, bytes } => {
+            Arrival::Refused { source, code, message, coming, bytes } => {
                 let (stage, code, message) = (source.to_owned(), code.to_owned(), message.to_owned());
-                let source = Some(stage.clone());
-                let letter = DeadLetter { stage, code, message, source, intake: Some(position), bytes: bytes.to_vec() };
+                let (source, intake, bytes) = (Some(stage.clone()), Some(position), bytes.to_vec());
+                // Older versions noted nothing, and what cannot be read is worth no more.
+                let Coming { at, carrier } = serde_json::from_str(coming).unwrap_or_default();
+                let letter = DeadLetter { stage, code, message, source, intake, at, carrier, bytes };
                 prepared.push((position, vec![Prepared::Other(Input::DeadLetter(letter))]));
             }
             Arrival::Position { source, key, value } => {
@@ -214,14 +221,18 @@ async fn transform(block: Block, chains: Arc<Chains>) -> Result<Vec<Prepared>, P
     }
     for (source, travellers) in travellers {
         let steps = chains.get(&*source).map_or(&[][..], Vec::as_slice);
-        prepared.extend(travel(steps, travellers).await?);
+        prepared.extend(travel(steps, travellers, &clock).await?);
     }
     prepared.sort_by_key(|(position, _)| *position);
     Ok(prepared.into_iter().flat_map(|(_, prepared)| prepared).collect())
 }
 
 /// Takes the events of one source through its transforms. For each record of intake, what it comes to.
-async fn travel(steps: &[Step], mut travellers: Vec<Traveller>) -> Result<Vec<(u64, Vec<Prepared>)>, PipelineError> {
+async fn travel(
+    steps: &[Step],
+    mut travellers: Vec<Traveller>,
+    clock: &Clock,
+) -> Result<Vec<(u64, Vec<Prepared>)>, PipelineError> {
     let mut arrived: BTreeMap<u64, Vec<Prepared>> = BTreeMap::new();
     for step in steps {
         let records: Vec<Bytes> = travellers.iter().map(|one| one.json.clone()).collect();
@@ -248,7 +259,7 @@ async fn travel(steps: &[Step], mut travellers: Vec<Traveller>) -> Result<Vec<(u
                         return Err(PipelineError::Stopped { stage, position, message });
                     }
                     OnError::DeadLetter => {
-                        let letter = dead_letter(&step.name, rejection.code, rejection.message, &traveller);
+                        let letter = dead_letter(&step.name, (rejection.code, rejection.message), &traveller, clock.now());
                         arrived.entry(traveller.intake).or_default().push(letter);
                     }
                 },
@@ -261,7 +272,7 @@ async fn travel(steps: &[Step], mut travellers: Vec<Traveller>) -> Result<Vec<(u
     for traveller in travellers {
         of_record = if of_record.0 == traveller.intake { (of_record.0, of_record.1 + 1) } else { (traveller.intake, 0) };
         let entry = arrived.entry(traveller.intake).or_default();
-        entry.push(finish(traveller, of_record.1, last.as_deref()));
+        entry.push(finish(traveller, of_record.1, last.as_deref(), clock));
     }
     Ok(arrived.into_iter().collect())
 }
@@ -313,12 +324,12 @@ fn rejected(fault: &Fault) -> Outcome {
 
 /// An event at its journey's end: read, and fit for history, or a dead letter. Of several parts of one record, those after the
 /// first get a message id of their own.
-fn finish(traveller: Traveller, part: usize, stage: Option<&str>) -> Prepared {
+fn finish(traveller: Traveller, part: usize, stage: Option<&str>, clock: &Clock) -> Prepared {
     let mut event = match Event::parse(&traveller.json) {
         Ok(event) => event,
         Err(message) => {
             let stage = stage.unwrap_or(&traveller.source).to_owned();
-            return dead_letter(&stage, "invalid_event".into(), message, &traveller);
+            return dead_letter(&stage, ("invalid_event".into(), message), &traveller, clock.now());
         }
     };
     let Traveller { source, intake, mut json } = traveller;
@@ -332,7 +343,8 @@ fn finish(traveller: Traveller, part: usize, stage: Option<&str>) -> Prepared {
     Prepared::Event { source, intake, event: Box::new(event), json }
 }
 
-fn dead_letter(stage: &str, code: String, message: String, traveller: &Traveller) -> Prepared {
+fn dead_letter(stage: &str, (code, message): (String, String), traveller: &Traveller, now: Timestamp) -> Prepared {
     let (stage, source, bytes) = (stage.to_owned(), Some(traveller.source.to_string()), traveller.json.to_vec());
-    Prepared::Other(Input::DeadLetter(DeadLetter { stage, code, message, source, intake: Some(traveller.intake), bytes }))
+    let (intake, at) = (Some(traveller.intake), Some(now));
+    Prepared::Other(Input::DeadLetter(DeadLetter { stage, code, message, source, intake, at, carrier: None, bytes }))
 }

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use weft_host::{Failure, FailureKind, HttpRequest, HttpResponse, Lending, Lent, Level, Output, Rejection, Stage, WantedLimits};
+use weft_host::{
+    Email, Failure, FailureKind, HttpRequest, HttpResponse, Lending, Lent, Level, Mailed, Output, Rejection, Stage, WantedLimits,
+};
 
 use crate::config::Block;
 
@@ -18,10 +20,25 @@ const LINES_MAX: usize = 1_000;
 const FILE_BYTES_MAX: usize = 64 << 20;
 const KEYS_MAX: usize = 10_000;
 
-/// Who answers a plugin's requests.
+/// Who answers a plugin's requests, and takes its mail.
 pub trait Peer: Send + Sync + 'static {
     /// One answer.
     fn answer(&self, request: HttpRequest) -> Lending<'_, Result<HttpResponse, Failure>>;
+
+    /// What becomes of a message. Unless it is said otherwise, there is no mail server.
+    fn mail(&self, message: Email) -> Lending<'_, Result<Mailed, Failure>> {
+        let _ = message;
+        ready(Err(no_mail_server()))
+    }
+
+    /// Whether the mail server lets us in.
+    fn mail_check(&self) -> Lending<'_, Result<(), Failure>> {
+        ready(Err(no_mail_server()))
+    }
+}
+
+fn no_mail_server() -> Failure {
+    Failure::new(FailureKind::Unavailable, "no mail server is played here")
 }
 
 /// A folder's files by name.
@@ -107,6 +124,14 @@ impl Lent for Props {
 
     fn http(&self, request: HttpRequest) -> Lending<'_, Result<HttpResponse, Failure>> {
         self.peer.answer(request)
+    }
+
+    fn email(&self, message: Email) -> Lending<'_, Result<Mailed, Failure>> {
+        self.peer.mail(message)
+    }
+
+    fn email_check(&self) -> Lending<'_, Result<(), Failure>> {
+        self.peer.mail_check()
     }
 
     fn secret(&self, handle: &str) -> Option<Arc<[u8]>> {
@@ -240,36 +265,72 @@ impl Output for Stopping {
     }
 }
 
-/// Gives every request the same answer, and writes down what was asked.
+/// What a peer says to everything.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// To each request.
+    pub http: Result<HttpResponse, Failure>,
+    /// To each message.
+    pub mail: Result<Mailed, Failure>,
+}
+
+/// What a peer was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A request.
+    Request(HttpRequest),
+    /// To deliver a message.
+    Message(Box<Email>),
+    /// Whether the mail server lets us in.
+    LetIn,
+}
+
+/// Says the same to everything, and writes down what was asked.
 pub struct Always {
-    answer: Result<HttpResponse, Failure>,
-    asked: Mutex<Vec<HttpRequest>>,
+    reply: Reply,
+    asked: Mutex<Vec<Asked>>,
 }
 
 impl Always {
-    /// A peer that answers with this.
+    /// A peer that says this.
     #[must_use]
-    pub fn new(answer: Result<HttpResponse, Failure>) -> Arc<Always> {
-        Arc::new(Always { answer, asked: Mutex::default() })
+    pub fn new(reply: Reply) -> Arc<Always> {
+        Arc::new(Always { reply, asked: Mutex::default() })
     }
 
     /// What it was asked since it was last looked at.
     #[must_use]
-    pub fn take(&self) -> Vec<HttpRequest> {
+    pub fn take(&self) -> Vec<Asked> {
         std::mem::take(&mut *held(&self.asked))
+    }
+
+    /// Writes down what is asked; a failure where it is too much.
+    fn note(&self, what: Asked) -> Result<(), Failure> {
+        let mut asked = held(&self.asked);
+        if asked.len() == ASKED_MAX {
+            return Err(Failure::new(FailureKind::Cancelled, "the engine stops"));
+        }
+        asked.push(what);
+        Ok(())
     }
 }
 
-/// Requests that one call may make of a peer that answers all in the same way. A plugin that follows pages that never end is stopped here.
-const REQUESTS_MAX: usize = 200;
+/// What one call may ask of a peer that says the same to everything. A plugin that follows pages that never end is stopped here.
+const ASKED_MAX: usize = 200;
 
 impl Peer for Always {
     fn answer(&self, request: HttpRequest) -> Lending<'_, Result<HttpResponse, Failure>> {
-        let mut asked = held(&self.asked);
-        if asked.len() == REQUESTS_MAX {
-            return ready(Err(Failure::new(FailureKind::Cancelled, "the engine stops")));
-        }
-        asked.push(request);
-        ready(self.answer.clone())
+        let noted = self.note(Asked::Request(request));
+        ready(noted.and_then(|()| self.reply.http.clone()))
+    }
+
+    fn mail(&self, message: Email) -> Lending<'_, Result<Mailed, Failure>> {
+        let noted = self.note(Asked::Message(Box::new(message)));
+        ready(noted.and_then(|()| self.reply.mail.clone()))
+    }
+
+    fn mail_check(&self) -> Lending<'_, Result<(), Failure>> {
+        let noted = self.note(Asked::LetIn);
+        ready(noted.and_then(|()| self.reply.mail.clone().map(drop)))
     }
 }

@@ -187,7 +187,7 @@ impl Reloader {
         let mut problems = Problems::new();
         for (setting, is_other) in [
             ("listen", config.listen != self.config.listen),
-            ("data", config.data != self.config.data),
+            ("data", is_elsewhere(&config.data, &self.config.data)),
             ("limits", config.limits.state_cache != self.config.limits.state_cache),
         ] {
             if is_other {
@@ -253,6 +253,15 @@ impl Reloader {
         let own = [config::folder(&self.workspace), self.config.secrets_folder(&self.environment)];
         let named = |folder: PathBuf| if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
         folders.chain(own).map(named).take(limits::FOLDERS_WATCHED_MAX).collect()
+    }
+}
+
+/// Whether two paths name two places. What was kept of a workspace names its folder from the root, which the workspace itself may not.
+fn is_elsewhere(one: &Path, other: &Path) -> bool {
+    match (std::path::absolute(one), std::path::absolute(other)) {
+        (Ok(one), Ok(other)) => one != other,
+        // There is no folder to begin from.
+        _ => one != other,
     }
 }
 

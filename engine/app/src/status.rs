@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
+use weft_domain::event::Environment;
 use weft_domain::input::Stream;
 use weft_domain::problem::Problems;
 use weft_domain::value::Timestamp;
 use weft_domain::view::{Totals, View};
+use weft_host::Source;
 
 use crate::config::Change;
 use crate::delivery;
@@ -80,6 +82,8 @@ pub struct ShownLane {
     pub name: String,
     /// What it is fed with.
     pub stream: Stream,
+    /// Whether its plugin must have records in the order of their places.
+    pub ordered: bool,
     /// How it is doing.
     pub standing: Arc<Mutex<delivery::Standing>>,
 }
@@ -91,6 +95,10 @@ pub struct ShownDriver {
     pub name: String,
     /// What it reads, as in YAML.
     pub reads: &'static str,
+    /// Where its events count unless they say otherwise.
+    pub environment: Environment,
+    /// The plugin at work.
+    pub source: Arc<Source>,
     /// How it is doing.
     pub standing: Arc<Mutex<driver::Standing>>,
 }
@@ -185,6 +193,13 @@ impl Status {
     pub fn has_source(&self, name: &str) -> bool {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.doors.iter().any(|(door, _)| door == name) || shown.drivers.iter().any(|driver| driver.name == name)
+    }
+
+    /// Whether a destination's plugin must have records in the order of their places.
+    #[must_use]
+    pub fn is_ordered(&self, destination: &str) -> bool {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.lanes.iter().any(|lane| lane.name == destination && lane.ordered)
     }
 
     /// Why the engine takes nothing, where it does not.

@@ -207,6 +207,31 @@ mod tests {
     }
 
     #[test]
+    fn parquet_is_read_by_its_columns() {
+        use parquet::data_type::{ByteArray, ByteArrayType, Int32Type};
+        use parquet::file::writer::SerializedFileWriter;
+        let form = "message people { required binary name (STRING); optional binary city (STRING); required int32 born (DATE); }";
+        let form = std::sync::Arc::new(parquet::schema::parser::parse_message_type(form).expect("is a schema"));
+        let mut writer = SerializedFileWriter::new(Vec::new(), form, Default::default()).expect("in memory");
+        let mut group = writer.next_row_group().expect("in memory");
+        let text = |text: &str| ByteArray::from(text);
+        for nth in 0..3 {
+            let mut column = group.next_column().expect("in memory").expect("a column");
+            let written = match nth {
+                0 => column.typed::<ByteArrayType>().write_batch(&[text("Ann Doe"), text("Bob")], None, None),
+                1 => column.typed::<ByteArrayType>().write_batch(&[text("Bonn")], Some(&[1, 0]), None),
+                _ => column.typed::<Int32Type>().write_batch(&[3715, 0], None, None),
+            };
+            written.expect("in memory");
+            column.close().expect("in memory");
+        }
+        group.close().expect("in memory");
+        let bytes = writer.into_inner().expect("in memory");
+        let found = rows("people.parquet", &bytes, &["city", "born", "name"]).expect("reads");
+        assert_eq!(found, [["Bonn", "1980-03-04", "Ann Doe"], ["", "1970-01-01", "Bob"]]);
+    }
+
+    #[test]
     fn a_path_reaches_into_a_row() {
         let found = rows("a.jsonl", br#"{"a":{"b":7},"a.b":"own"}"#, &["a.b"]).expect("reads");
         assert_eq!(found, [["own"]], "a name with a dot comes first");

@@ -254,6 +254,9 @@ fn begin(folder: &mut Folder, history: &Range<u64>, from: Begin) -> Result<State
         Ok(Some(_)) if start == 0 => Ok(folder.begin_rebuild()?),
         Ok(Some(state)) => Err(no_base(format!("its base stands for {} records", state.position()))),
         Ok(None) => Err(no_base("it has no base".into())),
+        Err(StoreError::Version { found, known, .. }) if found < known => {
+            Err(no_base(format!("its base is of version {found} of the layout, and this program reads version {known}")))
+        }
         Err(error @ StoreError::StateDamaged { .. }) => Err(no_base(format!("its base cannot be used ({error})"))),
         Err(error) => Err(error.into()),
     }
@@ -280,6 +283,29 @@ fn usable(
             notes.push(format!("state is damaged ({reason}): it is rebuilt"));
             Ok(None)
         }
+        Err(StoreError::Version { found, known, .. }) if found < known => {
+            notes.push(format!(
+                "state is of version {found} of its layout, and this program keeps version {known}: it is rebuilt"
+            ));
+            Ok(None)
+        }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_an_older_layout_is_rebuilt_and_one_of_a_newer_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = DataFolder::at(folder.path());
+        let mut notes = Vec::new();
+        let history = open_log("history", &data, &data.history(), &mut notes).expect("opens").reader();
+        let of = |found| Err(StoreError::Version { path: data.state(), found, known: 4 });
+        assert!(matches!(usable(of(3), &history, &mut notes), Ok(None)));
+        assert_eq!(notes, ["state is of version 3 of its layout, and this program keeps version 4: it is rebuilt"]);
+        assert!(matches!(usable(of(5), &history, &mut notes), Err(StoreError::Version { found: 5, .. })));
     }
 }

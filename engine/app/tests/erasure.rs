@@ -115,9 +115,9 @@ async fn live(engine: &Engine) {
     let mut arrived = Arrived::default();
     let batch = br#"{"batch":[{"userId":"user-ann-4711","x":"letter-of-ann-77"},{"userId":"crowd-1","x":"letter-of-bob-78"}]}"#;
     let (source, code) = ("web", "invalid");
-    arrived.push(&Arrival::Refused { source, code, message: "no", bytes: batch });
+    arrived.push(&Arrival::Refused { source, code, message: "no", coming: "", bytes: batch });
     let alone = br#"{"email":"Ann.Marker@shop.example","x":"letter-of-ann-77"}"#;
-    arrived.push(&Arrival::Refused { source, code, message: "cannot take ann.marker@shop.example", bytes: alone });
+    arrived.push(&Arrival::Refused { source, code, message: "cannot take ann.marker@shop.example", coming: "", bytes: alone });
     put(engine, arrived).await;
     let keep = async |key: &str, value: &str| {
         let kv = Kv { stage: "crm".into(), key: key.into(), value: Some(value.as_bytes().to_vec()) };
@@ -132,7 +132,7 @@ async fn live(engine: &Engine) {
     // Profiles wait for the destination, and it refused the first of them with a word about Ann.
     let message = "no such street: ann.marker@shop.example".to_owned();
     let rejected = vec![Rejected { position: 0, code: "refused".into(), message, attempts: 1 }];
-    let receipts = Receipts { lane: "lake".into(), stream: Stream::Profiles, through: 1, rejected };
+    let receipts = Receipts { lane: "lake".into(), stream: Stream::Profiles, through: 1, rejected, again: Vec::new(), at: None };
     while engine.ledger().state().lane("lake").expect("readable").profiles_next < 2 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use weft::clock::Clock;
 use weft::delivery::{Circuit, Filter, Lane, Standing};
 use weft::engine::{Engine, Settings, Stages, Terms};
 use weft::intake::Arrived;
-use weft::letters::Id;
-use weft::retry::{Earnest, retry};
-use weft::vault::DataFolder;
+use weft::letters::{Asked, Id, list};
+use weft::retry::Earnest;
+use weft::vault::{DataFolder, Vault};
 use weft::writer::Ledger;
 use weft_domain::event::{Environment, Event};
 use weft_domain::input::{Arrival, Command, Input, Named, Stream};
@@ -134,6 +135,7 @@ async fn start_of(stream: Stream, data: &Path, lake: &Arc<Lake>, concurrency: us
         batch_wait: Duration::from_millis(20),
         concurrency,
         attempts_max: ATTEMPTS_MAX,
+        ordered: false,
         destination: Arc::new(plugin.destination(stage).expect("a destination")),
         standing: Arc::default(),
         making: None,
@@ -168,7 +170,7 @@ fn standing(engine: &Engine) -> Standing {
     engine.report().lanes[0].standing.clone()
 }
 
-/// Where the events are in history, and what its receipts say: no place twice, none before its time.
+/// Where the events are in history, and which its receipts say were refused at last: no place twice, none before its time, but for those that went again.
 fn events_and_refusals(engine: &Engine) -> (BTreeSet<u64>, BTreeSet<u64>) {
     let (mut events, mut refused, mut through) = (BTreeSet::new(), BTreeSet::new(), 0);
     let mut cursor = engine.ledger().history().cursor(0);
@@ -178,7 +180,14 @@ fn events_and_refusals(engine: &Engine) -> (BTreeSet<u64>, BTreeSet<u64>) {
                 Input::Event { .. } => drop(events.insert(position)),
                 Input::Receipts(receipts) => {
                     assert!(receipts.through >= through, "{receipts:?} goes back behind {through}");
+                    for at in &receipts.again {
+                        assert!(*at < through && refused.remove(at), "{receipts:?} after {through}");
+                    }
                     for one in &receipts.rejected {
+                        if receipts.again.contains(&one.position) {
+                            refused.insert(one.position);
+                            continue;
+                        }
                         assert!((through..receipts.through).contains(&one.position), "{receipts:?} after {through}");
                         assert!(refused.insert(one.position), "refused twice: {one:?}");
                     }
@@ -245,6 +254,157 @@ async fn every_record_comes_to_one_end_and_nobody_is_passed_by_himself() {
     }
 }
 
+/// The letters that wait durably.
+fn letters(engine: &Engine) -> Vec<Id> {
+    let durable = engine.ledger().history().durable_end();
+    let letters = engine.ledger().state().letters((0, 0), usize::MAX).expect("state can be read");
+    letters.into_iter().map(|((position, ordinal), _)| Id(position, ordinal)).filter(|id| id.0 < durable).collect()
+}
+
+/// The letters, once there are so many.
+async fn letters_when(engine: &Engine, count: usize) -> Vec<Id> {
+    loop {
+        match letters(engine) {
+            found if found.len() == count => return found,
+            _ => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_goes_again_alone_over_restarts_until_it_is_taken() {
+    for (seed, concurrency) in [(11, 4), (12, 1), (13, 16)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (lake, mut dice) = (Lake::new(seed), Dice(seed * 1_000));
+        let (mut told, mut rounds) = (0, 0);
+        for life in 0..5 {
+            let engine = start(folder.path(), &lake, concurrency).await;
+            for _ in 0..3 {
+                tell(&engine, &mut dice, told, 40).await;
+                told += 40;
+                tokio::time::sleep(Duration::from_millis(dice.below(2_000))).await;
+                let waiting = letters(&engine);
+                let outcome = engine.ways().retry(&waiting, None, Earnest::Go).await.expect("the engine runs");
+                // One that was on its way may have come to its end meanwhile.
+                assert!(outcome.kept.iter().all(|kept| kept.why == "there is no such dead letter"), "seed {seed}: {outcome:?}");
+                assert_eq!(outcome.retried.len() + outcome.kept.len(), waiting.len(), "seed {seed}");
+            }
+            engine.settle().await;
+            while life == 4 && !letters(&engine).is_empty() {
+                engine.ways().retry(&letters(&engine), None, Earnest::Go).await.expect("the engine runs");
+                engine.settle().await;
+                rounds += 1;
+            }
+            if life == 4 {
+                let (events, refused) = events_and_refusals(&engine);
+                assert_eq!((events.len() as u64, refused.len()), (told, 0), "seed {seed}: nothing became a new event");
+                let words = last_words(&lake.tries());
+                assert!(events.iter().all(|at| words.get(at) == Some(&Verdict::Taken)), "seed {seed}");
+                assert_eq!(engine.ledger().state().lane(LAKE).expect("state can be read").again, 0);
+            }
+            engine.stop().await.expect("an orderly stop");
+        }
+        assert!(rounds > 0, "seed {seed} refuses nothing at last");
+        let keys = lake.keys.lock().expect("nobody panicked").clone();
+        assert!(keys.iter().any(|key| key.contains(":again-")), "seed {seed}");
+
+        let data = DataFolder::at(&folder.path().join("data"));
+        let hash = |vault: Vault| {
+            let hash = vault.state_hash().expect("state can be read");
+            vault.close().expect("an orderly stop");
+            hash
+        };
+        let kept = hash(Vault::open(&data, |_| ()).expect("opens"));
+        let tries = lake.tries().len();
+        assert_eq!(hash(Vault::rebuild(&data, |_| ()).expect("is rebuilt")), kept, "seed {seed}");
+        assert_eq!(lake.tries().len(), tries, "a rebuild sends nothing");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_ask_twice_is_to_ask_once_and_a_drop_ends_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = Lake::in_mood(Verdict::Refused);
+    let engine = start(folder.path(), &lake, 4).await;
+    tell(&engine, &mut Dice(1), 0, 5).await;
+    let ids = letters_when(&engine, 5).await;
+    assert_eq!(lake.tries().len(), 5);
+    engine.ledger().log(Input::Command(Command::Pause { lane: LAKE.into() })).await.expect("is logged");
+    for earnest in [Earnest::Look, Earnest::Go, Earnest::Go] {
+        let outcome = engine.ways().retry(&ids, None, earnest).await.expect("the engine runs");
+        assert_eq!(outcome.retried, ids);
+    }
+    let lane = || engine.ledger().state().lane(LAKE).expect("state can be read");
+    assert_eq!((lane().again, lane().again_total, letters(&engine)), (5, 5, ids.clone()), "each waits for its end");
+    let shown = list(|| engine.ledger().state(), engine.ledger().history(), &Asked::default()).expect("state can be read");
+    assert!(shown.letters.iter().all(|letter| letter.again && letter.set_aside == NOON.parse().ok()), "{shown:?}");
+
+    let drop = Command::DropLetters { letters: vec![(ids[1].0, ids[1].1)], reason: "a test".into() };
+    engine.ledger().log(Input::Command(drop)).await.expect("is logged");
+    assert_eq!((lane().again, letters(&engine).len()), (4, 4));
+    lake.turn(Verdict::Taken);
+    engine.stop().await.expect("an orderly stop");
+    let engine = start(folder.path(), &lake, 4).await;
+    engine.ledger().log(Input::Command(Command::Resume { lane: LAKE.into() })).await.expect("is logged");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    engine.settle().await;
+    let words = last_words(&lake.tries());
+    assert_eq!((lake.tries().len(), words.values().filter(|word| **word == Verdict::Taken).count()), (9, 4), "{words:?}");
+    letters_when(&engine, 0).await;
+    engine.stop().await.expect("an orderly stop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_again_holds_up_nothing_and_is_held_up_by_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = Lake::in_mood(Verdict::Refused);
+    let engine = start(folder.path(), &lake, 1).await;
+    tell(&engine, &mut Dice(1), 0, 60).await;
+    let ids = letters_when(&engine, 60).await;
+    lake.turn(Verdict::Again);
+    engine.ways().retry(&ids, None, Earnest::Go).await.expect("the engine runs");
+    while lake.tries().last().is_none_or(|(_, _, verdict)| *verdict != Verdict::Again) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The first of what goes again waits for its next try.
+    lake.turn(Verdict::Taken);
+    let (before, end) = (lake.tries().len(), engine.ledger().history().durable_end());
+    tell(&engine, &mut Dice(1), 60, 60).await;
+    engine.settle().await;
+    let places: Vec<u64> = lake.tries()[before..].iter().map(|(at, _, _)| *at).collect();
+    let (old, new): (Vec<u64>, Vec<u64>) = places.iter().partition(|at| **at < end);
+    assert_eq!((old.len(), new.len()), (60, 60));
+    assert!(old.is_sorted() && new.is_sorted(), "each in the order of history: {places:?}");
+    let (first, last) = (places.iter().position(|at| *at == old[0]), places.iter().position(|at| *at == new[59]));
+    assert!(first < last, "by turns: {places:?}");
+    let mixed = lake.keys.lock().expect("nobody panicked").iter().filter(|key| key.contains(":again-")).count();
+    assert!(mixed >= 10, "in batches of their own");
+    engine.stop().await.expect("an orderly stop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_go_again_stays_and_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = Lake::in_mood(Verdict::Refused);
+    let engine = start(folder.path(), &lake, 4).await;
+    tell(&engine, &mut Dice(1), 0, 1).await;
+    let ids = letters_when(&engine, 1).await;
+    let why = async |edited: Option<&Bytes>| {
+        let outcome = engine.ways().retry(&ids, edited, Earnest::Go).await.expect("the engine runs");
+        outcome.kept.first().map(|kept| kept.why.clone()).unwrap_or_default()
+    };
+    let edited = Bytes::from_static(br#"{"type":"track","name":"Looked"}"#);
+    assert!(why(Some(&edited)).await.contains("what is edited is another event"));
+    let mut shown = engine.status().shown();
+    shown.lanes[0].ordered = true;
+    engine.status().show(shown);
+    assert!(why(None).await.contains("in the order of history only"));
+    engine.ledger().log(Input::Plan(Plan::default())).await.expect("is logged");
+    assert!(why(None).await.contains("`lake` refused it, and is no destination of events now"));
+    assert_eq!((lake.tries().len(), letters(&engine)), (1, ids.clone()));
+    engine.stop().await.expect("an orderly stop");
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_is_down_is_left_alone_and_asked_for_one_record_first() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -303,7 +463,6 @@ async fn a_profile_that_was_refused_is_told_again_as_it_is_now() {
     let lake = Lake::in_mood(Verdict::Refused);
     let clock = Clock::at(NOON.parse().expect("valid"));
     let engine = start_of(Stream::Profiles, folder.path(), &lake, 2, clock.clone()).await;
-    let now = NOON.parse().expect("valid");
     let settled = async || {
         while engine.ledger().state().lane(LAKE).expect("state can be read").profiles_next == 0 {
             let due = engine.ledger().state().due(Timestamp(i64::MAX), 1).expect("state can be read");
@@ -321,12 +480,11 @@ async fn a_profile_that_was_refused_is_told_again_as_it_is_now() {
     assert_eq!((&*letter.stage, &*letter.code), (LAKE, "denied"));
 
     let ids = [Id(*position, *ordinal), Id(999_999, 0)];
-    let way = (engine.intake(), engine.ledger());
-    let looked = retry(way, &ids, None, |_| true, (now, Earnest::Look)).await.expect("the engine runs");
+    let looked = engine.ways().retry(&ids, None, Earnest::Look).await.expect("the engine runs");
     assert_eq!((looked.retried.len(), looked.kept.len()), (1, 1));
     assert_eq!(engine.ledger().state().totals().letters, 1, "it was only asked");
     lake.turn(Verdict::Taken);
-    assert_eq!(retry(way, &ids, None, |_| true, (now, Earnest::Go)).await.expect("the engine runs"), looked);
+    assert_eq!(engine.ways().retry(&ids, None, Earnest::Go).await.expect("the engine runs"), looked);
     engine.settle().await;
     let tries: Vec<(u64, Verdict)> = lake.tries().into_iter().map(|(at, _, verdict)| (at, verdict)).collect();
     assert_eq!(tries, [(0, Verdict::Refused), (1, Verdict::Taken)], "it has a number of its own");

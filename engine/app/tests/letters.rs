@@ -12,7 +12,7 @@ use weft::intake::Arrived;
 use weft::limits;
 use weft::vault::DataFolder;
 use weft_domain::event::{Environment, Event};
-use weft_domain::input::{Arrival, DeadLetter, Input, Named, Receipts, Rejected, Stream};
+use weft_domain::input::{Arrival, Coming, DeadLetter, Input, Named, Receipts, Rejected, Stream};
 use weft_domain::plan::Plan;
 
 const NOON: &str = "2026-03-01T12:00:00.000Z";
@@ -31,7 +31,7 @@ async fn start(data: &Path) -> Engine {
 async fn refuse(engine: &Engine, letters: &[(&str, &str, &[u8])]) {
     let mut arrived = Arrived::default();
     for (source, code, bytes) in letters {
-        arrived.push(&Arrival::Refused { source, code, message: &format!("it is {code}\nand no event"), bytes });
+        arrived.push(&Arrival::Refused { source, code, message: &format!("it is {code}\nand no event"), coming: "", bytes });
     }
     engine.intake().append(arrived).await.expect("intake takes them");
     let end = engine.intake().reader().durable_end();
@@ -103,6 +103,38 @@ async fn a_letter_has_its_reason_and_every_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn letters_are_chosen_by_when_they_were_set_aside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = start(folder.path()).await;
+    let mut arrived = Arrived::default();
+    for at in [None, Some("2026-03-01T10:00:00Z"), Some("2026-03-01T11:00:00Z"), Some(NOON)] {
+        let coming = Coming { at: at.map(|at| at.parse().expect("a time")), carrier: None };
+        let coming = at.map(|_| serde_json::to_string(&coming).expect("it has string keys")).unwrap_or_default();
+        arrived.push(&Arrival::Refused { source: "web", code: "bad", message: "it is bad", coming: &coming, bytes: b"{" });
+    }
+    engine.intake().append(arrived).await.expect("intake takes them");
+    refuse(&engine, &[]).await;
+    // A transform of this engine's own gives up now: by its clock.
+    let mut broken = Arrived::default();
+    broken.push(&Arrival::Event { source: "web", named: Named::BySender, json: br#"{"type":"what"}"# });
+    engine.intake().append(broken).await.expect("intake takes it");
+    refuse(&engine, &[]).await;
+
+    let times = async |query: &str| -> Vec<String> {
+        let list = list(&engine, query).await;
+        let letters = list["letters"].as_array().expect("a list").iter();
+        letters.map(|letter| letter["set_aside"].as_str().map_or("?", |at| &at[11..16]).to_owned()).collect()
+    };
+    assert_eq!(times("").await, ["?", "10:00", "11:00", "12:00", "12:00"]);
+    assert_eq!(times("?since=2026-03-01T11:00:00Z").await, ["11:00", "12:00", "12:00"]);
+    assert_eq!(times("?until=2026-03-01T11:00:00Z").await, ["?", "10:00"]);
+    assert_eq!(times("?since=2026-03-01T10:30:00Z&until=2026-03-01T11:30:00Z&code=bad").await, ["11:00"]);
+    let (status, problem) = get(&engine, "/api/v1/dead-letters?since=2h").await;
+    assert!(status == 400 && problem["detail"].as_str().is_some_and(|why| why.contains("RFC 3339")), "{problem}");
+    engine.stop().await.expect("an orderly stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_are_found_where_they_are_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = start(folder.path()).await;
@@ -118,6 +150,8 @@ async fn bytes_are_found_where_they_are_kept() {
         message: "unreachable".into(),
         source: Some("web".into()),
         intake: None,
+        at: None,
+        carrier: None,
         bytes: event.to_json(),
     };
     engine.ledger().log(Input::DeadLetter(letter)).await.expect("logged");
@@ -128,7 +162,7 @@ async fn bytes_are_found_where_they_are_kept() {
     refuse(&engine, &[]).await;
     let position = engine.ledger().state().position() - 1;
     let rejected = |position, code: &str| Rejected { position, code: code.into(), message: "no".into(), attempts: 8 };
-    let receipts = |stream, rejected| Receipts { lane: "crm".into(), stream, through: 0, rejected };
+    let receipts = |stream, rejected| Receipts { lane: "crm".into(), stream, through: 0, rejected, again: Vec::new(), at: None };
     let gone = vec![rejected(position, "retries_exhausted"), rejected(u64::MAX, "lost")];
     engine.ledger().log(Input::Receipts(receipts(Stream::Events, gone))).await.expect("logged");
     engine.ledger().log(Input::Receipts(receipts(Stream::Profiles, vec![rejected(0, "bad")]))).await.expect("logged");

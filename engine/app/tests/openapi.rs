@@ -51,7 +51,7 @@ async fn start(data: &Path) -> Engine {
     let mut event = Event::parse(json.as_bytes()).expect("valid");
     event.stamp("2026-03-01T12:00:00Z".parse().expect("valid"), Environment::Production);
     arrived.push(&Arrival::Event { source: "web", named: Named::BySender, json: &event.to_json() });
-    arrived.push(&Arrival::Refused { source: "web", code: "bad", message: "it is bad", bytes: b"{\"a\":1}" });
+    arrived.push(&Arrival::Refused { source: "web", code: "bad", message: "it is bad", coming: "", bytes: b"{\"a\":1}" });
     engine.intake().append(arrived).await.expect("intake takes them");
     let end = engine.intake().reader().durable_end();
     while engine.ledger().intake_through() < end || engine.ledger().history().durable_end() < engine.ledger().state().position() {
@@ -200,7 +200,7 @@ async fn queries_take_what_the_document_names_and_nothing_else() {
             };
             let value = match (name, path.contains("/events")) {
                 ("limit", _) => "7",
-                ("from" | "to", _) => "2026-03-01T12:00:00Z",
+                ("from" | "to" | "since" | "until", _) => "2026-03-01T12:00:00Z",
                 ("after", true) => "1772366400000-1",
                 ("after", false) => "1-0",
                 ("order", _) => "oldest",

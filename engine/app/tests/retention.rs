@@ -87,8 +87,16 @@ async fn history_is_let_go_and_state_can_still_be_rebuilt() {
     assert_eq!(first, 0, "the lane has seen nothing yet");
     assert!(all > 3 * KEPT, "{all} bytes");
 
-    let receipts =
-        |through| Input::Receipts(Receipts { lane: "lake".into(), stream: Stream::Events, through, rejected: Vec::new() });
+    let receipts = |through| {
+        Input::Receipts(Receipts {
+            lane: "lake".into(),
+            stream: Stream::Events,
+            through,
+            rejected: Vec::new(),
+            again: Vec::new(),
+            at: None,
+        })
+    };
     engine.ledger().log(receipts(2_000)).await.expect("logged");
     let (first, _) = look(&engine).await;
     assert!((1_000..=2_000).contains(&first), "up to where the lane is, by whole segments: {first}");
@@ -119,7 +127,8 @@ async fn what_a_dead_letter_came_from_is_kept() {
     let engine = start(folder.path(), &[]).await;
     tell(&engine, 0..2_000).await;
     let (stage, code, message) = ("tidy".to_owned(), "bad".to_owned(), "it is bad".to_owned());
-    let letter = DeadLetter { stage, code, message, source: None, intake: None, bytes: b"the original".to_vec() };
+    let letter =
+        DeadLetter { stage, code, message, source: None, intake: None, at: None, carrier: None, bytes: b"the original".to_vec() };
     let position = engine.ledger().log(Input::DeadLetter(letter)).await.expect("logged");
     tell(&engine, 2_000..6_000).await;
     let (first, _) = look(&engine).await;

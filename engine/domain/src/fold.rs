@@ -8,7 +8,7 @@
 //! made of which claims; the event's facts and its place go to its claim's node; and where a profile changed, a timer is set so
 //! that destinations hear of it once it rests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -21,7 +21,7 @@ use crate::plan::Plan;
 use crate::profile::{Effect, Entry, Profile, Told};
 use crate::resolve::{Move, forget, resolve, retract};
 use crate::value::Timestamp;
-use crate::view::{Changes, Customer, Lane, Letter, LetterBytes, Read, Step, View};
+use crate::view::{Again, Changes, Customer, Lane, Letter, LetterBytes, Read, Step, View};
 
 /// What follows from an input at its place in history.
 ///
@@ -36,7 +36,7 @@ pub fn fold(plan: &Plan, view: &impl View, position: u64, input: &Input) -> Read
         Input::Tick(now) => fire_timers(plan, &mut step, position, *now)?,
         Input::Receipts(receipts) => close_deliveries(&mut step, position, receipts)?,
         Input::Plan(new) => adopt(plan, &mut step, position, new)?,
-        Input::Command(command) => obey(plan, &mut step, command)?,
+        Input::Command(command) => obey(plan, &mut step, position, command)?,
         Input::Kv(kv) | Input::Position { kv, .. } => keep_value(&mut step, kv)?,
     }
     Ok(step.changes)
@@ -185,7 +185,7 @@ fn fire_timers(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, now: 
         customer.told = !customer.claims.is_empty();
         save(step, id, customer);
         if told.len() > limits::PROFILE_BYTES_MAX {
-            too_large(step, position, ordinal, id, told.len());
+            too_large(step, (position, ordinal), now, id, told.len());
             continue;
         }
         for lane in &plan.profile_lanes {
@@ -221,6 +221,7 @@ fn deliver(step: &mut Step<'_, impl View>, name: &str, told: &Arc<str>) -> Read<
 /// Notes what became of deliveries: cursors move, rows go, what was refused becomes a dead letter.
 fn close_deliveries(step: &mut Step<'_, impl View>, position: u64, receipts: &Receipts) -> Read<()> {
     let mut lane = step.lane(&receipts.lane)?;
+    let again = end_again(step, &mut lane, receipts)?;
     for (ordinal, refused) in (0..).zip(&receipts.rejected).filter(|(_, refused)| refused.code != ERASED) {
         let bytes = match receipts.stream {
             Stream::Events => LetterBytes::Event(refused.position),
@@ -229,10 +230,16 @@ fn close_deliveries(step: &mut Step<'_, impl View>, position: u64, receipts: &Re
                 LetterBytes::Here(row.as_deref().unwrap_or_default().to_owned())
             }
         };
-        let (code, message, attempts) = (refused.code.clone(), refused.message.clone(), refused.attempts);
-        let letter = Letter { stage: receipts.lane.clone(), code, message, attempts, bytes };
-        step.changes.letters.insert((position, ordinal), Some(Arc::new(letter)));
-        step.count(|totals| totals.letters += 1);
+        let tried_before = match again.get(&refused.position) {
+            None => 0,
+            Some(Some(letter)) => letter.attempts,
+            // Its letter was dropped while it was on its way.
+            Some(None) => continue,
+        };
+        let (code, message) = (refused.code.clone(), refused.message.clone());
+        let attempts = refused.attempts.saturating_add(tried_before);
+        let letter = Letter { stage: receipts.lane.clone(), code, message, attempts, at: receipts.at, bytes };
+        set_aside(step, (position, ordinal), letter);
     }
     match receipts.stream {
         Stream::Events => lane.events_through = lane.events_through.max(receipts.through),
@@ -248,20 +255,53 @@ fn close_deliveries(step: &mut Step<'_, impl View>, position: u64, receipts: &Re
     Ok(())
 }
 
+/// Lets letters go whose events were delivered again, whatever came of it. By the places of the events, the letters that waited for them; none
+/// where nobody waits any more.
+fn end_again(step: &mut Step<'_, impl View>, lane: &mut Lane, receipts: &Receipts) -> Read<BTreeMap<u64, Option<Arc<Letter>>>> {
+    let mut ended = BTreeMap::new();
+    for event in &receipts.again {
+        let letter = match step.again(&receipts.lane, *event)? {
+            None => None,
+            Some(again) => {
+                step.changes.again.insert((receipts.lane.clone(), *event), None);
+                lane.again = lane.again.saturating_sub(1);
+                let letter = step.letter(again.letter)?;
+                let_go(step, again.letter)?;
+                letter
+            }
+        };
+        ended.entry(*event).or_insert(letter);
+    }
+    Ok(ended)
+}
+
 /// A profile that no row holds: nobody hears of it until it shrinks, and the dead letter says so.
-fn too_large(step: &mut Step<'_, impl View>, position: u64, ordinal: u32, id: CustomerId, bytes: usize) {
+fn too_large(step: &mut Step<'_, impl View>, (position, ordinal): (u64, u32), now: Timestamp, id: CustomerId, bytes: usize) {
     let message = format!("the profile has {bytes} bytes, and {} can be delivered", limits::PROFILE_BYTES_MAX);
     let (code, here) = ("profile_too_large".to_owned(), json!({ "customer_id": id }).to_string());
-    let letter = Letter { stage: "profiles".into(), code, message, attempts: 0, bytes: LetterBytes::Here(here) };
-    step.changes.letters.insert((position, ordinal), Some(Arc::new(letter)));
-    step.count(|totals| totals.letters += 1);
+    let bytes = LetterBytes::Here(here);
+    let letter = Letter { stage: "profiles".into(), code, message, attempts: 0, at: Some(now), bytes };
+    set_aside(step, (position, ordinal), letter);
 }
 
 fn keep_letter(step: &mut Step<'_, impl View>, position: u64, letter: &DeadLetter) {
-    let DeadLetter { stage, code, message, .. } = letter.clone();
-    let letter = Letter { stage, code, message, attempts: 1, bytes: LetterBytes::Record(position) };
-    step.changes.letters.insert((position, 0), Some(Arc::new(letter)));
+    let DeadLetter { stage, code, message, at, .. } = letter.clone();
+    let letter = Letter { stage, code, message, attempts: 1, at, bytes: LetterBytes::Record(position) };
+    set_aside(step, (position, 0), letter);
+}
+
+fn set_aside(step: &mut Step<'_, impl View>, id: (u64, u32), letter: Letter) {
+    step.changes.letters.insert(id, Some(Arc::new(letter)));
     step.count(|totals| totals.letters += 1);
+}
+
+/// A letter waits no longer, where it did.
+fn let_go(step: &mut Step<'_, impl View>, id: (u64, u32)) -> Read<()> {
+    if step.letter(id)?.is_some() {
+        step.changes.letters.insert(id, None);
+        step.count(|totals| totals.letters -= 1);
+    }
+    Ok(())
 }
 
 /// Puts a value into a stage's small store or takes one away, and counts its keys. Whether there is room was asked before history.
@@ -277,10 +317,17 @@ fn keep_value(step: &mut Step<'_, impl View>, Kv { stage, key, value }: &Kv) -> 
     Ok(())
 }
 
+/// Lets letters go. What is on its way to be delivered again because of one goes no further than where it is.
 fn drop_letters(step: &mut Step<'_, impl View>, letters: &[(u64, u32)]) -> Read<()> {
     for id in letters {
-        if step.before().letter(*id)?.is_some() && step.changes.letters.insert(*id, None).is_none() {
-            step.count(|totals| totals.letters -= 1);
+        let Some(letter) = step.letter(*id)? else { continue };
+        let_go(step, *id)?;
+        let LetterBytes::Event(event) = letter.bytes else { continue };
+        if step.again(&letter.stage, event)?.is_some_and(|again| again.letter == *id) {
+            step.changes.again.insert((letter.stage.clone(), event), None);
+            let mut lane = step.lane(&letter.stage)?;
+            lane.again = lane.again.saturating_sub(1);
+            step.changes.lanes.insert(letter.stage.clone(), lane);
         }
     }
     Ok(())
@@ -336,19 +383,45 @@ fn take_apart(step: &mut Step<'_, impl View>, claim: ClaimId) -> Read<()> {
     Ok(())
 }
 
+/// Has destinations get events again that they refused. Asked twice, it is as if it were asked once.
+fn deliver_again(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, letters: &[(u64, u32)]) -> Read<()> {
+    for id in letters {
+        let Some(letter) = step.letter(*id)? else { continue };
+        let Some(event) = refused_event(plan, &letter) else { continue };
+        if step.again(&letter.stage, event)?.is_some() {
+            continue;
+        }
+        step.changes.again.insert((letter.stage.clone(), event), Some(Arc::new(Again { letter: *id, position })));
+        let mut lane = step.lane(&letter.stage)?;
+        lane.again += 1;
+        lane.again_total += 1;
+        step.changes.lanes.insert(letter.stage.clone(), lane);
+    }
+    Ok(())
+}
+
+/// The place in history of the event that a destination refused; none where a letter is of something else, or the destination is fed with no events
+/// any more.
+#[must_use]
+pub fn refused_event(plan: &Plan, letter: &Letter) -> Option<u64> {
+    match letter.bytes {
+        LetterBytes::Event(position) if plan.event_lanes.contains(&letter.stage) => Some(position),
+        _ => None,
+    }
+}
+
 /// Delivers profiles again that a destination refused, each as it is now: what was refused may long be wrong.
 fn tell_again(plan: &Plan, step: &mut Step<'_, impl View>, letters: &[(u64, u32)]) -> Read<()> {
     for id in letters {
-        let Some(letter) = step.before().letter(*id)? else { continue };
-        let Some(customer) = refused_customer(plan, &letter).filter(|_| !step.changes.letters.contains_key(id)) else { continue };
+        let Some(letter) = step.letter(*id)? else { continue };
+        let Some(customer) = refused_customer(plan, &letter) else { continue };
         let row = customer_of(step, customer)?;
         let told = if row.claims.is_empty() { merged(step, customer)? } else { profile_of(step, customer, &row)? };
         if told.len() > limits::PROFILE_BYTES_MAX {
             continue;
         }
         deliver(step, &letter.stage, &told)?;
-        step.changes.letters.insert(*id, None);
-        step.count(|totals| totals.letters -= 1);
+        let_go(step, *id)?;
     }
     Ok(())
 }
@@ -369,11 +442,12 @@ fn pause(step: &mut Step<'_, impl View>, name: &str, since: Option<Timestamp>) -
     Ok(())
 }
 
-fn obey(plan: &Plan, step: &mut Step<'_, impl View>, command: &Command) -> Read<()> {
+fn obey(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, command: &Command) -> Read<()> {
     let moves = match command {
         Command::Retract { claim, reason } => retract(&plan.identity, step, *claim, Some(reason))?,
         Command::Restore { claim } => retract(&plan.identity, step, *claim, None)?,
         Command::DropLetters { letters, .. } => return drop_letters(step, letters),
+        Command::DeliverAgain { letters } => return deliver_again(plan, step, position, letters),
         Command::TellAgain { letters } => return tell_again(plan, step, letters),
         Command::Erase(gone) => return erase(plan, step, gone),
         Command::Pause { lane } => return pause(step, lane, Some(step.before().clock())),

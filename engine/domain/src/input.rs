@@ -30,6 +30,8 @@ pub enum Arrival<'a> {
         code: &'a str,
         /// For people.
         message: &'a str,
+        /// When and how they came: a [`Coming`] as JSON. Empty in records of older versions.
+        coming: &'a str,
         /// The bytes as they came.
         bytes: &'a [u8],
     },
@@ -42,6 +44,48 @@ pub enum Arrival<'a> {
         /// The position, in the words of the driver; empty takes it away.
         value: &'a [u8],
     },
+}
+
+/// When and how bytes came that a source could not take.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coming {
+    /// When they were received, which is when they were set aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// In what, where they can be given to their source again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<Carrier>,
+}
+
+/// What carried bytes to a source: with it and the bytes, they can be given to the source again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Carrier {
+    /// A request at the source's path.
+    Request(Head),
+    /// A file, an object or a stream. The bytes mean the same as a whole one.
+    File,
+}
+
+/// A request at a source's path, without its body. Where one of the source's secrets stood there is the handle by which the configuration
+/// knows it, in braces: `{secret:/write_keys/0}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Such as `POST`.
+    pub method: String,
+    /// What follows the source's own path, beginning with `/`.
+    pub path: String,
+    /// Without the `?`; empty where there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub query: String,
+    /// Names in lower case, in the order in which they came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    /// The sender's address, without a port.
+    pub remote: String,
+    /// Whether the bytes are the whole body as it came, compressed where `content-encoding` says so. Else they are what the plugin gave as a
+    /// body that says a part of it.
+    pub whole: bool,
 }
 
 /// Whether an event brought its own message id.
@@ -67,6 +111,7 @@ const ARRIVAL_EVENT: u8 = 1;
 const ARRIVAL_UNNAMED: u8 = 2;
 const ARRIVAL_REFUSED: u8 = 3;
 const ARRIVAL_POSITION: u8 = 4;
+const ARRIVAL_REFUSED_COMING: u8 = 5;
 
 impl<'a> Arrival<'a> {
     /// The record's kind byte; the payload is appended to `out`.
@@ -77,12 +122,13 @@ impl<'a> Arrival<'a> {
                 out.extend_from_slice(json);
                 if named == Named::BySender { ARRIVAL_EVENT } else { ARRIVAL_UNNAMED }
             }
-            Arrival::Refused { source, code, message, bytes } => {
+            Arrival::Refused { source, code, message, coming, bytes } => {
                 put_text(out, source);
                 put_text(out, code);
                 put_text(out, message);
+                put_text(out, coming);
                 out.extend_from_slice(bytes);
-                ARRIVAL_REFUSED
+                ARRIVAL_REFUSED_COMING
             }
             Arrival::Position { source, key, value } => {
                 put_text(out, source);
@@ -105,7 +151,11 @@ impl<'a> Arrival<'a> {
             ARRIVAL_UNNAMED => Ok(Arrival::Event { source, named: Named::ByPlace, json: reader.rest }),
             ARRIVAL_REFUSED => {
                 let (code, message) = (reader.text()?, reader.text()?);
-                Ok(Arrival::Refused { source, code, message, bytes: reader.rest })
+                Ok(Arrival::Refused { source, code, message, coming: "", bytes: reader.rest })
+            }
+            ARRIVAL_REFUSED_COMING => {
+                let (code, message, coming) = (reader.text()?, reader.text()?, reader.text()?);
+                Ok(Arrival::Refused { source, code, message, coming, bytes: reader.rest })
             }
             ARRIVAL_POSITION => Ok(Arrival::Position { source, key: reader.text()?, value: reader.rest }),
             _ => Err(reader.error("the kind is unknown")),
@@ -196,6 +246,12 @@ pub struct DeadLetter {
     pub source: Option<String>,
     /// Its place in the intake log, where it came from there.
     pub intake: Option<u64>,
+    /// When the stage gave up; older versions did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// What carried the bytes to their source, where that is the stage and can have them again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<Carrier>,
     /// The bytes as the stage got them.
     #[serde(skip)]
     pub bytes: Vec<u8>,
@@ -212,6 +268,12 @@ pub struct Receipts {
     pub through: u64,
     /// Deliveries that came to nothing.
     pub rejected: Vec<Rejected>,
+    /// The places of events that were delivered again, one by one, and have come to an end: delivered, or among `rejected`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<u64>,
+    /// When that was; older versions did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// What a destination is fed with.
@@ -279,6 +341,12 @@ pub enum Command {
     },
     /// Destinations hear again of customers whose profiles they refused: of each as it is now. Those letters wait no longer.
     TellAgain {
+        /// The letters, by place in history and ordinal. One that is not there, or of something else, changes nothing.
+        letters: Vec<(u64, u32)>,
+    },
+    /// Destinations get events again that they refused: those events and no others, by the places that they have in history. Each of the letters
+    /// waits until its event has come to an end.
+    DeliverAgain {
         /// The letters, by place in history and ordinal. One that is not there, or of something else, changes nothing.
         letters: Vec<(u64, u32)>,
     },
@@ -534,15 +602,19 @@ mod tests {
             message,
             source: Some("web".into()),
             intake: Some(3),
+            at: Some(Timestamp(7)),
+            carrier: Some(Carrier::Request(head())),
             bytes: vec![0, 255],
         }));
         check(Input::Tick(Timestamp(-1)));
         let rejected = Rejected { position: 1, code: "x".into(), message: "y".into(), attempts: 3 };
-        check(Input::Receipts(Receipts { lane: "lake".into(), stream: Stream::Events, through: 9, rejected: vec![rejected] }));
+        let (lane, stream, at) = ("lake".to_owned(), Stream::Events, Some(Timestamp(8)));
+        check(Input::Receipts(Receipts { lane, stream, through: 9, rejected: vec![rejected], again: vec![1, 4], at }));
         check(Input::Plan(Plan::default()));
         check(Input::Command(Command::Retract { claim: ClaimId([7; 16]), reason: "two people".into() }));
         check(Input::Command(Command::Pause { lane: "lake".into() }));
         check(Input::Command(Command::TellAgain { letters: vec![(7, 0)] }));
+        check(Input::Command(Command::DeliverAgain { letters: vec![(7, 0), (8, 1)] }));
         check(Input::Command(Command::Resume { lane: "lake".into() }));
         check(Input::Command(Command::DropLetters { letters: vec![(7, 0), (u64::MAX, 3)], reason: "seen to".into() }));
         check(Input::Command(Command::Erase(Erase {
@@ -560,12 +632,38 @@ mod tests {
         assert!(Input::decode(99, b"").is_err());
     }
 
+    fn head() -> Head {
+        let headers = vec![("content-type".to_owned(), "text/plain".to_owned())];
+        let (method, path, query, remote) = ("POST".to_owned(), "/v1".to_owned(), "a=b".to_owned(), "127.0.0.1".to_owned());
+        Head { method, path, query, headers, remote, whole: true }
+    }
+
+    #[test]
+    fn records_of_older_versions_read_back() {
+        let text = |text: &str| [&(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+        let refused = [text("web"), text("bad"), text("it is bad"), b"{".to_vec()].concat();
+        let want = Arrival::Refused { source: "web", code: "bad", message: "it is bad", coming: "", bytes: b"{" };
+        assert_eq!(Arrival::decode(3, &refused), Ok(want));
+        let letter =
+            [text(r#"{"stage":"web","code":"bad","message":"it is bad","source":"web","intake":3}"#), b"{".to_vec()].concat();
+        let Ok(Input::DeadLetter(letter)) = Input::decode(3, &letter) else { panic!("it cannot be read") };
+        assert_eq!((letter.at, letter.carrier, &*letter.bytes), (None, None, &b"{"[..]));
+        let receipts = Input::decode(5, br#"{"lane":"lake","stream":"events","through":9,"rejected":[]}"#);
+        assert!(matches!(receipts, Ok(Input::Receipts(Receipts { at: None, again, .. })) if again.is_empty()));
+    }
+
     #[test]
     fn arrivals_read_back_and_places_name_events() {
         let mut payload = Vec::new();
         let arrival = Arrival::Event { source: "web", named: Named::ByPlace, json: br#"{"type":"page"}"# };
         let kind = arrival.encode(&mut payload);
         assert_eq!(Arrival::decode(kind, &payload), Ok(arrival));
+        let mut payload = Vec::new();
+        let coming = Coming { at: Some(Timestamp(7)), carrier: Some(Carrier::Request(head())) };
+        let coming = serde_json::to_string(&coming).expect("it has string keys");
+        let refused = Arrival::Refused { source: "web", code: "bad", message: "it is bad", coming: &coming, bytes: b"{" };
+        let kind = refused.encode(&mut payload);
+        assert_eq!(Arrival::decode(kind, &payload), Ok(refused));
         let mut payload = Vec::new();
         let position = Arrival::Position { source: "list", key: "a.csv", value: b"{}" };
         let kind = position.encode(&mut payload);

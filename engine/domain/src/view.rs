@@ -57,6 +57,19 @@ pub struct Lane {
     pub profiles_through: u64,
     /// Since when an operator has it paused.
     pub paused: Option<Timestamp>,
+    /// How many events are to be delivered again, one by one, and have not come to an end.
+    pub again: u64,
+    /// How many ever were.
+    pub again_total: u64,
+}
+
+/// An event that a destination is to have again, by the lane and the event's place in history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// The dead letter that it was, which waits until this has come to an end.
+    pub letter: (u64, u32),
+    /// The place of the command in history: the event leaves the machine once that is durable.
+    pub position: u64,
 }
 
 /// Something that a stage could not take, waiting for a person.
@@ -70,6 +83,8 @@ pub struct Letter {
     pub message: String,
     /// How often it was tried.
     pub attempts: u32,
+    /// When it was set aside; none where nobody noted it.
+    pub at: Option<Timestamp>,
     /// Where its bytes are.
     pub bytes: LetterBytes,
 }
@@ -126,6 +141,8 @@ pub trait View {
     fn keys(&self, stage: &str) -> Read<u64>;
     /// A dead letter.
     fn letter(&self, id: (u64, u32)) -> Read<Option<Arc<Letter>>>;
+    /// Whether a destination is to have the event at this place again, and for which letter.
+    fn again(&self, lane: &str, position: u64) -> Read<Option<Arc<Again>>>;
     /// Whether the duplicate window holds this fingerprint.
     fn repeated(&self, fingerprint: u64) -> bool;
     /// The last tick.
@@ -158,6 +175,8 @@ pub struct Changes {
     pub deliveries: BTreeMap<(String, u64), Option<Arc<str>>>,
     /// Dead letters, by place in history and ordinal.
     pub letters: Rows<(u64, u32), Letter>,
+    /// Events that destinations are to have again, by lane and place in history.
+    pub again: Rows<(String, u64), Again>,
     /// Small stores of stages, by stage and key.
     pub kv: BTreeMap<(String, String), Option<Vec<u8>>>,
     /// How many keys the small store of a stage has from now on.
@@ -278,6 +297,8 @@ pub struct Memory {
     pub deliveries: BTreeMap<(String, u64), Arc<str>>,
     /// Dead letters.
     pub letters: BTreeMap<(u64, u32), Arc<Letter>>,
+    /// Events that destinations are to have again.
+    pub again: BTreeMap<(String, u64), Arc<Again>>,
     /// Small stores of stages.
     pub kv: BTreeMap<(String, String), Vec<u8>>,
     /// How many keys each of them has.
@@ -300,6 +321,7 @@ impl Memory {
         put(&mut self.nodes, changes.nodes);
         put(&mut self.customers, changes.customers);
         put(&mut self.letters, changes.letters);
+        put(&mut self.again, changes.again);
         put(&mut self.deliveries, changes.deliveries);
         put(&mut self.kv, changes.kv);
         put(&mut self.pages, changes.pages);
@@ -361,6 +383,9 @@ impl View for Memory {
     fn letter(&self, id: (u64, u32)) -> Read<Option<Arc<Letter>>> {
         Ok(self.letters.get(&id).cloned())
     }
+    fn again(&self, lane: &str, position: u64) -> Read<Option<Arc<Again>>> {
+        Ok(self.again.get(&(lane.to_owned(), position)).cloned())
+    }
     fn repeated(&self, fingerprint: u64) -> bool {
         self.window.holds(fingerprint)
     }
@@ -420,6 +445,19 @@ impl<'v, V: View> Step<'v, V> {
     #[allow(clippy::missing_errors_doc)]
     pub fn lane(&self, name: &str) -> Read<Lane> {
         self.changes.lanes.get(name).map_or_else(|| self.view.lane(name), |lane| Ok(lane.clone()))
+    }
+
+    /// A dead letter as it is now.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn letter(&self, id: (u64, u32)) -> Read<Option<Arc<Letter>>> {
+        self.changes.letters.get(&id).map_or_else(|| self.view.letter(id), |row| Ok(row.clone()))
+    }
+
+    /// An event that a destination is to have again, as it is now.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn again(&self, lane: &str, position: u64) -> Read<Option<Arc<Again>>> {
+        let key = (lane.to_owned(), position);
+        self.changes.again.get(&key).map_or_else(|| self.view.again(lane, position), |row| Ok(row.clone()))
     }
 
     /// Changes the counts.

@@ -111,6 +111,10 @@ pub enum Body {
     Unreadable(String),
 }
 
+/// A header that says that the body is a part of a request that came before, as the plugin itself gave it when it refused that part. Its sender was
+/// known then, and a signature of the whole says nothing of it. No sender can send a header of this name: HTTP has no colon in one.
+pub const PART: &str = ":part";
+
 /// A request at a source's path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {

@@ -24,8 +24,8 @@ pub mod shelf;
 
 pub use contract::{
     Batch, Body, Capability, ConfigProblem, Email, Example, Failure, FailureKind, HttpRequest, HttpResponse, Kind, Lending, Lent,
-    Level, Limits, Mailbox, Mailed, Manifest, Nothing, Outcome, Output, Reads, Receipt, Received, Refused, Rejection, Request,
-    Response, Stream, WantedLimits,
+    Level, Limits, Mailbox, Mailed, Manifest, Nothing, Outcome, Output, PART, Reads, Receipt, Received, Refused, Rejection,
+    Request, Response, Stream, WantedLimits,
 };
 pub use sandbox::{
     Crash, CrashKind, Destination, Fault, Health, HealthState, Mender, Place, Retry, Source, Stage, Transform, Used,

@@ -9,8 +9,8 @@ use std::collections::{BinaryHeap, HashMap};
 
 use crate::limits::LINKAGE_PAIRS_MAX;
 use crate::model::Model;
+use crate::pairs::Pair;
 use crate::record::Record;
-use crate::resolve::Pair;
 use crate::text::mix;
 
 /// How far one pair of records counts for or against, in bits: a chain of evidence is not outweighed by one field that was typed wrongly.

@@ -79,6 +79,15 @@ pub fn compare(fields: &Fields, a: &Record, b: &Record) -> Pattern {
         (from_a, from_b) = (end_a, end_b);
     }
     set_order(fields, a, b, &mut pattern);
+    let same_email = |place: usize| fields.components()[place].ladder == Ladder::Email && pattern.levels[place] == 0;
+    if (0..fields.components().len()).any(same_email) {
+        // What the address tells of the name is not news beside the address.
+        for (part, ladder) in [Ladder::Given, Ladder::Family].into_iter().enumerate() {
+            if let Some(place) = fields.place(ladder).filter(|_| a.told[part] || b.told[part]) {
+                pattern.levels[usize::from(place)] = MISSING;
+            }
+        }
+    }
     pattern
 }
 

@@ -6,6 +6,17 @@ use crate::limits::BLOCK_RECORDS_MAX;
 use crate::record::Record;
 use crate::work::in_pieces;
 
+/// Two records that may be one person.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair {
+    /// The place of the one among the records.
+    pub a: u32,
+    /// The place of the other, which is higher.
+    pub b: u32,
+    /// The weight of the evidence.
+    pub weight: f64,
+}
+
 /// Records by their keys.
 pub struct Candidates {
     /// The keys of all records, one record's after another's; 0 where a block is too large to be used.

@@ -14,6 +14,8 @@ pub struct Record {
     values: Box<[Value]>,
     /// How many records it unites.
     pub(crate) count: u32,
+    /// Whether the given and the family name are what an e-mail address tells, and no record of these has them written.
+    pub(crate) told: [bool; 2],
 }
 
 /// A value: its form is a piece of the record's text.
@@ -69,9 +71,11 @@ impl Record {
             }
         }
         let mut name = name::read(given, family, whole);
+        let written = name.clone();
         for email in &emails {
             name::complete(&mut name, email);
         }
+        let told = [name.given != written.given, name.family != written.family];
         let Name { given, family, generation } = name;
         if let Some(component) = fields.place(Ladder::Given).filter(|_| !given.is_empty()) {
             record.put(component, &given, given.split(' ').next().unwrap_or_default());
@@ -88,7 +92,7 @@ impl Record {
         }
         record.values.sort_by_key(|value| (value.component, value.hash));
         record.values.dedup_by_key(|value| (value.component, value.hash));
-        Record { text: record.text.into(), values: record.values.into(), count: 1 }
+        Record { text: record.text.into(), values: record.values.into(), count: 1, told }
     }
 
     /// Reads many records, on all processors, each from the texts of all fields in their order; an empty text is no value.
@@ -127,9 +131,10 @@ impl Record {
     #[must_use]
     pub fn unite<'a>(records: impl IntoIterator<Item = &'a Record>) -> Record {
         let mut all = Reading { text: String::new(), values: Vec::new() };
-        let mut count = 0;
+        let (mut count, mut told) = (0, [true; 2]);
         for record in records {
             count += record.count;
+            told = [told[0] && record.told[0], told[1] && record.told[1]];
             for value in &record.values {
                 let known = |one: &Value| (one.component, one.hash) == (value.component, value.hash);
                 if let Some(place) = all.values.iter().position(known) {
@@ -143,7 +148,7 @@ impl Record {
             }
         }
         all.values.sort_by_key(|value| (value.component, value.hash));
-        Record { text: all.text.into(), values: all.values.into(), count }
+        Record { text: all.text.into(), values: all.values.into(), count, told }
     }
 
     /// Whether there is nothing to compare.

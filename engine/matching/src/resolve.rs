@@ -6,6 +6,7 @@ use crate::cluster::cluster;
 use crate::field::Fields;
 use crate::model::{Model, weight};
 use crate::pairs::Candidates;
+pub use crate::pairs::Pair;
 use crate::record::Record;
 use crate::train::train;
 
@@ -22,17 +23,6 @@ impl Default for Thresholds {
     fn default() -> Self {
         Thresholds { merge_at: 0.85, review_at: 0.5 }
     }
-}
-
-/// Two records that may be one person.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pair {
-    /// The place of the one among the records.
-    pub a: u32,
-    /// The place of the other, which is higher.
-    pub b: u32,
-    /// The weight of the evidence.
-    pub weight: f64,
 }
 
 /// What came of a set of records.

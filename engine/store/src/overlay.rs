@@ -16,11 +16,11 @@ use weft_domain::plan::Plan;
 use weft_domain::profile::{Entry, Node};
 use weft_domain::value::Timestamp;
 use weft_domain::view::{
-    Changes, Customer, IdentifierRow, Lane, Letter, Read, Rows, Totals, View, ViewError, Window, WindowPage,
+    Again, Changes, Customer, IdentifierRow, Lane, Letter, Read, Rows, Totals, View, ViewError, Window, WindowPage,
 };
 
 use crate::key;
-use crate::rows::{Delivery, Filed, Keys, Meta, Row, Value, letter_of, timer_key, timer_of, value_key};
+use crate::rows::{Delivery, Filed, Keys, Meta, Row, Value, again_key, again_of, letter_of, timer_key, timer_of, value_key};
 use crate::state::{Space, StateStore};
 use crate::{StoreError, format};
 
@@ -39,6 +39,7 @@ pub struct Overlay {
     lanes: Table<Lane>,
     deliveries: Table<Delivery>,
     letters: Table<Letter>,
+    again: Table<Again>,
     kv: Table<Value>,
     keys: Table<Keys>,
     timers: BTreeMap<(Timestamp, CustomerId), Timer>,
@@ -155,6 +156,7 @@ pub struct Frozen {
     lanes: Written<Lane>,
     deliveries: Written<Delivery>,
     letters: Written<Letter>,
+    again: Written<Again>,
     kv: Written<Value>,
     keys: Written<Keys>,
     timers: Vec<((Timestamp, CustomerId), bool)>,
@@ -179,6 +181,7 @@ impl Frozen {
         write(&mut batch, position, self.lanes)?;
         write(&mut batch, position, self.deliveries)?;
         write(&mut batch, position, self.letters)?;
+        write(&mut batch, position, self.again)?;
         write(&mut batch, position, self.kv)?;
         write(&mut batch, position, self.keys)?;
         write(&mut batch, position, self.window)?;
@@ -245,6 +248,7 @@ impl Overlay {
             lanes: Table::new(),
             deliveries: Table::new(),
             letters: Table::new(),
+            again: Table::new(),
             kv: Table::new(),
             keys: Table::new(),
             timers,
@@ -300,6 +304,7 @@ impl Overlay {
         self.customers.put_all(epoch, changes.customers);
         self.letters.put_all(epoch, changes.letters);
         self.pages.put_all(epoch, changes.pages);
+        self.again.put_all(epoch, changes.again);
         for (name, lane) in changes.lanes {
             self.lanes.put(epoch, name, Some(Arc::new(lane)));
         }
@@ -351,6 +356,7 @@ impl Overlay {
             lanes: self.lanes.freeze(),
             deliveries: self.deliveries.freeze(),
             letters: self.letters.freeze(),
+            again: self.again.freeze(),
             kv: self.kv.freeze(),
             keys: self.keys.freeze(),
             timers,
@@ -376,6 +382,7 @@ impl Overlay {
         self.lanes.shrink(settled, epoch, max);
         self.deliveries.shrink(settled, epoch, max);
         self.letters.shrink(settled, epoch, max);
+        self.again.shrink(settled, epoch, max);
         // A value may have 64 KiB, and who wants it soon again is rare.
         self.kv.shrink(settled, epoch, 0);
         self.keys.shrink(settled, epoch, max);
@@ -385,10 +392,9 @@ impl Overlay {
     /// How many rows changed since the last [`Overlay::freeze`].
     #[must_use]
     pub fn dirty(&self) -> usize {
-        let Overlay { identifiers, filed, customers, deliveries, letters, .. } = self;
-        [identifiers.dirty.len(), filed.dirty.len(), customers.dirty.len(), deliveries.dirty.len(), letters.dirty.len()]
-            .iter()
-            .sum()
+        let Overlay { identifiers, filed, customers, deliveries, letters, again, .. } = self;
+        let of_people = identifiers.dirty.len() + filed.dirty.len() + customers.dirty.len();
+        of_people + deliveries.dirty.len() + letters.dirty.len() + again.dirty.len()
     }
 
     /// A full page of the history index.
@@ -434,6 +440,26 @@ impl Overlay {
             found.insert(name.clone(), held.row.clone());
         }
         Ok(found.into_iter().filter_map(|(name, row)| Some((name, row?))).collect())
+    }
+
+    /// The events that a destination is to have again, by their places in history: at least the first `max` of them.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn all_again(&self, lane: &str, max: usize) -> Read<BTreeMap<u64, Arc<Again>>> {
+        let held = self.again.rows.borrow();
+        let of_lane = || held.iter().filter(|((of, _), _)| of == lane);
+        let wanted = max.saturating_add(of_lane().filter(|(_, held)| held.row.is_none()).count());
+        let begins = again_key(lane);
+        let scan = self.base.scan(Space::Again, &begins, key::after_prefix(&begins).as_deref(), wanted).map_err(unreadable)?;
+        let mut found = BTreeMap::new();
+        for (key, bytes) in &scan {
+            let position =
+                again_of(key, &begins).ok_or_else(|| ViewError("the key of an event to be had again is malformed".into()))?;
+            found.insert(position, Some(Arc::new(format::decode::<Again>(bytes).map_err(unreadable)?.1)));
+        }
+        for ((_, position), held) in of_lane() {
+            found.insert(*position, held.row.clone());
+        }
+        Ok(found.into_iter().filter_map(|(position, row)| Some((position, row?))).collect())
     }
 
     /// Dead letters from an id on, at most `max`, in the order in which they came.
@@ -497,6 +523,9 @@ impl View for Overlay {
     }
     fn letter(&self, id: (u64, u32)) -> Read<Option<Arc<Letter>>> {
         self.letters.get(&*self.base, self.epoch, &id).map_err(unreadable)
+    }
+    fn again(&self, lane: &str, position: u64) -> Read<Option<Arc<Again>>> {
+        self.again.get(&*self.base, self.epoch, &(lane.to_owned(), position)).map_err(unreadable)
     }
     fn repeated(&self, fingerprint: u64) -> bool {
         self.window.holds(fingerprint)

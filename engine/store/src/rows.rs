@@ -11,7 +11,7 @@ use weft_domain::claim::{Claim, ClaimId, CustomerId, IdentifierId};
 use weft_domain::plan::Plan;
 use weft_domain::profile::{Entry, Node};
 use weft_domain::value::Timestamp;
-use weft_domain::view::{Customer, IdentifierRow, Lane, Letter, Totals, WindowPage};
+use weft_domain::view::{Again, Customer, IdentifierRow, Lane, Letter, Totals, WindowPage};
 
 use crate::key::{Key, Parts};
 use crate::state::Space;
@@ -49,6 +49,7 @@ row!(WindowPage, Window, u64, |number| begin().u64(*number));
 row!(Lane, Lane, String, |name| begin().bytes(name.as_bytes()));
 row!(Delivery, Delivery, (String, u64), |(lane, number)| text(begin(), lane).u64(*number));
 row!(Letter, DeadLetter, (u64, u32), |(position, ordinal)| begin().u64(*position).u32(*ordinal));
+row!(Again, Again, (String, u64), |(lane, position)| text(begin(), lane).u64(*position));
 row!(Value, Kv, (String, String), |(stage, key)| text(begin(), stage).bytes(key.as_bytes()));
 row!(Keys, Kv, String, |stage| text(begin(), stage));
 row!(Meta, Meta, (), |()| begin().bytes(b"fold"));
@@ -138,6 +139,18 @@ fn after_text(key: &[u8]) -> Option<(String, &[u8])> {
     let length = usize::from(parts.u16()?);
     let (text, rest) = parts.rest().split_at_checked(length)?;
     Some((String::from_utf8(text.to_vec()).ok()?, rest))
+}
+
+/// How the keys of the events begin that a lane is to have again.
+#[must_use]
+pub fn again_key(lane: &str) -> Vec<u8> {
+    text(begin(), lane).finish()
+}
+
+/// The place of such an event again, from its key and what all of its lane begin with.
+#[must_use]
+pub fn again_of(key: &[u8], begins: &[u8]) -> Option<u64> {
+    Parts::new(key.strip_prefix(begins)?).u64()
 }
 
 /// The key of a timer. Timers have no value: the key says it all.

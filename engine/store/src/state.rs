@@ -50,11 +50,13 @@ pub enum Space {
     DeadLetter = 10,
     /// What plugins keep, and how many keys each stage has.
     Kv = 11,
+    /// Events that destinations are to have again.
+    Again = 12,
 }
 
 impl Space {
     /// Every space, in order.
-    pub const ALL: [Space; 11] = [
+    pub const ALL: [Space; 12] = [
         Space::Meta,
         Space::Identifier,
         Space::Claim,
@@ -66,6 +68,7 @@ impl Space {
         Space::Delivery,
         Space::DeadLetter,
         Space::Kv,
+        Space::Again,
     ];
 }
 

@@ -12,6 +12,12 @@ use crate::text::{MARK_BYTES_MAX, by_mark, transcode};
 /// The longest header, in bytes: it is in every state, beside the beginning of a row.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
+/// The longest header that is kept with each row that is refused: a hundred columns. With a longer one a row is kept alone, and cannot be read again.
+const HEADER_KEPT_BYTES_MAX: usize = 4 * 1024;
+
+/// By which UTF-8 is known where something else is expected.
+const UTF8_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
 /// What is known of a file after some of its bytes.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct State {
@@ -148,8 +154,28 @@ impl Walk<'_> {
         match made {
             Ok(None) => Ok(()),
             Ok(Some(event)) => self.outbox.put(Ok(event), bytes),
-            Err(why) => self.outbox.put(Err(of_row(number, why)), bytes),
+            Err(why) => {
+                let alone = self.alone(bytes);
+                self.outbox.put(Err(of_row(number, why)), &alone)
+            }
         }
+    }
+
+    /// A row as a file of its own, with the header in front where the file had one: so it means the same when it is read again.
+    fn alone(&self, row: &[u8]) -> Vec<u8> {
+        let config = &self.plugin.config;
+        // What is here is UTF-8 already, or was to be.
+        let mut file = if config.encoding == Encoding::Utf8 { Vec::new() } else { UTF8_MARK.to_vec() };
+        let names = self.state.columns.iter().flatten().filter(|_| config.columns.is_none());
+        let (quote, delimiter) = (config.quote_byte().unwrap_or_default(), self.state.delimiter.unwrap_or(b','));
+        let header: Vec<Vec<u8>> = names.map(|name| quoted(name, delimiter, quote)).collect();
+        let header = header.join(&delimiter);
+        if !header.is_empty() && header.len() <= HEADER_KEPT_BYTES_MAX {
+            file.extend_from_slice(&header);
+            file.push(b'\n');
+        }
+        file.extend_from_slice(row);
+        file
     }
 
     fn header(&mut self, fields: &Fields, bytes: &[u8]) -> Result<(), Failure> {
@@ -186,7 +212,8 @@ impl Walk<'_> {
                 (end.unwrap_or(window.len()), Rejection::new("unclosed_quote", words))
             }
         };
-        self.outbox.put(Err(of_row(self.state.rows, why)), &rest[..bytes])?;
+        let alone = self.alone(&rest[..bytes]);
+        self.outbox.put(Err(of_row(self.state.rows, why)), &alone)?;
         self.at += bytes;
         Ok(())
     }
@@ -198,6 +225,24 @@ impl Walk<'_> {
         self.state.skipping = end.is_none();
         !self.state.skipping
     }
+}
+
+/// A column's name as a header has it.
+fn quoted(name: &str, delimiter: u8, quote: Option<u8>) -> Vec<u8> {
+    let Some(quote) = quote else { return name.as_bytes().to_vec() };
+    let is_special = |byte: u8| byte == quote || byte == delimiter || matches!(byte, b'\r' | b'\n');
+    if !name.bytes().any(is_special) {
+        return name.as_bytes().to_vec();
+    }
+    let mut text = vec![quote];
+    for byte in name.bytes() {
+        if byte == quote {
+            text.push(quote);
+        }
+        text.push(byte);
+    }
+    text.push(quote);
+    text
 }
 
 fn names(fields: &Fields) -> Vec<String> {

@@ -156,6 +156,14 @@ impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
+
+    /// Whether the body is what the plugin gave as [`Refused::bytes`] of a part of an earlier request, and is given to it again with the head of that
+    /// request. Its sender was known then; a signature of the whole body says nothing of a part. No sender can claim this of itself: HTTP has no
+    /// colon in a header's name.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        self.header(":part").is_some()
+    }
 }
 
 /// What a sender is told.
@@ -196,7 +204,7 @@ impl Response {
 pub struct Refused {
     /// Why.
     pub rejection: Rejection,
-    /// None: the request's whole body as it arrived.
+    /// None: the request's whole body as it arrived. Else a body that says this record alone, if the request came again with it: see [`crate::Parts`].
     pub bytes: Option<Vec<u8>>,
 }
 

@@ -20,6 +20,7 @@ mod lent;
 pub mod limits;
 pub mod mapping;
 mod outbox;
+mod parts;
 mod path;
 pub mod place;
 mod record;
@@ -45,6 +46,7 @@ pub use json::{Fields, Json, Text, document, fields, is_visible, string, string_
 pub use lent::config::{Folder, Secret};
 pub use lent::{crypto, email, files, http, kv, log, output};
 pub use outbox::{Leftover, Outbox};
+pub use parts::Parts;
 pub use path::{For, Path, PathError};
 pub use record::{Change, Record};
 pub use schemars::JsonSchema;

@@ -195,6 +195,12 @@ impl Mapping {
         })
     }
 
+    /// Whether an item's number is a part of its event's message id.
+    #[must_use]
+    pub fn is_numbered(&self) -> bool {
+        self.message_id.as_ref().is_some_and(|found| !matches!(found.path, Path::Item(_)))
+    }
+
     /// The canonical event that an item is, but for what its source adds; `number` is the item's place where the payload has a list
     /// of them.
     ///

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use segment_calls::{Arrival, Batch, Call, Calls, event, typed};
 use serde_json::json;
 use weft_plugin::web::{Credentials, base64_decoded, cross_origin, percent_decoded, query};
-use weft_plugin::{Body, Kind, RawValue, Received, Refused, Rejection, Request, Response, Secret, string};
+use weft_plugin::{Body, Kind, Parts, RawValue, Received, Refused, Rejection, Request, Response, Secret, document, string};
 
 use crate::Config;
 
@@ -132,10 +132,12 @@ fn post(config: &Config, request: &Request, what: Post) -> Received {
     {
         return unauthorized();
     }
-    let body = match (&request.body, &key) {
-        (Body::Bytes(body), _) => body,
-        (Body::Unreadable(_), Key::None) => return unauthorized(),
-        (Body::Unreadable(why), Key::Sent(_)) => return refuse_whole("unreadable", format!("the body cannot be read: {why}")),
+    // A part has no key in it, and where it was in the body it was looked at when the whole came.
+    let is_known = key != Key::None || request.is_part();
+    let body = match &request.body {
+        Body::Bytes(body) => body,
+        Body::Unreadable(_) if !is_known => return unauthorized(),
+        Body::Unreadable(why) => return refuse_whole("unreadable", format!("the body cannot be read: {why}")),
     };
     let bytes_max = match what {
         Post::Call(_) => CALL_BYTES_MAX,
@@ -144,17 +146,17 @@ fn post(config: &Config, request: &Request, what: Post) -> Received {
     if body.len() > bytes_max {
         let too_large = || refuse_whole("too_large", format!("the body has {} bytes, and {bytes_max} are allowed", body.len()));
         // A key that is in the body only is not looked for in a body of any size.
-        return if key == Key::None { unauthorized() } else { too_large() };
+        return if is_known { too_large() } else { unauthorized() };
     }
     let text = std::str::from_utf8(body).map_err(|error| error.to_string());
     let call = text
         .and_then(|text| serde_json::from_str::<Call>(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string()));
-    let mut call = match (call, &key) {
-        (Ok(call), _) => call,
-        (Err(_), Key::None) => return unauthorized(),
-        (Err(error), Key::Sent(_)) => return refuse_whole("invalid_json", format!("the body is no JSON object: {error}")),
+    let mut call = match call {
+        Ok(call) => call,
+        Err(_) if !is_known => return unauthorized(),
+        Err(error) => return refuse_whole("invalid_json", format!("the body is no JSON object: {error}")),
     };
-    if key == Key::None {
+    if !is_known {
         let key = call.write_key.and_then(string);
         if !key.is_some_and(|key| known(config, &key)) {
             return unauthorized();
@@ -166,7 +168,7 @@ fn post(config: &Config, request: &Request, what: Post) -> Received {
             Some(Batch::Calls(calls)) if calls.len() > BATCH_CALLS_MAX => {
                 refuse_whole("too_many_calls", format!("there are {} calls, and {BATCH_CALLS_MAX} are allowed", calls.len()))
             }
-            Some(Batch::Calls(calls)) => many(config, request, &call, &calls),
+            Some(Batch::Calls(calls)) => many(config, request, (body, &call), &calls),
             Some(Batch::NoList) | None => refuse_whole("no_batch", "a batch needs a list of calls in `batch`".to_owned()),
         },
     }
@@ -181,17 +183,33 @@ fn one(config: &Config, request: &Request, call: &Call<'_>, kind: Kind) -> Recei
     received
 }
 
-fn many(config: &Config, request: &Request, envelope: &Call<'_>, calls: &[&RawValue]) -> Received {
+fn many(config: &Config, request: &Request, (body, envelope): (&[u8], &Call<'_>), calls: &[&RawValue]) -> Received {
     let mut received = Received::answer(success());
     received.events.reserve(calls.len());
     let around = Calls { arrival: sent(request), ip: config.ip, envelope: Some(envelope) };
+    let mut parts: Option<Parts> = None;
     for raw in calls {
         match of_batch(raw.get(), &around) {
             Ok(event) => received.events.push(event),
-            Err(rejection) => received.refused.push(Refused { rejection, bytes: Some(raw.get().as_bytes().to_vec()) }),
+            Err(rejection) => {
+                let parts = parts.get_or_insert_with(|| batch_of_one(body));
+                received.refused.push(Refused { rejection, bytes: Some(parts.alone(raw.get(), 0)) });
+            }
         }
     }
     received
+}
+
+/// What stands around the calls of a batch, but for the key.
+fn batch_of_one(body: &[u8]) -> Parts {
+    let mut before = "{".to_owned();
+    for (name, value) in document(body).unwrap_or_default() {
+        if !matches!(&*name, "batch" | "writeKey") {
+            before.push_str(&format!("{}:{},", json!(name), value.get()));
+        }
+    }
+    before.push_str("\"batch\":[");
+    Parts::around(before, "]}")
 }
 
 fn of_batch<'a>(text: &'a str, around: &Calls<'_, 'a>) -> Result<Vec<u8>, Rejection> {

@@ -5,7 +5,7 @@
 
 use serde_json::json;
 use weft_plugin::mapping::Scope;
-use weft_plugin::{Body, Failure, RawValue, Received, Refused, Rejection, Request, Response, fields, string};
+use weft_plugin::{Body, Failure, Parts, RawValue, Received, Refused, Rejection, Request, Response, fields, string};
 
 use crate::signature::{Sender, Signature};
 use crate::{Challenge, Webhook};
@@ -48,10 +48,14 @@ pub(crate) fn receive(plugin: &Webhook, request: &Request) -> Result<Received, F
 fn take(plugin: &Webhook, request: &Request, payload: &RawValue) -> Received {
     let (mapping, each) = (&plugin.mapping, &plugin.each);
     let scope = |item| Scope { headers: &request.headers, payload, item };
+    let mut parts = None;
     let items: Vec<&RawValue> = match each {
         None => vec![payload],
-        Some(each) => match each.find(payload).and_then(|list| serde_json::from_str(list.get()).ok()) {
-            Some(items) => items,
+        Some(each) => match each.find(payload).and_then(|list| Some((list, serde_json::from_str(list.get()).ok()?))) {
+            Some((list, items)) => {
+                parts = Some(around(payload, list));
+                items
+            }
             None => {
                 // What is not meant need not have a list.
                 if !mapping.is_wanted(&scope(payload)) {
@@ -67,6 +71,10 @@ fn take(plugin: &Webhook, request: &Request, payload: &RawValue) -> Received {
     }
     let mut received = Received::answer(taken());
     for (number, item) in items.into_iter().enumerate() {
+        // Stands for an item before this part, which has its number.
+        if request.is_part() && item.get() == "null" {
+            continue;
+        }
         let scope = scope(item);
         if !mapping.is_wanted(&scope) {
             continue;
@@ -74,7 +82,8 @@ fn take(plugin: &Webhook, request: &Request, payload: &RawValue) -> Received {
         match mapping.event(&scope, each.as_ref().map(|_| number)).and_then(|event| event.finish()) {
             Ok(event) => received.events.push(event),
             Err(rejection) => {
-                let bytes = each.as_ref().map(|_| item.get().as_bytes().to_vec());
+                let nulls = if mapping.is_numbered() { number } else { 0 };
+                let bytes = parts.as_mut().map(|parts| parts.alone(item.get(), nulls));
                 received.refused.push(Refused { rejection, bytes });
             }
         }
@@ -86,6 +95,14 @@ fn take(plugin: &Webhook, request: &Request, payload: &RawValue) -> Received {
         received.response = problem(422, "No event", &first.rejection.message);
     }
     received
+}
+
+/// What stands around the items of a list in a payload.
+fn around(payload: &RawValue, list: &RawValue) -> Parts {
+    let text = payload.get();
+    // The list is a part of the text, from its bracket on.
+    let start = list.get().as_ptr() as usize - text.as_ptr() as usize;
+    Parts::around(&text[..=start], &text[start + list.get().len() - 1..])
 }
 
 /// The text that is to be repeated, where this is Slack's question whether we are there.

@@ -205,7 +205,34 @@ fn one_bad_item_does_not_cost_its_neighbours() {
     let received = map(r#""event":"E","each":"$","claims":{"id":"id"},"properties":"none""#, r#"[{"id":1},{"id":{}}, {"id":3}]"#);
     assert_eq!((received.response.status, received.events.len()), (200, 2));
     assert_eq!(codes(&received), ["bad_identifier"]);
-    assert_eq!(received.refused[0].bytes.as_deref(), Some(&br#"{"id":{}}"#[..]));
+    assert_eq!(received.refused[0].bytes.as_deref(), Some(&br#"[{"id":{}}]"#[..]));
+}
+
+#[test]
+fn a_refused_item_can_be_given_again_by_itself() {
+    let github = |mapping: &str| format!(r#"{{"signature":{{"scheme":"github","secrets":["github"]}},"each":"list",{mapping}}}"#);
+    let body = r#"{"of": "all", "list" : [{"n":1,"id":1}, {"n":2,"id":{}},{"n":3,"id":3}], "end":[]}"#;
+    let signature = weft_plugin::hash::sha256(body, Some("It's a Secret to Everybody"));
+    let signed = [("x-hub-signature-256", &*format!("sha256={signature}")), ("x-id", "7")];
+    let before = github(r#""event":"E","message_id":"$header.x-id","claims":{"id":"id"},"properties":{"of":"$.of"}"#);
+    let received = receive(&before, request(&signed, body));
+    assert_eq!((received.events.len(), codes(&received)), (2, vec!["bad_identifier"]));
+    let part = String::from_utf8(received.refused[0].bytes.clone().expect("a part")).expect("UTF-8");
+    assert_eq!(part, r#"{"of": "all", "list" : [null,{"n":2,"id":{}}], "end":[]}"#);
+
+    let mended = github(r#""event":"E","message_id":"$header.x-id","claims":{"id":"n"},"properties":{"of":"$.of"}"#);
+    let again = receive(&mended, request(&[&[(":part", "1")], &signed[..]].concat(), &part));
+    let want = r#"{"type":"track","name":"E","message_id":"7/1","claims":[{"type":"id","value":"2"}],"properties":{"of":"all"}}"#;
+    assert_eq!(kept(&again), [want]);
+    let stranger = receive(&mended, request(&signed, &part));
+    assert_eq!((stranger.response.status, stranger.events.len()), (401, 0), "who says that it is a part must be the engine");
+}
+
+#[test]
+fn a_token_is_asked_for_again_with_a_part() {
+    let config = r#"{"signature":{"scheme":"bearer","secrets":["key"]},"event":"E","each":"$","properties":"none"}"#;
+    let part = |token: &str| receive(config, request(&[(":part", "1"), ("authorization", token)], "[{}]")).response.status;
+    assert_eq!((part("Bearer hunter2"), part("Bearer hunter3")), (200, 401));
 }
 
 #[test]

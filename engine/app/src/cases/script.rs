@@ -14,7 +14,7 @@ use crate::egress::Connection;
 use crate::rehearsal::Peer;
 
 /// Answers with the exchanges of a case, in their order.
-pub(super) struct Script(Mutex<State>);
+pub struct Script(Mutex<State>);
 
 struct State {
     left: VecDeque<Exchange>,
@@ -28,7 +28,8 @@ impl Script {
     }
 
     /// What was asked otherwise than expected, and what was not asked at all.
-    pub(super) fn failures(&self) -> Vec<String> {
+    #[must_use]
+    pub fn failures(&self) -> Vec<String> {
         let state = held(&self.0);
         let left = state.left.iter().enumerate();
         let missing = left.map(|(place, exchange)| {

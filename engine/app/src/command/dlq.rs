@@ -11,10 +11,12 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
 use serde::de::DeserializeOwned;
+use weft_domain::value::Timestamp;
 use weft_domain::view::Read;
 
 use super::{Failed, Output, client, load, print, report_progress};
-use crate::config::Config;
+use crate::clock::Clock;
+use crate::config::{Config, Duration};
 use crate::letters::{self, Asked, Id, List, Shown};
 use crate::limits;
 use crate::vault::{DataFolder, Vault};
@@ -24,12 +26,8 @@ use crate::vault::{DataFolder, Vault};
 pub(super) enum Dlq {
     /// List dead letters, the oldest first.
     List {
-        /// Only those of this stage.
-        #[arg(long)]
-        stage: Option<String>,
-        /// Only those with this code.
-        #[arg(long)]
-        code: Option<String>,
+        #[command(flatten)]
+        which: Which,
         /// Only those after this one: to go on where a list ended.
         #[arg(long, value_name = "ID")]
         after: Option<Id>,
@@ -44,17 +42,13 @@ pub(super) enum Dlq {
         json: bool,
     },
     /// Drop dead letters that nobody needs any more. The engine must run.
-    #[command(group = clap::ArgGroup::new("which").args(["ids", "stage", "code"]).multiple(true).required(true))]
+    #[command(group = clap::ArgGroup::new("chosen").args(["ids", "stage", "code", "since", "until"]).multiple(true).required(true))]
     Drop {
         /// Their ids, as a list has them.
-        #[arg(value_name = "ID", conflicts_with_all = ["stage", "code"])]
+        #[arg(value_name = "ID", conflicts_with_all = ["stage", "code", "since", "until"])]
         ids: Vec<Id>,
-        /// All of this stage.
-        #[arg(long)]
-        stage: Option<String>,
-        /// All with this code.
-        #[arg(long)]
-        code: Option<String>,
+        #[command(flatten)]
+        which: Which,
         /// Why, for the next person who asks: history keeps it.
         #[arg(long)]
         reason: String,
@@ -65,18 +59,15 @@ pub(super) enum Dlq {
         #[arg(long)]
         json: bool,
     },
-    /// Have dead letters go again: events through all transforms, profiles that a destination refused as they are now. The engine must run.
-    #[command(group = clap::ArgGroup::new("some").args(["ids", "stage", "code"]).multiple(true).required(true))]
+    /// Have dead letters go again: bytes through their source, events through all transforms or to the destination that refused them, profiles as they are
+    /// now. The engine must run.
+    #[command(group = clap::ArgGroup::new("chosen").args(["ids", "stage", "code", "since", "until"]).multiple(true).required(true))]
     Retry {
         /// Their ids, as a list has them.
-        #[arg(value_name = "ID", conflicts_with_all = ["stage", "code"])]
+        #[arg(value_name = "ID", conflicts_with_all = ["stage", "code", "since", "until"])]
         ids: Vec<Id>,
-        /// All of this stage.
-        #[arg(long)]
-        stage: Option<String>,
-        /// All with this code.
-        #[arg(long)]
-        code: Option<String>,
+        #[command(flatten)]
+        which: Which,
         /// Only say which would go.
         #[arg(long)]
         dry_run: bool,
@@ -87,7 +78,8 @@ pub(super) enum Dlq {
         #[arg(long)]
         json: bool,
     },
-    /// Edit the bytes of a dead letter in `$EDITOR`, and have them go again. The original stays in history. The engine must run.
+    /// Edit the bytes of a dead letter into an event in `$EDITOR`, and have it go through all transforms. The original stays in history. The engine must
+    /// run.
     Edit {
         /// Its id, as a list has it.
         id: Id,
@@ -117,18 +109,48 @@ pub(super) enum Dlq {
     },
 }
 
+/// Some dead letters, by what they have in common.
+#[derive(clap::Args)]
+pub(super) struct Which {
+    /// Those of this stage.
+    #[arg(long)]
+    stage: Option<String>,
+    /// Those with this code.
+    #[arg(long)]
+    code: Option<String>,
+    /// Those that were set aside then or later: a time of RFC 3339, such as 2026-03-01T09:30:00Z, or how long ago, such as 2h.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// Those that were set aside before: like --since.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Timestamp>,
+}
+
+/// Reads a time, or how long ago it was.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    ago(text, Clock::Wall.now())
+}
+
+fn ago(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let time = text.parse::<Timestamp>();
+    match text.parse::<Duration>() {
+        Ok(long) => Ok(now.plus_ms(-i64::try_from(long.as_ms()).unwrap_or(i64::MAX))),
+        // Whoever begins like a date meant one.
+        Err(_) if time.is_ok() || text.contains('-') => time,
+        Err(wrong) => Err(format!("{wrong}; a time such as 2026-03-01T09:30:00Z, or how long ago, such as 2h, is wanted")),
+    }
+}
+
 /// Letters of a message in a list: with the rest of the line some 140, which terminals of today show.
-const MESSAGE_LETTERS_MAX: usize = 80;
+const MESSAGE_LETTERS_MAX: usize = 60;
 
 pub(super) async fn run(command: Dlq) -> Result<(), Failed> {
     match command {
-        Dlq::List { stage, code, after, limit, workspace, json } => {
+        Dlq::List { which: Which { stage, code, since, until }, after, limit, workspace, json } => {
             let output = Output::of(json);
             let (config, _) = load(&workspace, output).await?;
-            let asked = Asked { stage, code, after, limit: Some(limit) };
-            let read = |vault: &Vault| {
-                letters::list(|from, max| vault.overlay.letters(from, max), &vault.history.reader(), &asked).map(Some)
-            };
+            let asked = Asked { stage, code, since, until, after, limit: Some(limit) };
+            let read = |vault: &Vault| letters::list(|| &vault.overlay, &vault.history.reader(), &asked).map(Some);
             let list: Option<List> = ask(&config, &path_of_list(&asked), read).await?;
             let list = list.ok_or_else(|| anyhow!("the engine that runs is of a version without this page"))?;
             match output {
@@ -136,20 +158,20 @@ pub(super) async fn run(command: Dlq) -> Result<(), Failed> {
                 Output::People => print(&table(&list)),
             }
         }
-        Dlq::Drop { ids, stage, code, reason, workspace, json } => {
+        Dlq::Drop { ids, which, reason, workspace, json } => {
             let output = Output::of(json);
             let (config, _) = load(&workspace, output).await?;
-            let ids = if ids.is_empty() { all_of(&config, stage, code).await? } else { ids };
+            let ids = if ids.is_empty() { all_of(&config, which).await? } else { ids };
             let dropped = drop_some(&config, &ids, &reason).await?;
             match output {
                 Output::Json => print(&serde_json::json!({ "dropped": dropped }).to_string()),
                 Output::People => print(&format!("dropped {dropped} dead letters")),
             }
         }
-        Dlq::Retry { ids, stage, code, dry_run, workspace, json } => {
+        Dlq::Retry { ids, which, dry_run, workspace, json } => {
             let output = Output::of(json);
             let (config, _) = load(&workspace, output).await?;
-            let ids = if ids.is_empty() { all_of(&config, stage, code).await? } else { ids };
+            let ids = if ids.is_empty() { all_of(&config, which).await? } else { ids };
             again::say(&again::some(&config, &ids, dry_run).await?, dry_run, output)?;
         }
         Dlq::Edit { id, with, workspace, json } => {
@@ -163,7 +185,7 @@ pub(super) async fn run(command: Dlq) -> Result<(), Failed> {
         Dlq::Show { id, workspace, json, raw } => {
             let output = Output::of(json);
             let (config, _) = load(&workspace, output).await?;
-            let read = |vault: &Vault| letters::find(|from, max| vault.overlay.letters(from, max), &vault.history.reader(), id);
+            let read = |vault: &Vault| letters::find(|| &vault.overlay, &vault.history.reader(), id);
             let found: Option<Shown> = ask(&config, &format!("/api/v1/dead-letters/{id}"), read).await?;
             let shown = found.ok_or_else(|| anyhow!("there is no dead letter `{id}`"))?;
             match output {
@@ -176,9 +198,10 @@ pub(super) async fn run(command: Dlq) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The ids of all dead letters of a stage, with a code, or both.
-async fn all_of(config: &Config, stage: Option<String>, code: Option<String>) -> anyhow::Result<Vec<Id>> {
-    let (mut ids, mut asked) = (Vec::new(), Asked { stage, code, after: None, limit: Some(limits::LETTERS_SHOWN_MAX) });
+/// The ids of all dead letters that are meant.
+async fn all_of(config: &Config, Which { stage, code, since, until }: Which) -> anyhow::Result<Vec<Id>> {
+    let limit = Some(limits::LETTERS_SHOWN_MAX);
+    let (mut ids, mut asked) = (Vec::new(), Asked { stage, code, since, until, after: None, limit });
     loop {
         let list: List = serde_json::from_slice(&reach(config, client::get(config.listen, &path_of_list(&asked)).await?)?)?;
         ids.extend(list.letters.iter().map(|letter| letter.id));
@@ -229,10 +252,12 @@ async fn ask<T: DeserializeOwned>(
 }
 
 fn path_of_list(asked: &Asked) -> String {
-    let Asked { stage, code, after, limit } = asked;
+    let Asked { stage, code, since, until, after, limit } = asked;
     let named = [
         ("stage", stage.clone()),
         ("code", code.clone()),
+        ("since", since.map(|since| since.to_string())),
+        ("until", until.map(|until| until.to_string())),
         ("after", after.map(|id| id.to_string())),
         ("limit", limit.map(|limit| limit.to_string())),
     ];
@@ -242,21 +267,23 @@ fn path_of_list(asked: &Asked) -> String {
 
 /// A list for people: a line for each letter.
 fn table(list: &List) -> String {
-    let mut rows = vec![["id", "stage", "code", "tries", "message"].map(str::to_owned)];
+    let mut rows = vec![["id", "set aside", "stage", "code", "tries", "message"].map(str::to_owned)];
     rows.extend(list.letters.iter().map(|letter| {
-        let Shown { id, stage, code, attempts, message, .. } = letter;
-        [id.to_string(), plain(stage), plain(code), attempts.to_string(), first_line(message)]
+        let Shown { id, stage, code, attempts, set_aside, again, message, .. } = letter;
+        // To the second: what is finer stands on the letter's own page.
+        let time = set_aside.map_or_else(|| "?".to_owned(), |at| at.to_string().replacen('T', " ", 1).chars().take(19).collect());
+        let message = first_line(&if *again { format!("(goes again) {message}") } else { message.clone() });
+        [id.to_string(), time, plain(stage), plain(code), attempts.to_string(), message]
     }));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths = [0, 1, 2, 3].map(width);
+    let [ids, times, stages, codes, all_tries] = [0, 1, 2, 3, 4].map(width);
     let mut text = String::new();
     if list.letters.is_empty() {
         text.push_str("no such dead letter waits\n");
         rows.clear();
     }
-    for [id, stage, code, tries, message] in &rows {
-        let [ids, stages, codes, all_tries] = widths;
-        let _ = writeln!(text, "{id:<ids$}  {stage:<stages$}  {code:<codes$}  {tries:>all_tries$}  {message}");
+    for [id, time, stage, code, tries, message] in &rows {
+        let _ = writeln!(text, "{id:<ids$}  {time:<times$}  {stage:<stages$}  {code:<codes$}  {tries:>all_tries$}  {message}");
     }
     if let Some(next) = list.next {
         let _ = writeln!(text, "there may be more: --after {next}");
@@ -266,7 +293,7 @@ fn table(list: &List) -> String {
 
 /// One letter for people, with all of its original.
 fn page(letter: &Shown) -> anyhow::Result<String> {
-    let Shown { id, stage, code, message, attempts, received, original, missing } = letter;
+    let Shown { id, stage, code, message, attempts, set_aside, again, received, original, missing } = letter;
     let mut text = format!("dead letter {id}\n");
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<9} {value}");
@@ -275,6 +302,10 @@ fn page(letter: &Shown) -> anyhow::Result<String> {
     line("code", plain(code));
     line("message", plain(message));
     line("tries", attempts.to_string());
+    line("set aside", set_aside.map_or_else(|| "nobody noted when".to_owned(), |at| at.to_string()));
+    if *again {
+        line("again", "on its way to the destination".to_owned());
+    }
     if let Some(received) = received {
         line("received", received.to_string());
     }
@@ -339,6 +370,8 @@ mod tests {
             code: code.into(),
             message: message.into(),
             attempts: 1,
+            set_aside: Some(Timestamp(1_772_366_400_123)),
+            again: code == "bad",
             received: None,
             original: Some(original),
             missing: None,
@@ -353,11 +386,11 @@ mod tests {
             letter(Id(1_204, 0), "bad", &format!("\u{1b}[31m{long}"), b""),
         ];
         let want = format!(
-            "id      stage  code         tries  message\n\
-             7-0     web    no_identity      1  nobody is named\n\
-             1204-0  web    bad              1  \\u{{1b}}[31m{}…\n\
+            "id      set aside            stage  code         tries  message\n\
+             7-0     2026-03-01 12:00:00  web    no_identity      1  nobody is named\n\
+             1204-0  2026-03-01 12:00:00  web    bad              1  (goes again) \\u{{1b}}[31m{}…\n\
              there may be more: --after 1204-0\n",
-            "x".repeat(70)
+            "x".repeat(37)
         );
         assert_eq!(table(&List { letters, next: Some(Id(1_204, 0)) }), want);
         assert_eq!(table(&List { letters: Vec::new(), next: None }), "no such dead letter waits\n");
@@ -366,7 +399,7 @@ mod tests {
     #[test]
     fn a_letter_is_shown_whole_and_harmless() {
         let want = "dead letter 7-0\n  stage     web\n  code      no_identity\n  message   nobody is named\n  tries     1\n  \
-                    original  8 bytes\n\n{\n\"a\\u{7}\": \n";
+                    set aside 2026-03-01T12:00:00.123Z\n  original  8 bytes\n\n{\n\"a\\u{7}\": \n";
         assert_eq!(page(&letter(Id(7, 0), "no_identity", "nobody is named", b"{\n\"a\x07\": ")).expect("has a form"), want);
         let lost = Shown { original: None, missing: Some("it was erased".into()), ..letter(Id(7, 0), "bad", "b", b"") };
         assert!(page(&lost).expect("has words").ends_with("  original  not there: it was erased\n"));
@@ -375,7 +408,24 @@ mod tests {
 
     #[test]
     fn what_is_asked_stands_in_the_path() {
-        let asked = Asked { stage: Some("a&b".into()), code: None, after: Some(Id(1, 2)), limit: Some(3) };
-        assert_eq!(path_of_list(&asked), "/api/v1/dead-letters?stage=a%26b&after=1-2&limit=3");
+        let (stage, since, limit) = (Some("a&b".into()), Some(Timestamp(0)), Some(3));
+        let asked = Asked { stage, since, after: Some(Id(1, 2)), limit, ..Asked::default() };
+        let want = "/api/v1/dead-letters?stage=a%26b&since=1970-01-01T00%3A00%3A00.000Z&after=1-2&limit=3";
+        assert_eq!(path_of_list(&asked), want);
+    }
+
+    #[test]
+    fn a_time_is_one_or_so_long_ago() {
+        let now = "2026-03-01T12:00:00Z".parse().expect("a time");
+        let check = |text: &str, want: &str| {
+            let got = ago(text, now).map_or_else(|error| error, |time| time.to_string());
+            assert!(got.starts_with(want), "{text}: {got}");
+        };
+        check("2h", "2026-03-01T10:00:00.000Z");
+        check("1d 12h", "2026-02-28T00:00:00.000Z");
+        check("2026-02-28T01:00:00+01:00", "2026-02-28T00:00:00.000Z");
+        check("2026-02-28", "`2026-02-28` is not an RFC 3339 time");
+        check("2 hours", "`hours` is not a unit of time: write `2h`");
+        check("lately", "`lately` is not a duration; a time such as");
     }
 }

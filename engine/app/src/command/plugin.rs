@@ -11,12 +11,13 @@ mod sign;
 mod test;
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::anyhow;
 use clap::Subcommand;
 use weft_host::Plugin;
 
-use super::{Failed, host, replace};
+use super::{Failed, complain, host, replace};
 use crate::config::{self, Environment};
 use crate::lock::Admission;
 
@@ -107,9 +108,8 @@ impl Home {
     /// By the folder, or by the file that was built. A folder has one `.wasm` file in `dist`, where `weft plugin build` puts it.
     fn of(path: &Path) -> anyhow::Result<Home> {
         if path.is_file() {
-            let folder = path.parent().unwrap_or(Path::new("."));
-            let above = folder.parent().filter(|_| folder.file_name().is_some_and(|name| name == "dist"));
-            return Ok(Home { wasm: path.to_owned(), tests: above.unwrap_or(folder).join("tests") });
+            let tests = Home::tests_of_built(path).unwrap_or_else(|| path.with_file_name("tests"));
+            return Ok(Home { wasm: path.to_owned(), tests });
         }
         let dist = path.join("dist");
         let entries = std::fs::read_dir(&dist).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -121,6 +121,44 @@ impl Home {
             _ => Err(anyhow!("{} has more than one plugin in it: name the file", dist.display())),
         }
     }
+
+    /// What of a plugin's own sources was changed since its file was built, where they lie beside its `dist`.
+    fn changed_since(wasm: &Path) -> Option<PathBuf> {
+        let sources = Home::tests_of_built(wasm)?.with_file_name("src");
+        let built = modified(wasm)?;
+        newer(&sources, built, SOURCE_FOLDERS_MAX)
+    }
+
+    /// Says so, since what is looked at then is not what its author thinks.
+    fn note_changes(wasm: &Path) {
+        if let Some(source) = Home::changed_since(wasm) {
+            let (source, wasm) = (source.display(), wasm.display());
+            complain(&format!("note: {source} was changed after {wasm} was built: `weft plugin build` builds it"));
+        }
+    }
+
+    /// Where the tests of a file would be, if `weft plugin build` made it. A file elsewhere may have any folder beside it.
+    fn tests_of_built(path: &Path) -> Option<PathBuf> {
+        let dist = path.parent().filter(|folder| folder.file_name().is_some_and(|name| name == "dist"))?;
+        Some(dist.with_file_name("tests"))
+    }
+}
+
+/// How deep folders of sources are looked into: those of people are not nested deeper.
+const SOURCE_FOLDERS_MAX: u32 = 8;
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
+}
+
+/// A file below a folder that was changed after this time.
+fn newer(folder: &Path, than: SystemTime, depth: u32) -> Option<PathBuf> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths.into_iter().find_map(|path| match path.is_dir() {
+        true => newer(&path, than, depth.checked_sub(1)?),
+        false => (modified(&path)? > than).then_some(path),
+    })
 }
 
 /// Loads a plugin from a file.

@@ -170,6 +170,9 @@ pub(super) fn status(report: &Report) -> String {
         if let Some(state) = lane_state(standing) {
             let _ = writeln!(text, "    {state}");
         }
+        if standing.again > 0 {
+            let _ = writeln!(text, "    {} events that it refused are on their way again", standing.again);
+        }
     }
     text
 }

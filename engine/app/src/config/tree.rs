@@ -474,7 +474,7 @@ impl Builder<'_> {
         } else if let Some(first) = places.get(text) {
             let problem =
                 Problem::error(Code::YAML_DUPLICATE_KEY, format!("the key `{}` stands here a second time", Excerpt(text)))
-                    .hint("keep one of them; to have several, give them different names or make a list");
+                    .hint("keep one of them, and put what is under the other there too; or give them different names");
             Some((at(span), problem, Some(at(entries[*first].span))))
         } else {
             None

@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weft_host::{Body, Capability, Failure, FailureKind, HttpResponse, Output, Place, Reads, Received, Request, Source};
+use weft_host::{Body, Capability, FailureKind, Output, Place, Reads, Received, Request, Source};
 
-use super::destination::{adversity, content};
-use super::transform::nobody;
+use super::destination::{adversity, content, silence};
 use super::{Bench, CANCELLED, DEEP, GARBAGE, LARGE, OPEN, OUTSIDE, STRANGERS, UNREADABLE, reads, samples};
-use crate::rehearsal::{Always, Basket, Props, Stopping};
+use crate::rehearsal::{Always, Basket, Props, Reply, Stopping};
 
-fn source(bench: &Bench<'_>, answer: Result<HttpResponse, Failure>) -> Result<(Source, Arc<Always>), String> {
-    let peer = Always::new(answer);
+fn source(bench: &Bench<'_>, reply: Reply) -> Result<(Source, Arc<Always>), String> {
+    let peer = Always::new(reply);
     let props = Props::new(bench.block, peer.clone());
     Ok((bench.plugin.source(props.stage(bench.block)).map_err(|error| error.to_string())?, peer))
 }
 
 pub(super) async fn check(bench: &mut Bench<'_>) {
-    let stand = match source(bench, Err(nobody())) {
+    let stand = match source(bench, silence()) {
         Ok((source, _)) => source,
         Err(message) => return bench.judge(OPEN, Err(message)),
     };
@@ -165,9 +164,9 @@ async fn poll(bench: &mut Bench<'_>) {
 }
 
 async fn outside(bench: &mut Bench<'_>) -> Result<(), String> {
-    for (what, answer) in adversity() {
-        let is_refusal = !matches!(&answer, Ok(answer) if answer.status < 300);
-        let (source, peer) = source(bench, answer)?;
+    for (what, reply) in adversity(bench.manifest()) {
+        let is_refusal = !matches!(&reply.http, Ok(answer) if answer.status < 300);
+        let (source, peer) = source(bench, reply)?;
         let basket = Arc::new(Basket::default());
         let polled = source.poll(None, Arc::clone(&basket) as Arc<dyn Output>).await;
         bench.found.use_up(source.used());

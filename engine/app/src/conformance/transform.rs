@@ -6,11 +6,12 @@ use bytes::Bytes;
 use weft_domain::event::Event;
 use weft_host::{Failure, Outcome, Transform};
 
+use super::destination::silence;
 use super::{ANSWERS, Bench, CUT, DEEP, DETERMINISTIC, EMPTY_BATCH, EVENTS, FULL_BATCH, GARBAGE, LARGE, OPEN, samples};
 use crate::rehearsal::{Always, Props};
 
 pub(super) async fn check(bench: &mut Bench<'_>) {
-    let props = Props::new(bench.block, Always::new(Err(nobody())));
+    let props = Props::new(bench.block, Always::new(silence()));
     let transform = match bench.plugin.transform(props.stage(bench.block)) {
         Ok(transform) => transform,
         Err(error) => return bench.judge(OPEN, Err(error.to_string())),

@@ -1,5 +1,5 @@
-//! Where a lane's records come from: history for events, the numbered deliveries of state for profiles. It reads what is durable, in
-//! order, and decides nothing but which events the lane wants.
+//! Where a lane's records come from: history for events, the numbered deliveries of state for profiles, and history again for events that
+//! somebody wants delivered again. It reads what is durable, in order, and decides nothing but which events the lane wants.
 
 use bytes::Bytes;
 use weft_domain::claim::fingerprint;
@@ -7,7 +7,7 @@ use weft_domain::event::{Environment, Event};
 use weft_domain::input::{Stream, event_json};
 use weft_domain::view::{Lane, View};
 use weft_store::StoreError;
-use weft_store::log::{Block, Cursor};
+use weft_store::log::{Block, Cursor, LogReader};
 
 use crate::writer::Ledger;
 
@@ -133,6 +133,45 @@ fn profiles(
         *next += 1;
     }
     records
+}
+
+/// An event that is to go again.
+pub(super) struct Repeat {
+    /// Its place in history.
+    pub position: u64,
+    /// The place of the command.
+    pub command: u64,
+    /// Its JSON, or why it is not there.
+    pub json: Result<Bytes, String>,
+}
+
+/// The events that a lane is to have again, as of the commands that are durable, while there is room for any: the last may go past `bytes_max`. Those
+/// that `has` knows already are passed over.
+pub(super) fn repeats(
+    (records_max, bytes_max): (usize, usize),
+    wanted: impl IntoIterator<Item = (u64, u64)>,
+    has: impl Fn(u64) -> bool,
+    (history, durable): (&LogReader, u64),
+) -> Vec<Repeat> {
+    let (mut repeats, mut bytes) = (Vec::new(), 0);
+    for (position, command) in wanted {
+        if repeats.len() >= records_max || bytes >= bytes_max {
+            break;
+        }
+        if command < durable && !has(position) {
+            let json = event(history, position);
+            bytes += json.as_ref().map_or(0, Bytes::len);
+            repeats.push(Repeat { position, command, json });
+        }
+    }
+    repeats
+}
+
+/// The JSON of an event in history, or why it is not there.
+fn event(history: &LogReader, position: u64) -> Result<Bytes, String> {
+    let record = history.record(position).map_err(|error| error.to_string())?;
+    let json = event_json(record.kind, &record.bytes).map(Bytes::copy_from_slice);
+    json.ok_or_else(|| format!("record {position} of history is no event, or was erased"))
 }
 
 /// Whose a record is: of a profile its customer, of an event the first identifier that it claims.

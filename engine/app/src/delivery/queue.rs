@@ -26,6 +26,8 @@ pub(super) struct Record {
     pub not_before: Option<Instant>,
     /// When it was read.
     pub gathered: Instant,
+    /// The place of the command by which it goes again, where it does.
+    pub again: Option<u64>,
 }
 
 /// In which order records go.
@@ -108,8 +110,8 @@ impl Queue {
         self.looked_at = looked_at;
     }
 
-    /// The next batch, where there is one.
-    pub(super) fn next(&mut self, now: Instant, bounds: Bounds) -> Next {
+    /// The next batch, where there is one. Nothing goes of those customers of whom something is under way `elsewhere`.
+    pub(super) fn next(&mut self, now: Instant, bounds: Bounds, elsewhere: &BTreeSet<u64>) -> Next {
         let (mut chosen, mut bytes, mut is_full) = (Vec::new(), 0, false);
         let (mut held, mut soonest) = (BTreeSet::new(), None);
         for (position, record) in &self.waiting {
@@ -119,7 +121,8 @@ impl Queue {
                 break;
             }
             let waits = record.not_before.filter(|at| *at > now);
-            let is_behind = record.customer.is_some_and(|one| self.busy.contains(&one) || held.contains(&one));
+            let is_taken = |one| self.busy.contains(&one) || elsewhere.contains(&one) || held.contains(&one);
+            let is_behind = record.customer.is_some_and(is_taken);
             held.extend(record.customer);
             if waits.is_none() && !is_behind {
                 bytes += record.bytes.len();
@@ -167,6 +170,33 @@ impl Queue {
         }
     }
 
+    /// The customers of whom something is under way.
+    pub(super) fn busy(&self) -> &BTreeSet<u64> {
+        &self.busy
+    }
+
+    /// How many records are open.
+    pub(super) fn open(&self) -> usize {
+        self.waiting.len() + self.under_way.len()
+    }
+
+    /// Whether the record of a place is open.
+    pub(super) fn has(&self, position: u64) -> bool {
+        self.waiting.contains_key(&position) || self.under_way.contains_key(&position)
+    }
+
+    /// Forgets those that wait and are not wanted any more.
+    pub(super) fn keep(&mut self, wanted: impl Fn(&Record) -> bool) {
+        let bytes = &mut self.bytes;
+        self.waiting.retain(|_, record| {
+            let is_wanted = wanted(record);
+            if !is_wanted {
+                *bytes -= record.bytes.len();
+            }
+            is_wanted
+        });
+    }
+
     /// Whether nothing is open.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_empty()
@@ -176,6 +206,17 @@ impl Queue {
     pub(super) fn through(&self) -> u64 {
         let open = [self.waiting.keys().next(), self.under_way.keys().next()];
         open.into_iter().flatten().min().copied().unwrap_or(self.looked_at)
+    }
+
+    /// The place that was noted last.
+    pub(super) fn noted(&self) -> u64 {
+        self.noted
+    }
+
+    /// Those that have come to an end since this was last asked, by their places, and how: of records that are no stream, and of which each
+    /// is noted by itself.
+    pub(super) fn take_ended(&mut self) -> BTreeMap<u64, Option<Rejected>> {
+        std::mem::take(&mut self.ended)
     }
 
     /// How far it has come, where that is to be noted: records have come to an end, or so many places were passed over that hold
@@ -206,6 +247,7 @@ mod tests {
             attempts: 0,
             not_before: None,
             gathered: now,
+            again: None,
         };
         let mut queue = Queue::new(order, 0);
         queue.admit((0..).zip(customers).map(record).collect(), customers.len() as u64);
@@ -213,7 +255,7 @@ mod tests {
     }
 
     fn batch(queue: &mut Queue, now: Instant) -> Vec<Record> {
-        match queue.next(now, BOUNDS) {
+        match queue.next(now, BOUNDS, &BTreeSet::new()) {
             Next::Batch(batch) => batch,
             Next::Nothing(_) => Vec::new(),
         }
@@ -247,6 +289,20 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_again_meets_nothing_of_its_customer_and_is_noted_by_itself() {
+        let now = Instant::now();
+        let mut again = queue(Order::Customer, &[1, 2, 3], now);
+        let Next::Batch(first) = again.next(now, BOUNDS, &BTreeSet::from([1])) else { panic!("two may go") };
+        assert_eq!((places(&first), again.busy()), (vec![1, 2], &BTreeSet::from([2, 3])));
+        again.end(&first[1], None);
+        assert_eq!(again.take_ended(), BTreeMap::from([(2, None)]), "whatever is open before it");
+        assert_eq!((again.take_ended(), again.open()), (BTreeMap::new(), 2));
+        again.keep(|record| record.position != 0);
+        assert!(!again.has(0) && again.has(1));
+        assert_eq!(places(&batch(&mut again, now)), [0_u64; 0], "nobody wants it any more");
+    }
+
+    #[test]
     fn the_order_of_the_stream_is_kept_by_waiting() {
         let now = Instant::now();
         let mut queue = queue(Order::Stream, &[1, 2, 3], now);
@@ -254,7 +310,9 @@ mod tests {
         assert_eq!((places(&first), queue.room(10, 10)), (vec![0, 1], (0, 0)));
         queue.again(Record { not_before: Some(now + Duration::from_secs(1)), attempts: 1, ..first[0].clone() });
         queue.end(&first[1], None);
-        assert!(matches!(queue.next(now, BOUNDS), Next::Nothing(Some(at)) if at == now + Duration::from_secs(1)));
+        assert!(
+            matches!(queue.next(now, BOUNDS, &BTreeSet::new()), Next::Nothing(Some(at)) if at == now + Duration::from_secs(1))
+        );
         assert_eq!(queue.room(10, 10), (0, 0));
     }
 
@@ -264,10 +322,10 @@ mod tests {
         let wait = Duration::from_secs(1);
         let patient = Bounds { wait, ..BOUNDS };
         let mut queue = queue(Order::Stream, &[1], now);
-        assert!(matches!(queue.next(now, patient), Next::Nothing(Some(at)) if at == now + wait));
-        assert!(matches!(queue.next(now + wait, patient), Next::Batch(_)));
+        assert!(matches!(queue.next(now, patient, &BTreeSet::new()), Next::Nothing(Some(at)) if at == now + wait));
+        assert!(matches!(queue.next(now + wait, patient, &BTreeSet::new()), Next::Batch(_)));
         let mut queue = self::queue(Order::Stream, &[1, 2], now);
-        assert!(matches!(queue.next(now, patient), Next::Batch(batch) if batch.len() == 2));
+        assert!(matches!(queue.next(now, patient, &BTreeSet::new()), Next::Batch(batch) if batch.len() == 2));
     }
 
     #[test]

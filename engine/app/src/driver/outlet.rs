@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use weft_domain::input::Arrival;
+use weft_domain::input::{Arrival, Carrier};
 use weft_host::{Failure, FailureKind, Lending, Output, Rejection};
 
 use super::{Driver, Shore};
@@ -51,8 +51,7 @@ impl Outlet {
 
     /// Keeps bytes that nothing could be made of as a dead letter, with whatever is committed next.
     pub(super) async fn dead_letter(&self, code: &str, message: &str, bytes: &[u8]) {
-        let refused = Arrival::Refused { source: &self.driver.name, code, message, bytes };
-        self.held.lock().await.arrived.push(&refused);
+        self.origin().refuse((code, message), None, bytes, &mut self.held.lock().await.arrived);
     }
 
     /// The last state that `checkpoint` committed.
@@ -92,17 +91,23 @@ impl Outlet {
         }
     }
 
-    async fn take(&self, events: Vec<Bytes>) -> Result<(), Failure> {
+    fn origin(&self) -> Origin<'_> {
         let (environment, suppression) = (self.driver.environment, &**self.shore.ledger.suppression());
-        let origin = Origin { source: &self.driver.name, environment, at: self.shore.clock.now(), suppression };
+        Origin { source: &self.driver.name, environment, at: self.shore.clock.now(), suppression }
+    }
+
+    async fn take(&self, events: Vec<Bytes>) -> Result<(), Failure> {
+        let origin = self.origin();
         self.hold(|arrived| events.iter().for_each(|json| origin.event(json, arrived))).await
     }
 
     async fn take_refused(&self, refused: Vec<(Rejection, Bytes)>) -> Result<(), Failure> {
-        let source = &*self.driver.name;
+        let origin = self.origin();
+        // What an API gave is had by asking it again; a part of a file is there only once.
+        let carrier = if self.key.is_none() { Some(Carrier::File) } else { None };
         let push = |arrived: &mut Arrived| {
             for (Rejection { code, message }, bytes) in &refused {
-                arrived.push(&Arrival::Refused { source, code, message, bytes });
+                origin.refuse((code, message), carrier.clone(), bytes, arrived);
             }
         };
         self.hold(push).await

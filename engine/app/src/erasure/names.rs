@@ -4,11 +4,17 @@
 //! line. A short value, such as the user id `7`, counts only where it is all there is, in JSON under a key that tells of an identifier; a
 //! longer one also between other words.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::io::Read;
 
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use percent_encoding::percent_decode_str;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use url::form_urlencoded;
 use weft_domain::event::{Event, Identifier, is_too_deep};
+use weft_domain::input::Head;
 
 /// Bytes below which a value counts only where it is all there is: a shorter one stands in too many words by chance.
 const LONG_VALUE_BYTES: usize = 5;
@@ -60,6 +66,9 @@ impl Names {
     /// What is left of bytes without the person: an event is the person's or is not; of a list in JSON, what is of others stays, and so do
     /// lines of a text.
     pub(crate) fn without(&self, bytes: &[u8]) -> Left {
+        if let Some(plain) = unpacked(bytes) {
+            return self.without(&plain);
+        }
         let Ok(text) = std::str::from_utf8(bytes) else {
             let named = self.in_text(&String::from_utf8_lossy(bytes));
             return if named { Left::Nothing } else { Left::All };
@@ -84,6 +93,17 @@ impl Names {
             left if left.trim().is_empty() => Left::Nothing,
             left => Left::Some(left.into_bytes()),
         }
+    }
+
+    /// Whether the head of a request names the person: its path, its query, a header.
+    pub(crate) fn in_head(&self, head: &Head) -> bool {
+        let path = percent_decode_str(&head.path).decode_utf8_lossy();
+        let in_query = |(key, value): (Cow<'_, str>, Cow<'_, str>)| {
+            self.in_text(&value) && (plain(&value).len() >= LONG_VALUE_BYTES || self.tells_of_identifiers(&key))
+        };
+        path.split('/').any(|part| self.in_text(part))
+            || form_urlencoded::parse(head.query.as_bytes()).any(in_query)
+            || head.headers.iter().any(|(_, value)| value.len() >= LONG_VALUE_BYTES && self.in_text(value))
     }
 
     /// Whether a cell of a line is a value: so short ones are found in rows of a file.
@@ -190,6 +210,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     }
 }
 
+/// Bytes that were packed by gzip, zlib or zstd, which tell of themselves how they begin (RFC 1952, 1950 and 8878); none for any others. More
+/// than a request may hold is cut off: no door took it.
+fn unpacked(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::new();
+    let max = crate::limits::BODY_INFLATED_BYTES_MAX as u64;
+    let read = match bytes {
+        [0x1f, 0x8b, ..] => MultiGzDecoder::new(bytes).take(max).read_to_end(&mut plain),
+        [0x78, ..] => ZlibDecoder::new(bytes).take(max).read_to_end(&mut plain),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd::stream::read::Decoder::new(bytes).ok()?.take(max).read_to_end(&mut plain),
+        _ => return None,
+    };
+    // What begins so by chance is no packed text.
+    (read.is_ok() && !plain.is_empty()).then_some(plain)
+}
+
 /// A value as it is compared: trimmed, in small letters.
 fn plain(value: &str) -> String {
     value.trim().to_lowercase()
@@ -251,6 +286,16 @@ mod tests {
             None,
         );
         assert_eq!(names.without(b"\xff ann@shop.example"), Left::Nothing);
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packed, br#"[{"user":7},{"user":8}]"#).expect("it is in memory");
+        let packed = packed.finish().expect("it is in memory");
+        assert_eq!(names.without(&packed), Left::Some(br#"[{"user":8}]"#.to_vec()));
+        let head = |path: &str, query: &str| {
+            let (method, headers, remote) = ("GET".to_owned(), Vec::new(), "127.0.0.1".to_owned());
+            Head { method, path: path.into(), query: query.into(), headers, remote, whole: true }
+        };
+        assert!(names.in_head(&head("/pixel", "x=1&uid=7")) && names.in_head(&head("/of/ann%40shop.example", "")));
+        assert!(!names.in_head(&head("/pixel", "n=7")));
         assert!(names.in_text("no mailbox for ann@shop.example.") && !names.in_text("error 7 at 70"));
     }
 }

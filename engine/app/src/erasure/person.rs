@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use weft_domain::claim::{ClaimId, CustomerId, IdentifierId};
 use weft_domain::explain::{claims_of, whose};
-use weft_domain::input::{Command, ERASED, Erase, Input, Stream};
+use weft_domain::input::{Carrier, Command, DeadLetter, ERASED, Erase, Input, Stream};
 use weft_domain::view::{Letter, LetterBytes, Read, View, ViewError};
-use weft_store::log::{LogReader, TOMBSTONE};
+use weft_store::log::LogReader;
 use weft_store::rows::{Delivery, Value, delivery_of, letter_of, value_of};
 use weft_store::state::{Space, StateStore};
 use weft_store::{format, key};
@@ -150,11 +150,10 @@ impl Person {
             LetterBytes::Here(profile) => self.is_told_in(profile),
             LetterBytes::Record(position) => {
                 let Ok(record) = history.record(*position) else { return false };
-                let bytes = match Input::decode(record.kind, &record.bytes) {
-                    Ok(Input::DeadLetter(letter)) if record.kind != TOMBSTONE => letter.bytes,
-                    _ => return false,
-                };
-                names.without(&bytes) == Left::Nothing
+                match Input::decode(record.kind, &record.bytes) {
+                    Ok(Input::DeadLetter(letter)) => without(&letter, names) == Left::Nothing,
+                    _ => false,
+                }
             }
         }
     }
@@ -227,11 +226,12 @@ impl Person {
             Input::Event { .. } if self.events.contains(&position) => gone,
             Input::DeadLetter(mut letter) => {
                 let named = names.in_text(&letter.message);
-                match names.without(&letter.bytes) {
+                match without(&letter, names) {
                     Left::Nothing => return gone,
                     Left::All if !named => return Some(None),
                     Left::All => (),
-                    Left::Some(bytes) => letter.bytes = bytes,
+                    // A signature would not fit any more, and the head may name the person.
+                    Left::Some(bytes) => (letter.bytes, letter.carrier) = (bytes, None),
                 }
                 if named {
                     ERASED.clone_into(&mut letter.message);
@@ -287,6 +287,16 @@ impl Person {
             ("deliveries", count(self.deliveries.len())),
             ("values", count(self.values.len())),
         ])
+    }
+}
+
+/// What is left of a dead letter's bytes. A request whose head names the person and that has nothing else is the person's.
+fn without(letter: &DeadLetter, names: &Names) -> Left {
+    let is_headed = matches!(&letter.carrier, Some(Carrier::Request(head)) if names.in_head(head));
+    match names.without(&letter.bytes) {
+        Left::All if is_headed && letter.bytes.is_empty() => Left::Nothing,
+        Left::All if is_headed => Left::Some(letter.bytes.clone()),
+        left => left,
     }
 }
 

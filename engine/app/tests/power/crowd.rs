@@ -90,7 +90,13 @@ impl Said {
     pub(crate) fn arrive(&self, now: Timestamp, take: impl FnOnce(&Arrival<'_>)) {
         match self {
             Said::Rubbish(text) => {
-                take(&Arrival::Refused { source: SOURCE, code: "rubbish", message: "no event", bytes: text.as_bytes() });
+                take(&Arrival::Refused {
+                    source: SOURCE,
+                    code: "rubbish",
+                    message: "no event",
+                    coming: "",
+                    bytes: text.as_bytes(),
+                });
             }
             Said::Place(value) => take(&Arrival::Position { source: SOURCE, key: PLACE, value: value.as_bytes() }),
             Said::Event(json) => match Event::parse(json.as_bytes()) {

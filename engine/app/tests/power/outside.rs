@@ -11,10 +11,10 @@ use weft::delivery::{Filter, Lane};
 use weft::engine::Stages;
 use weft::pipeline::{Chains, Step};
 use weft_domain::input::Stream;
-use weft_host::{Failure, Host, HostOptions, Lending, Lent, Nothing, Plugin, Stage, WantedLimits};
+use weft_host::{Failure, FailureKind, Host, HostOptions, Lending, Lent, Nothing, Plugin, Stage, WantedLimits};
 use weft_store::files::Faulty;
 
-use crate::crowd::SOURCE;
+use crate::crowd::{Dice, SOURCE};
 
 /// The destination of both lanes.
 pub(crate) const LAKE: &str = "lake";
@@ -59,6 +59,7 @@ impl Plugins {
                 batch_wait,
                 concurrency,
                 attempts_max: 1,
+                ordered: false,
                 destination,
                 standing,
                 making: None,
@@ -79,6 +80,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// From now on the destination refuses one event in eight, or none.
+    pub(crate) fn refuse_some(&self, moods: Option<Dice>) {
+        self.events.held().moods = moods;
+    }
+
     /// From that operation of the disk on, the power is gone, and nothing more arrives here.
     pub(crate) fn until(&self, disk: &Faulty, operation: u64) {
         for stack in [&self.events, &self.profiles] {
@@ -97,6 +103,8 @@ struct Held {
     /// A name that meant two things.
     twice: Option<String>,
     until: Option<(Faulty, u64)>,
+    /// Where it refuses some of what it is given.
+    moods: Option<Dice>,
 }
 
 impl Stack {
@@ -127,6 +135,10 @@ impl Lent for Stack {
     fn file_append(&self, _: &str, name: &str, at: u64, bytes: Vec<u8>) -> Lending<'_, Result<u64, Failure>> {
         let end = at + bytes.len() as u64;
         if name == "out" {
+            let is_refused = self.held().moods.as_mut().is_some_and(|moods| moods.below(8) == 0);
+            if is_refused {
+                return Box::pin(std::future::ready(Err(Failure::new(FailureKind::Rejected, "not today"))));
+            }
             self.put(at, String::from_utf8_lossy(&bytes).into_owned());
         }
         Box::pin(std::future::ready(Ok(end)))

@@ -38,7 +38,7 @@ use crate::files::{Disk, Files};
 use crate::{StoreError, format};
 
 /// The version of the layout that the marker stands for.
-const STATE_VERSION: u32 = 3;
+const STATE_VERSION: u32 = 4;
 /// The tree.
 const TREE: &str = "weft";
 /// The key of the marker: after every space.
@@ -670,6 +670,27 @@ mod tests {
     fn change(number: u64, position: u64) -> Change {
         let value = format::encode(position, &format!("row {number} of {position}")).expect("a row");
         (Space::Claim, crate::key::Key::new(0).u64(number).finish(), Some(value))
+    }
+
+    #[test]
+    fn a_state_of_another_version_is_told_from_a_damaged_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let state = State::open(dir.path(), Options::default(), Expect::Nothing).expect("opens");
+        state.commit(vec![change(1, 1)], 1).expect("commits");
+        state.close().expect("closes");
+        let db = open_sled(dir.path(), Options::default()).expect("opens");
+        let tree = db.open_tree(TREE).expect("opens");
+        let marker = marker_of(&tree, dir.path()).expect("is read").expect("is there");
+        let before = Marker { version: STATE_VERSION - 1, ..marker };
+        tree.insert(MARKER, format::encode(1, &before).expect("a row")).expect("is put");
+        db.flush().expect("is kept");
+        drop((tree, db));
+        let opened = State::open(dir.path(), Options::default(), Expect::State).map(drop);
+        assert!(
+            matches!(opened, Err(StoreError::Version { found, known, .. }) if found + 1 == known),
+            "{:?}",
+            opened.map_err(|error| error.to_string())
+        );
     }
 
     #[test]

@@ -109,6 +109,25 @@ fn a_body_that_cannot_be_taken_is_a_dead_letter_of_a_known_sender() {
 }
 
 #[test]
+fn a_refused_call_of_a_batch_can_be_given_again_with_what_the_batch_says() {
+    let batch = format!(
+        r#"{{"writeKey":"{KEY}","context":{{"ip":"192.0.2.7"}},"batch":[{TRACK_TYPED},{{"type":"track","event":"e"}}],"x":1}}"#
+    );
+    let received = open(CONFIG).receive(request("POST", "/v1/batch", &[], batch.as_bytes())).expect("no failure");
+    let part = received.refused[0].bytes.clone().expect("a part");
+    let want = r#"{"context":{"ip":"192.0.2.7"},"x":1,"batch":[{"type":"track","event":"e"}]}"#;
+    assert_eq!(String::from_utf8_lossy(&part), want, "without the key");
+
+    let give = |headers: &[(&str, &str)], body: &[u8]| {
+        let received = open(CONFIG).receive(request("POST", "/v1/batch", headers, body)).expect("no failure");
+        (received.response.status, codes(&received).join(" "))
+    };
+    assert_eq!(give(&[(":part", "1")], &part), (200, "no_identity".into()), "it is known, and still nobody's");
+    assert_eq!(give(&[], &part), (401, String::new()));
+    assert_eq!(give(&[(":part", "1"), ("authorization", &basic("wrong"))], &part), (401, String::new()));
+}
+
+#[test]
 fn a_bad_call_of_a_batch_is_refused_alone_with_its_bytes() {
     let large = format!(r#"{{"type":"track","userId":"ann","event":"e","properties":{{"x":"{}"}}}}"#, "x".repeat(33_000));
     let bad = [
@@ -143,7 +162,7 @@ fn a_bad_call_of_a_batch_is_refused_alone_with_its_bytes() {
     assert_eq!((received.response.status, received.events.len()), (200, 1));
     for (refused, (call, code)) in received.refused.iter().zip(bad) {
         assert_eq!(refused.rejection.code, code, "{call}");
-        assert_eq!(refused.bytes.as_deref(), Some(call.as_bytes()));
+        assert_eq!(refused.bytes.as_deref(), Some(format!(r#"{{"batch":[{call}]}}"#).as_bytes()));
     }
     assert_eq!(received.refused.len(), bad.len());
 

@@ -8,21 +8,25 @@ use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 
 use super::{Id, bytes_of, plain, reach};
-use crate::command::{Failed, Output, client, print};
+use crate::command::{Failed, Output, client, print, report_progress_of};
 use crate::config::Config;
 use crate::letters::Shown;
 use crate::limits;
 use crate::retry::Retried;
+use crate::vault::Progress;
 
 /// Has dead letters go again as they are, or says which would.
 pub(super) async fn some(config: &Config, ids: &[Id], dry_run: bool) -> anyhow::Result<Retried> {
-    let mut all = Retried::default();
+    let (mut all, count) = (Retried::default(), ids.len() as u64);
+    let doing = if dry_run { "looking at dead letters" } else { "retrying dead letters" };
+    let mut progress = report_progress_of(limits::LETTERS_RETRIED_MAX as u64 + 1);
     for ids in ids.chunks(limits::LETTERS_RETRIED_MAX) {
         let body = serde_json::json!({ "letters": ids, "dry_run": dry_run });
         let answer = reach(config, client::post(config.listen, "/api/v1/dead-letters/retry", &body).await?)?;
         let part: Retried = serde_json::from_slice(&answer).context("the engine's answer cannot be read")?;
         all.retried.extend(part.retried);
         all.kept.extend(part.kept);
+        progress(Progress { doing, done: (all.retried.len() + all.kept.len()) as u64, all: count });
     }
     Ok(all)
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::{Named, host};
+use super::{Home, Named, host};
+use crate::cases::suites;
 use crate::command::{Failed, Output, print};
 use crate::conformance::{self, Conformance, Finding, Given, Verdict};
 
@@ -16,6 +17,9 @@ pub(in crate::command) struct Check {
     /// A configuration (YAML or JSON) to check with, beside the examples of the manifest. May be given more than once.
     #[arg(long)]
     config: Vec<PathBuf>,
+    /// The folder of the plugin's own tests, whose polls are played; unless it is said, `tests` in the folder of a plugin in its `dist`.
+    #[arg(long)]
+    tests: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -28,16 +32,25 @@ pub(super) async fn run(check: Check) -> Result<(), Failed> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         given.push(Given { title: path.display().to_string(), text });
     }
+    let output = Output::of(check.json);
+    let tests = check.tests.or_else(|| Home::tests_of_built(&file).filter(|folder| folder.is_dir()));
+    let suites = tests.map_or_else(|| Ok(Vec::new()), |folder| suites(&folder));
+    let suites = suites.map_err(|problems| Failed::Problems(problems, output))?;
+    Home::note_changes(&file);
     let loaded = host()?.load(&file).await;
     let (found, limits, name) = match &loaded {
         Ok(plugin) => {
             let manifest = plugin.manifest();
             let name = format!("{} {}, a {}", manifest.name, manifest.version, manifest.kind);
-            (conformance::check(plugin, &given).await, Some(plugin.limits()), name)
+            let mut polls = Vec::new();
+            for suite in &suites {
+                polls.extend(suite.good_polls(plugin).map_err(|problems| Failed::Problems(problems, output))?);
+            }
+            (conformance::check(plugin, &given, &polls).await, Some(plugin.limits()), name)
         }
         Err(error) => (Conformance::of_no_plugin(error.to_string()), None, file.display().to_string()),
     };
-    match Output::of(check.json) {
+    match output {
         Output::Json => print(&serde_json::to_string_pretty(&serde_json::json!({
             "file": file,
             "holds": found.holds(),

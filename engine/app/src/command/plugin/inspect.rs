@@ -99,7 +99,12 @@ fn text(plugin: &Plugin, signers: &[PublicKey], docs: bool) -> String {
             write!(out, "\n{docs}").expect("a string takes everything");
         }
     } else if manifest.docs.is_some() || !manifest.examples.is_empty() {
-        writeln!(out, "\n{} examples and its documentation: --docs", manifest.examples.len()).expect("a string takes everything");
+        let examples = match manifest.examples.len() {
+            0 => "documentation".to_owned(),
+            1 => "an example and documentation".to_owned(),
+            count => format!("{count} examples and documentation"),
+        };
+        writeln!(out, "\n{examples}: --docs").expect("a string takes everything");
     }
     out
 }

@@ -45,6 +45,7 @@ pub(super) async fn run(test: Test) -> Result<(), Failed> {
         );
     }
     let output = Output::of(test.json);
+    Home::note_changes(&home.wasm);
     let plugin = load(&home.wasm).await?;
     let recorder = match &test.connection {
         Some(name) => Some(recorder(&test.workspace, name, output).await?),

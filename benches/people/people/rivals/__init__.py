@@ -1,0 +1,1 @@
+"""What Weft is held against: keys that must be equal, as customer data platforms have them, and Splink."""

@@ -1,0 +1,1 @@
+"""Tests of the bench: a judge that is wrong is worse than none."""
