@@ -10,14 +10,17 @@
 //!
 //! What stays: keyed hashes of the identifiers ([`crate::suppression`]), the erasure itself with its reason and counts, fingerprints of
 //! message ids in the duplicate window (64 bits of a hash, forgotten with the window, without which a late repetition would count as
-//! new), and what events of others say of the person. `names` says what names a person, `person` gathers.
+//! new), and what events of others say of the person.
+//!
+//! In it: `names` says what names a person, `person` gathers what there is, `job` writes it down until it is done, `logs` judges records.
 
+mod job;
+mod logs;
 pub(crate) mod names;
 pub(crate) mod person;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,16 +29,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, watch};
 use weft_domain::claim::CustomerId;
-use weft_domain::event::Event;
-use weft_domain::input::{Arrival, Command, Input, Kv, Passed, event_json};
+use weft_domain::input::{Command, Input, Kv};
 use weft_domain::value::Timestamp;
 use weft_domain::view::ViewError;
 use weft_store::StoreError;
 use weft_store::files::Files;
-use weft_store::log::{LogReader, Rewritten, TOMBSTONE, Verdict};
+use weft_store::log::{Rewritten, Verdict};
 use weft_store::state::Live;
 
-use self::names::{Left, Names};
+use self::job::{Job, Jobs, Whom};
 use self::person::Person;
 use crate::clock::Clock;
 use crate::events::Who;
@@ -116,36 +118,9 @@ pub enum EraseError {
     Broken(String),
 }
 
-/// What is to be done, as it is written down until it is done. The file names the person, and goes last.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Job {
-    erasure: Erasure,
-    who: Whom,
-    person: Person,
-    /// Whether state is without the person.
-    #[serde(default)]
-    is_out_of_state: bool,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Whom {
-    Identifier(String, String),
-    Customer(CustomerId),
-}
-
-impl From<Whom> for Who {
-    fn from(whom: Whom) -> Who {
-        match whom {
-            Whom::Identifier(kind, value) => Who::Identifier(kind, value),
-            Whom::Customer(id) => Who::Customer(id),
-        }
-    }
-}
-
 /// Carries erasures out.
 pub struct Eraser {
-    folder: PathBuf,
-    files: Arc<dyn Files>,
+    jobs: Jobs,
     intake: Intake,
     ledger: Ledger,
     state: Arc<Live>,
@@ -165,12 +140,10 @@ impl Eraser {
         (intake, ledger, state): (Intake, Ledger, Arc<Live>),
         clock: Clock,
     ) -> Result<Eraser, EraseError> {
-        let mut waiting = BTreeMap::new();
-        for job in left_over(&*files, folder)? {
-            waiting.insert((job.erasure.requested, job.erasure.id.clone()), job);
-        }
-        let (folder, waiting) = (folder.to_owned(), Mutex::new(waiting));
-        Ok(Eraser { folder, files, intake, ledger, state, clock, waiting, asked: Notify::new() })
+        let jobs = Jobs::new(folder, files);
+        let named = |job: Job| ((job.erasure.requested, job.erasure.id.clone()), job);
+        let waiting = Mutex::new(jobs.left_over()?.into_iter().map(named).collect());
+        Ok(Eraser { jobs, intake, ledger, state, clock, waiting, asked: Notify::new() })
     }
 
     /// Asks for an erasure. When this returns it will be done, whatever happens to the process.
@@ -201,7 +174,7 @@ impl Eraser {
             trouble: None,
         };
         let job = Job { erasure: erasure.clone(), who: whom, person: Person::default(), is_out_of_state: false };
-        self.write_down(&job)?;
+        self.jobs.write_down(&job)?;
         self.tell(&erasure).await?;
         waiting.insert((erasure.requested, erasure.id.clone()), job);
         self.asked.notify_one();
@@ -289,7 +262,7 @@ impl Eraser {
         job.erasure.removed = removed.into_iter().map(|(place, count)| (place.to_owned(), count)).collect();
         (job.erasure.status, job.erasure.completed) = (Progress::Completed, Some(self.clock.now()));
         self.tell(&job.erasure).await?;
-        self.cross_out(&job.erasure.id)?;
+        self.jobs.cross_out(&job.erasure.id)?;
         self.waiting.lock().await.remove(&(job.erasure.requested, job.erasure.id.clone()));
         tracing::info!(erasure = job.erasure.id, removed = ?job.erasure.removed, "a person was erased");
         Ok(())
@@ -350,7 +323,7 @@ impl Eraser {
             return Err(EraseError::Stopped);
         }
         let (history, of_history) = (self.ledger.history().clone(), person.clone());
-        let found = blocking(move || look_over(&history, &of_history)).await??;
+        let found = blocking(move || logs::look_over(&history, &of_history)).await??;
         let through = self.ledger.intake_through();
         let intake = self.rewrite_intake(Arc::new(found.intake), person.clone(), through).await?;
         let mut history = 0;
@@ -358,7 +331,7 @@ impl Eraser {
             let (reader, person) = (self.ledger.history().clone(), person.clone());
             let drafted = blocking(move || {
                 let names = person.names();
-                reader.draft(first, |position, kind, payload| judge(&person, &names, position, kind, payload))
+                reader.draft(first, |position, kind, payload| logs::judge(&person, &names, position, kind, payload))
             });
             let Some((done, draft)) = unless_trimmed(drafted.await?)? else { continue };
             history += done.tombstones + done.replaced;
@@ -380,7 +353,7 @@ impl Eraser {
                 let names = person.names();
                 reader.draft(segment.first, |position, kind, payload| {
                     // What has not reached history is left to be left out there.
-                    let is_gone = position < through && (gone.contains(&position) || arrived_from(&names, kind, payload));
+                    let is_gone = position < through && (gone.contains(&position) || logs::arrived_from(&names, kind, payload));
                     if is_gone { Verdict::Tombstone } else { Verdict::Keep }
                 })
             });
@@ -419,7 +392,7 @@ impl Eraser {
     }
 
     fn print(&self, kind: &str, value: &str) -> Result<Print, EraseError> {
-        let path = self.folder.join("key");
+        let path = self.jobs.folder().join("key");
         self.ledger.suppression().print(kind, value).map_err(|error| EraseError::File { path, error })
     }
 
@@ -446,35 +419,9 @@ impl Eraser {
 
     /// Has a job go on from here, also after a crash.
     async fn note(&self, job: &Job) -> Result<(), EraseError> {
-        self.write_down(job)?;
+        self.jobs.write_down(job)?;
         self.waiting.lock().await.insert((job.erasure.requested, job.erasure.id.clone()), job.clone());
         Ok(())
-    }
-
-    /// Writes a job down, durably and for nobody else to read.
-    fn write_down(&self, job: &Job) -> Result<(), EraseError> {
-        let json = serde_json::to_vec(job).expect("a job has string keys");
-        let (beside, path) = (self.folder.join(format!("{}.new", job.erasure.id)), self.folder.join(file_name(&job.erasure.id)));
-        let write = || {
-            self.files.create_dir(&self.folder)?;
-            let file = self.files.create(&beside)?;
-            // In tests there may be no such file on the disk.
-            match std::fs::set_permissions(&beside, PermissionsExt::from_mode(0o600)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => (),
-            }
-            file.write_at(&json, 0)?;
-            file.sync_data()?;
-            self.files.rename(&beside, &path)?;
-            self.files.sync_dir(&self.folder)
-        };
-        write().map_err(|error| EraseError::File { path, error })
-    }
-
-    fn cross_out(&self, id: &str) -> Result<(), EraseError> {
-        let path = self.folder.join(file_name(id));
-        let removed = self.files.remove(&path).and_then(|()| self.files.sync_dir(&self.folder));
-        removed.map_err(|error| EraseError::File { path, error })
     }
 }
 
@@ -519,67 +466,6 @@ pub fn restore(ledger: &Ledger) -> Result<(), ViewError> {
     Ok(())
 }
 
-/// What history has of a person.
-#[derive(Default)]
-struct Found {
-    /// Segments with records that change.
-    segments: BTreeSet<u64>,
-    /// Records of intake that those came from.
-    intake: BTreeSet<u64>,
-}
-
-/// Reads all of history that is sealed.
-fn look_over(history: &LogReader, person: &Person) -> Result<Found, StoreError> {
-    let (names, mut found) = (person.names(), Found::default());
-    for segment in history.segments().into_iter().filter(|segment| segment.sealed) {
-        let mut cursor = history.cursor(segment.first);
-        while cursor.position() < segment.end {
-            let Some(block) = cursor.next()? else { break };
-            for (position, record) in block.records().filter(|(_, record)| record.kind != TOMBSTONE) {
-                if event_json(record.kind, record.bytes).is_some() && !person.events.contains(&position) {
-                    continue;
-                }
-                // One that cannot be read is nobody's, and is named where it is folded.
-                let Ok(input) = Input::decode(record.kind, record.bytes) else { continue };
-                let intake = input.intake();
-                if matches!(input, Input::Passed { reason: Passed::Suppressed, .. }) {
-                    found.intake.extend(intake);
-                } else if !matches!(person.left_of(&names, position, input), Some(None)) {
-                    found.intake.extend(intake);
-                    found.segments.insert(segment.first);
-                }
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// What becomes of a record of history.
-fn judge(person: &Person, names: &Names, position: u64, kind: u8, payload: &[u8]) -> Verdict {
-    if event_json(kind, payload).is_some() {
-        return if person.events.contains(&position) { Verdict::Tombstone } else { Verdict::Keep };
-    }
-    let Ok(input) = Input::decode(kind, payload) else { return Verdict::Keep };
-    match person.left_of(names, position, input) {
-        None => Verdict::Tombstone,
-        Some(None) => Verdict::Keep,
-        Some(Some(left)) => {
-            let mut bytes = Vec::new();
-            left.encode(&mut bytes);
-            Verdict::Replace(bytes)
-        }
-    }
-}
-
-/// Whether a record of intake names the person. Of what is history's by now it is a copy, so what names others as well goes too.
-fn arrived_from(names: &Names, kind: u8, payload: &[u8]) -> bool {
-    match Arrival::decode(kind, payload) {
-        Ok(Arrival::Event { json, .. }) => Event::parse(json).is_ok_and(|event| names.claimed(&event.claims)),
-        Ok(Arrival::Refused { message, bytes, .. }) => names.in_text(message) || names.without(bytes) != Left::All,
-        Ok(Arrival::Position { .. }) | Err(_) => false,
-    }
-}
-
 /// None where retention was faster.
 fn unless_trimmed<T>(drafted: Result<(Rewritten, T), StoreError>) -> Result<Option<(Rewritten, T)>, StoreError> {
     match drafted {
@@ -591,40 +477,6 @@ fn unless_trimmed<T>(drafted: Result<(Rewritten, T), StoreError>) -> Result<Opti
 /// Work that may wait for the disk, on a thread that may.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, EraseError> {
     tokio::task::spawn_blocking(work).await.map_err(|panic| EraseError::Broken(panic.to_string()))
-}
-
-fn file_name(id: &str) -> String {
-    format!("{id}.job")
-}
-
-/// The jobs that were written down and not crossed out.
-fn left_over(files: &dyn Files, folder: &Path) -> Result<Vec<Job>, EraseError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |error| EraseError::File { path, error }
-    };
-    let names = match files.list(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        names => names.map_err(failed(folder))?,
-    };
-    let mut jobs = Vec::new();
-    for name in names {
-        let path = folder.join(&name);
-        if name.ends_with(".new") {
-            files.remove(&path).map_err(failed(&path))?;
-        }
-        if !name.ends_with(".job") {
-            continue;
-        }
-        let read = || {
-            let file = files.open_read(&path)?;
-            let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
-            let length = file.read_at(&mut bytes, 0)?;
-            serde_json::from_slice(&bytes[..length]).map_err(io::Error::from)
-        };
-        jobs.push(read().map_err(failed(&path))?);
-    }
-    Ok(jobs)
 }
 
 fn random_id() -> Result<String, EraseError> {
