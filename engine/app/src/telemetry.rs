@@ -233,12 +233,13 @@ mod tests {
         }
         drop(metrics.received.get_or_create(&stage));
         drop(metrics.dropped.get_or_create(&stage));
+        drop(metrics.suppressed.get_or_create(&stage));
         drop(metrics.lane_waiting.get_or_create(&stage));
         drop(metrics.lane_tried.get_or_create(&stage));
         let text = metrics.text();
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let want = "weft_source_requests counter, weft_requests_too_many counter, weft_source_events counter, weft_events_folded counter, \
-                    weft_events_duplicate counter, weft_transform_dropped counter, weft_dead_letters counter, \
+                    weft_events_duplicate counter, weft_transform_dropped counter, weft_events_suppressed counter, weft_dead_letters counter, \
                     weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
