@@ -59,7 +59,7 @@ impl Writing {
             self.events(&Who::Customer(customer))?;
         }
         for (position, ordinal) in &self.person.letters {
-            let look = |from, max| self.ledger.state().letters(from, max);
+            let look = || self.ledger.state();
             let letter = letters::find(look, self.ledger.history(), letters::Id(*position, *ordinal))?;
             self.line("dead_letter", &letter);
         }
