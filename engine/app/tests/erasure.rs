@@ -179,7 +179,13 @@ fn search(root: &Path, needles: &[&str]) -> BTreeMap<String, Vec<String>> {
         let (log, _) = Log::open(Arc::new(Disk), &root.join(name), small()).expect("opens");
         let mut cursor = log.reader().cursor(log.reader().start());
         while let Some(block) = cursor.next().expect("readable") {
-            haystack.extend(block.records().map(|(position, record)| (format!("{name} {position}"), record.bytes.to_vec())));
+            for (position, record) in block.records() {
+                haystack.push((format!("{name} {position}"), record.bytes.to_vec()));
+                // A value is written as numbers, which would hide what it says.
+                if let Ok(Input::Kv(Kv { value: Some(value), .. })) = Input::decode(record.kind, record.bytes) {
+                    haystack.push((format!("{name} {position}, its value"), value));
+                }
+            }
         }
         log.close().expect("closes");
     }

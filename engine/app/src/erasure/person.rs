@@ -21,7 +21,7 @@ use crate::writer::Ledger;
 
 /// What there is of a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Person {
+pub(crate) struct Person {
     /// The claims that make the person.
     pub claims: BTreeSet<ClaimId>,
     /// Identifiers that the person has, by type and value.
