@@ -197,6 +197,35 @@ pub(super) fn all() -> Vec<Route> {
             .takes::<super::Looking>()
             .gives::<Reloaded>()
             .refuses(&[400, 422, 503]),
+        post("erase", "/api/v1/erasures", "Have everything go that is known of a person", super::erasures::ask)
+            .reads::<super::erasures::ErasureRequest>()
+            .gives::<crate::erasure::Erasure>()
+            .refuses(&[400, 404, 413, 415, 422, 503]),
+        post("lift", "/api/v1/erasures/lift", "Take events of an identifier again that was erased", super::erasures::lift)
+            .reads::<super::erasures::Lift>()
+            .gives::<super::erasures::Lifted>()
+            .refuses(&[400, 413, 415, 422, 503]),
+        get("erasures", "/api/v1/erasures", "All erasures, and how far each is", super::erasures::all)
+            .gives::<super::erasures::Erasures>(),
+        get("erasure", "/api/v1/erasures/{id}", "How far an erasure is, and what went", super::erasures::one)
+            .gives::<crate::erasure::Erasure>()
+            .refuses(&[404]),
+        get(
+            "access",
+            "/api/v1/access/{type}/{value}",
+            "Everything that is known of the customer who has an identifier, as lines of JSON",
+            super::erasures::access_by_identifier,
+        )
+        .gives_text("application/x-ndjson")
+        .refuses(&[404]),
+        get(
+            "access_by_id",
+            "/api/v1/access/{id}",
+            "Everything that is known of a customer, as lines of JSON",
+            super::erasures::access_by_id,
+        )
+        .gives_text("application/x-ndjson")
+        .refuses(&[400, 404]),
         get("openapi", "/api/v1/openapi.json", "This document", super::openapi_page)
             .gives::<serde_json::Map<String, serde_json::Value>>()
             .open(),
