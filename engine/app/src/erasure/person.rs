@@ -97,8 +97,9 @@ impl Person {
             let id = claim_of(key).ok_or_else(|| malformed("a claim"))?;
             let filed: Filed = format::decode(bytes).map_err(unreadable)?.1;
             let Some(claim) = filed.claim.filter(|_| !self.claims.contains(&id)) else { return Ok(()) };
-            let verdict = claim.verdict.as_ref().map(|verdict| &verdict.reason);
-            for reason in claim.retracted.iter().chain(claim.struck.values()).chain(verdict).filter(|one| names.in_text(one)) {
+            let verdict = claim.verdict.iter().map(|verdict| &verdict.reason);
+            let verdicts = verdict.chain(claim.matches.iter().filter_map(|known| known.verdict.as_ref()).map(|one| &one.reason));
+            for reason in claim.retracted.iter().chain(claim.struck.values()).chain(verdicts).filter(|one| names.in_text(one)) {
                 reasons.insert(reason.clone());
                 claims.insert(id);
             }
@@ -139,6 +140,10 @@ impl Person {
     /// Whether an identifier is the person's alone, by its id.
     fn has_id(&self, id: IdentifierId) -> bool {
         self.own.iter().any(|(kind, value)| IdentifierId::of(kind, value) == id)
+    }
+
+    fn has_one_of(&self, pair: &[ClaimId; 2]) -> bool {
+        pair.iter().any(|claim| self.claims.contains(claim))
     }
 
     /// What stands for a claim of the person in records of a pass, which must go on fitting each other: nobody can guess it.
@@ -311,12 +316,16 @@ impl Person {
                 if named { gone } else { as_it_was }
             }
             Input::Sweep(sweep) => Some(self.left_of_sweep(sweep).map(Input::Sweep)),
-            // Of others; without anything of a person; of the engine's own, which names nobody; where a source stands.
+            Input::Match(proposal) if self.has_one_of(&proposal.pair) => gone,
+            // Of others; without anything of a person; of the engine's own, which names nobody; where a source stands; and what a model says
+            // of all together, which are shares of values that several have.
             Input::Event { .. }
             | Input::Passed { .. }
             | Input::Tick(_)
             | Input::Plan(_)
             | Input::Kv(_)
+            | Input::Match(_)
+            | Input::Model(_)
             | Input::Position { .. } => as_it_was,
         }
     }
@@ -370,6 +379,10 @@ impl Person {
             {
                 return None;
             }
+            Command::DecideMatch { pair, .. } if self.has_one_of(&pair) => return None,
+            Command::DecideMatch { pair, decision, reason } => {
+                Command::DecideMatch { pair, decision, reason: without_names(names, reason) }
+            }
             Command::Retract { claim, reason } => Command::Retract { claim, reason: without_names(names, reason) },
             Command::Decide { claim, decision, reason } => {
                 Command::Decide { claim, decision, reason: without_names(names, reason) }
@@ -392,6 +405,7 @@ impl Person {
     fn left_of_parts(&self, parts: Vec<Part>) -> Option<Vec<Part>> {
         let is_theirs = |part: &Part| match part {
             Part::Claim { claim } | Part::Word { claim, .. } => self.claims.contains(claim),
+            Part::Match { pair } => self.has_one_of(pair),
             Part::Pair { one, other, of } => {
                 of.is_some_and(|of| self.claims.contains(&of)) || self.has_id(*one) || self.has_id(*other)
             }
