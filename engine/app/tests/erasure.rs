@@ -18,7 +18,7 @@ use weft::events::Who;
 use weft::intake::{Arrived, Origin};
 use weft::vault::{DataFolder, Vault};
 use weft_domain::attribute::{Attribute, Calculation, Meaning, Of, Window};
-use weft_domain::claim::{ClaimId, Decision, Guard, IdentifierId};
+use weft_domain::claim::{Bits, ClaimId, Decision, Evidence, Guard, IdentifierId, Outcome, Proposal, pair};
 use weft_domain::event::{Environment, Identifier};
 use weft_domain::explain::{explain, whose};
 use weft_domain::identity::{Quarantine, Rules};
@@ -64,6 +64,10 @@ const CLAIMS: [&[(&str, &str)]; 5] = [
 
 /// What only Bob's data has in it, some of it in the same records as Ann's.
 const BOBS: [&str; 4] = ["bob.marker@shop.example", "Bobweg-Marker-3", "letter-of-bob-78", "kv-of-bob-34"];
+
+const CARL: [(&str, &str); 2] = [("email", "carl.k@shop.example"), ("user_id", "carl-k")];
+
+const DORA: [(&str, &str); 2] = [("email", "dora.k@shop.example"), ("user_id", "dora-k")];
 
 const BOBS_PHONE: [(&str, &str); 2] = [("email", "bob.marker@shop.example"), ("phone", "+49-not-bobs")];
 
@@ -170,8 +174,8 @@ async fn live_with(engine: &Engine, ann: Ann) {
         format!(r#"{{"type":"identify","message_id":"{id}","claims":[{}]}}"#, claims.join(","))
     };
     // Carl and Dora are known, and so is Ann: what would make them one waits. Bob has used the tablet, and a phone that is not his.
-    events.push(said("k1", &[("email", "carl.k@shop.example"), ("user_id", "carl-k")]));
-    events.push(said("k2", &[("email", "dora.k@shop.example"), ("user_id", "dora-k")]));
+    events.push(said("k1", &CARL));
+    events.push(said("k2", &DORA));
     events.push(said("k3", &[("anonymous_id", "tablet-of-all"), ("email", "bob.marker@shop.example")]));
     events.push(said("k4", &BOBS_PHONE));
     events.extend(["k5", "k6", "k7"].into_iter().zip(&CLAIMS[2..]).map(|(id, claim)| said(id, claim)));
@@ -225,6 +229,12 @@ async fn decide(engine: &Engine, ann: Ann) {
     order(Command::Retract { claim: claim(&BOBS_PHONE), reason: why.into() }).await;
     let parts = vec![Part::Pair { one: bob, other: carl, of: None }];
     order(Command::Split { parts, reason: why.into() }).await;
+    let decide_match = |one, other, reason: &str| Command::DecideMatch {
+        pair: pair(one, other),
+        decision: Some(Decision::Refuse),
+        reason: reason.into(),
+    };
+    order(decide_match(claim(&CARL), claim(&DORA), why)).await;
     if ann == Ann::IsUnknown {
         return;
     }
@@ -235,16 +245,22 @@ async fn decide(engine: &Engine, ann: Ann) {
     let parts = vec![Part::Claim { claim: split }, Part::Pair { one: her, other: shared, of: Some(split) }];
     order(Command::Split { parts, reason: reason() }).await;
     let mail = id("email", "ann.marker@shop.example");
-    let pair = |other| Part::Pair { one: mail, other, of: None };
+    let apart = |other| Part::Pair { one: mail, other, of: None };
     // One command is about others as well, and one is taken back.
     let word = Part::Word { claim: claim(&BOBS_PHONE), source: "crm".into() };
-    order(Command::Split { parts: vec![pair(bob), word], reason: reason() }).await;
-    order(Command::Split { parts: vec![pair(carl)], reason: reason() }).await;
-    order(Command::Rejoin { parts: vec![pair(carl)] }).await;
+    order(Command::Split { parts: vec![apart(bob), word], reason: reason() }).await;
+    order(Command::Split { parts: vec![apart(carl)], reason: reason() }).await;
+    order(Command::Rejoin { parts: vec![apart(carl)] }).await;
     let word = vec![Part::Word { claim: claim(CLAIMS[1]), source: "web".into() }];
     order(Command::Split { parts: word.clone(), reason: reason() }).await;
     order(Command::Rejoin { parts: word }).await;
+    order(decide_match(claim(CLAIMS[1]), claim(&CARL), "two people")).await;
+    let (weight, at) = (Bits(120), NOON.parse().expect("valid"));
+    let evidence = Evidence { weight, prior: Bits(0), shared: Bits(0), fields: Vec::new(), model: 0, at };
+    let proposal = Proposal { pair: pair(claim(CLAIMS[0]), claim(&DORA)), outcome: Outcome::Review, evidence };
+    engine.ledger().log(Input::Match(proposal)).await.expect("logged");
     let state = engine.ledger().state();
+    assert_eq!(state.open_matches([ClaimId([0; 16]); 2], 9).expect("readable").len(), 1);
     let waits = state.claim(claim(CLAIMS[2])).expect("readable").expect("it is there");
     assert!(waits.set_aside.iter().any(|(_, guard)| *guard == Guard::Held), "{waits:?}");
     let of_bob = state.identifier(bob).expect("readable").expect("it is there");
@@ -423,7 +439,9 @@ fn known(root: &FsPath) -> Vec<String> {
     let customers = RefCell::new(BTreeSet::new());
     let visit = &mut |space: Space, key: &[u8], value: &[u8]| {
         match space {
-            Space::Identifier | Space::Held => known.push(format!("{space:?} {key:?} {:?}", weft_store::format::open(value)?.1)),
+            Space::Identifier | Space::Held | Space::OpenMatch => {
+                known.push(format!("{space:?} {key:?} {:?}", weft_store::format::open(value)?.1))
+            }
             Space::Claim => {
                 let filed: Filed = weft_store::format::decode(value)?.1;
                 known.push(format!("{:?}", filed.claim));
@@ -442,7 +460,7 @@ fn known(root: &FsPath) -> Vec<String> {
         known.push(json.to_string());
     }
     let totals = state.totals();
-    known.push(format!("{} {} {}", totals.customers, totals.claims, totals.claims_held));
+    known.push(format!("{} {} {} {}", totals.customers, totals.claims, totals.claims_held, totals.matches_open));
     vault.close().expect("closes");
     known
 }

@@ -129,6 +129,66 @@ pub fn separate(
     Ok(moves)
 }
 
+/// Takes claims out for good, and divides anew what had hung together through them: those who stay are who they would be had the claims
+/// never been (invariant 6). What was said of the claims goes too, and so do separations from identifiers that nobody names any more.
+#[allow(clippy::missing_errors_doc)]
+pub fn forget(rules: &Rules, step: &mut Step<'_, impl View>, gone: &BTreeSet<ClaimId>) -> Read<Vec<Move>> {
+    let (mut named, mut shared) = (BTreeSet::new(), Vec::new());
+    for id in gone {
+        let Some(claim) = step.claim(*id)? else { continue };
+        named.extend(ids_of(&claim));
+        count_guards(step, *id, Some(&claim), &[]);
+        shared.extend(unmatch(step, *id, &claim, gone)?);
+        step.changes.claims.insert(*id, None);
+        step.count(|totals| totals.claims -= 1);
+    }
+    for id in named {
+        let Some(mut row) = step.identifier(id)? else { continue };
+        let kept = Arc::make_mut(&mut row);
+        kept.claims.retain(|claim| !gone.contains(claim));
+        // The two of a pair are identifiers of the claim whose split parted them, so both are looked at here.
+        kept.apart.retain(|apart| apart.of.is_none_or(|of| !gone.contains(&of)));
+        if kept.claims.is_empty() {
+            for apart in &kept.apart {
+                let Some(mut other) = step.identifier(apart.other)? else { continue };
+                Arc::make_mut(&mut other).apart.retain(|known| known.other != id);
+                step.changes.identifiers.insert(apart.other, Some(other));
+            }
+            step.changes.identifiers.insert(id, None);
+            step.count(|totals| totals.identifiers -= 1);
+        } else {
+            step.changes.identifiers.insert(id, Some(row));
+            shared.push(id);
+        }
+    }
+    let (mut moves, mut divided) = (Vec::new(), BTreeSet::new());
+    for id in shared {
+        let Some(component) = component(step, vec![id])? else { continue };
+        let first = component.claims.keys().next().copied();
+        if divided.insert(first) {
+            moves.extend(divide(rules, step, component, None)?);
+        }
+    }
+    Ok(moves)
+}
+
+/// Forgets what is known of a claim that goes and others by comparison. The identifiers of those that hung together with it because of that.
+fn unmatch(step: &mut Step<'_, impl View>, id: ClaimId, claim: &Claim, gone: &BTreeSet<ClaimId>) -> Read<Vec<IdentifierId>> {
+    count_matches(step, id, Some(claim), &Claim { matches: Vec::new(), ..claim.clone() });
+    let mut matched = Vec::new();
+    for known in claim.matches.iter().filter(|known| !gone.contains(&known.other)) {
+        let Some(before) = step.claim(known.other)? else { continue };
+        let mut after = before.clone();
+        Arc::make_mut(&mut after).note(id, None);
+        count_matches(step, known.other, Some(&before), &after);
+        step.changes.claims.insert(known.other, Some(after));
+        if known.joins() {
+            matched.extend(ids_of(&before));
+        }
+    }
+    Ok(matched)
+}
+
 /// Takes in what the matcher says of two customers. It counts where the two are customers as it knew them, or the match is known; what a
 /// person decided stands.
 #[allow(clippy::missing_errors_doc)]
@@ -209,58 +269,6 @@ fn note(
         moves.extend(divide(rules, step, component, None)?);
         if is_all {
             break;
-        }
-    }
-    Ok(moves)
-}
-
-/// Takes claims out for good, and divides anew what had hung together through them: those who stay are who they would be had the claims
-/// never been (invariant 6). What was said of the claims goes too, and so do matches with them, and separations from identifiers that
-/// nobody names any more.
-#[allow(clippy::missing_errors_doc)]
-pub fn forget(rules: &Rules, step: &mut Step<'_, impl View>, gone: &BTreeSet<ClaimId>) -> Read<Vec<Move>> {
-    let (mut named, mut shared) = (BTreeSet::new(), Vec::new());
-    for id in gone {
-        let Some(claim) = step.claim(*id)? else { continue };
-        named.extend(ids_of(&claim));
-        count_matches(step, *id, Some(&claim), &Claim { matches: Vec::new(), ..Claim::clone(&claim) });
-        for known in claim.matches.iter().filter(|known| !gone.contains(&known.other)) {
-            let Some(before) = step.claim(known.other)? else { continue };
-            let mut left = Claim::clone(&before);
-            left.note(*id, None);
-            count_matches(step, known.other, Some(&before), &left);
-            shared.extend(ids_of(&left).first());
-            step.changes.claims.insert(known.other, Some(Arc::new(left)));
-        }
-        count_guards(step, *id, Some(&claim), &[]);
-        step.changes.claims.insert(*id, None);
-        step.count(|totals| totals.claims -= 1);
-    }
-    for id in named {
-        let Some(mut row) = step.identifier(id)? else { continue };
-        let kept = Arc::make_mut(&mut row);
-        kept.claims.retain(|claim| !gone.contains(claim));
-        // The two of a pair are identifiers of the claim whose split parted them, so both are looked at here.
-        kept.apart.retain(|apart| apart.of.is_none_or(|of| !gone.contains(&of)));
-        if kept.claims.is_empty() {
-            for apart in &kept.apart {
-                let Some(mut other) = step.identifier(apart.other)? else { continue };
-                Arc::make_mut(&mut other).apart.retain(|known| known.other != id);
-                step.changes.identifiers.insert(apart.other, Some(other));
-            }
-            step.changes.identifiers.insert(id, None);
-            step.count(|totals| totals.identifiers -= 1);
-        } else {
-            step.changes.identifiers.insert(id, Some(row));
-            shared.push(id);
-        }
-    }
-    let (mut moves, mut divided) = (Vec::new(), BTreeSet::new());
-    for id in shared {
-        let Some(component) = component(step, vec![id])? else { continue };
-        let first = component.claims.keys().next().copied();
-        if divided.insert(first) {
-            moves.extend(divide(rules, step, component, None)?);
         }
     }
     Ok(moves)

@@ -213,6 +213,12 @@ pub fn claim_of(key: &[u8]) -> Option<ClaimId> {
     Some(ClaimId(parts.rest().try_into().ok()?))
 }
 
+/// An identifier's id again, from its row's key.
+#[must_use]
+pub fn identifier_of(key: &[u8]) -> Option<IdentifierId> {
+    claim_of(key).map(|ClaimId(bytes)| IdentifierId(bytes))
+}
+
 /// The two claims of a match again, from its key.
 #[must_use]
 pub fn open_match_of(key: &[u8]) -> Option<[ClaimId; 2]> {
@@ -220,12 +226,6 @@ pub fn open_match_of(key: &[u8]) -> Option<[ClaimId; 2]> {
     parts.u16()?;
     let (one, other) = parts.rest().split_first_chunk::<16>()?;
     Some([ClaimId(*one), ClaimId(other.try_into().ok()?)])
-}
-
-/// An identifier's id again, from its row's key.
-#[must_use]
-pub fn identifier_of(key: &[u8]) -> Option<IdentifierId> {
-    claim_of(key).map(|ClaimId(bytes)| IdentifierId(bytes))
 }
 
 /// A dead letter's id again, from its key.

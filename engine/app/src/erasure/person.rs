@@ -97,10 +97,9 @@ impl Person {
             let id = claim_of(key).ok_or_else(|| malformed("a claim"))?;
             let filed: Filed = format::decode(bytes).map_err(unreadable)?.1;
             let Some(claim) = filed.claim.filter(|_| !self.claims.contains(&id)) else { return Ok(()) };
-            let verdict = claim.verdict.as_ref().map(|verdict| &verdict.reason);
-            let matched = claim.matches.iter().filter_map(|known| known.verdict.as_ref()).map(|verdict| &verdict.reason);
-            let said = claim.retracted.iter().chain(claim.struck.values()).chain(verdict).chain(matched);
-            for reason in said.filter(|one| names.in_text(one)) {
+            let verdict = claim.verdict.iter().map(|verdict| &verdict.reason);
+            let verdicts = verdict.chain(claim.matches.iter().filter_map(|known| known.verdict.as_ref()).map(|one| &one.reason));
+            for reason in claim.retracted.iter().chain(claim.struck.values()).chain(verdicts).filter(|one| names.in_text(one)) {
                 reasons.insert(reason.clone());
                 claims.insert(id);
             }
@@ -143,8 +142,7 @@ impl Person {
         self.own.iter().any(|(kind, value)| IdentifierId::of(kind, value) == id)
     }
 
-    /// Whether a match is with one of the person's claims.
-    fn is_of(&self, pair: [ClaimId; 2]) -> bool {
+    fn has_one_of(&self, pair: &[ClaimId; 2]) -> bool {
         pair.iter().any(|claim| self.claims.contains(claim))
     }
 
@@ -318,16 +316,16 @@ impl Person {
                 if named { gone } else { as_it_was }
             }
             Input::Sweep(sweep) => Some(self.left_of_sweep(sweep).map(Input::Sweep)),
-            Input::Match(proposal) if self.is_of(proposal.pair) => gone,
-            // Of others; without anything of a person; of the engine's own, which names nobody; where a source stands; of values that
-            // several share, as hashes.
+            Input::Match(proposal) if self.has_one_of(&proposal.pair) => gone,
+            // Of others; without anything of a person; of the engine's own, which names nobody; where a source stands; and what a model says
+            // of all together, which are shares of values that several have.
             Input::Event { .. }
-            | Input::Match(_)
-            | Input::Model(_)
             | Input::Passed { .. }
             | Input::Tick(_)
             | Input::Plan(_)
             | Input::Kv(_)
+            | Input::Match(_)
+            | Input::Model(_)
             | Input::Position { .. } => as_it_was,
         }
     }
@@ -381,7 +379,7 @@ impl Person {
             {
                 return None;
             }
-            Command::DecideMatch { pair, .. } if self.is_of(pair) => return None,
+            Command::DecideMatch { pair, .. } if self.has_one_of(&pair) => return None,
             Command::DecideMatch { pair, decision, reason } => {
                 Command::DecideMatch { pair, decision, reason: without_names(names, reason) }
             }
@@ -407,7 +405,7 @@ impl Person {
     fn left_of_parts(&self, parts: Vec<Part>) -> Option<Vec<Part>> {
         let is_theirs = |part: &Part| match part {
             Part::Claim { claim } | Part::Word { claim, .. } => self.claims.contains(claim),
-            Part::Match { pair } => self.is_of(*pair),
+            Part::Match { pair } => self.has_one_of(pair),
             Part::Pair { one, other, of } => {
                 of.is_some_and(|of| self.claims.contains(&of)) || self.has_id(*one) || self.has_id(*other)
             }

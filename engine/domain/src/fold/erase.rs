@@ -68,9 +68,9 @@ fn reword(step: &mut Step<'_, impl View>, erase: &Erase) -> Read<()> {
     for id in &erase.reasoned_claims {
         let Some(mut row) = step.claim(*id)? else { continue };
         let claim = Arc::make_mut(&mut row);
-        let verdict = claim.verdict.as_mut().map(|verdict| &mut verdict.reason);
-        let matched = claim.matches.iter_mut().filter_map(|known| known.verdict.as_mut()).map(|verdict| &mut verdict.reason);
-        claim.retracted.iter_mut().chain(claim.struck.values_mut()).chain(verdict).chain(matched).for_each(reword);
+        let of_matches = claim.matches.iter_mut().filter_map(|known| known.verdict.as_mut());
+        let verdicts = claim.verdict.iter_mut().chain(of_matches).map(|verdict| &mut verdict.reason);
+        claim.retracted.iter_mut().chain(claim.struck.values_mut()).chain(verdicts).for_each(reword);
         step.changes.claims.insert(*id, Some(row));
     }
     for id in &erase.reasoned_identifiers {
