@@ -57,6 +57,9 @@ pub const CLAIM_SOURCES_MAX: usize = 8;
 /// Identifiers from which one may be separated. Each takes some hundred bytes of a row, with the reason.
 pub const SEPARATIONS_MAX: usize = 128;
 
+/// Identifiers of a customer that somebody who looks one up is told. A person has some ten; a shared device may have gathered thousands.
+pub const IDENTIFIERS_TOLD_MAX: usize = 1_000;
+
 /// Bytes of the reason that somebody gives for a decision: two sentences. Reasons stand in rows, many beside each other.
 pub const REASON_BYTES_MAX: usize = 400;
 
