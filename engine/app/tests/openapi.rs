@@ -170,7 +170,7 @@ fn agrees(document: &Value, operation: &Value, answer: &Answer, path: &str) {
     let status = answer.status.to_string();
     let content = &operation["responses"][&status]["content"];
     let media = content.get(&answer.kind).unwrap_or_else(|| panic!("{path}: {status} {} is not in the document", answer.kind));
-    if answer.kind.ends_with("json") {
+    if answer.kind.ends_with("json") && answer.kind != "application/x-ndjson" {
         let mut schema = media["schema"].clone();
         schema["components"] = document["components"].clone();
         let schema = jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -202,7 +202,11 @@ async fn queries_take_what_the_document_names_and_nothing_else() {
             let value = match (name, path.contains("/events")) {
                 ("limit", _) => "7",
                 ("after", _) if path.contains("/held") => "00000000000000000000000000000000",
-                ("from" | "to" | "since" | "until" | "as_of", _) => "2026-03-01T12:00:00Z",
+                ("after", _) if path.ends_with("/profiles") => "00000000000000000000000000000000-7",
+                ("after", _) if path.contains("/export/") => "0",
+                ("fields", _) if path.ends_with("/export/events") => "properties.total",
+                ("fields", _) => "traits.city,identifiers",
+                ("from" | "to" | "since" | "until" | "as_of" | "changed_since", _) => "2026-03-01T12:00:00Z",
                 ("after", true) => "1772366400000-1",
                 ("after", false) => "1-0",
                 ("order", _) => "oldest",
