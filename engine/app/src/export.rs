@@ -75,8 +75,16 @@ pub struct Export {
 
 enum Rest {
     Profiles(Stretch),
-    Events { cursor: Cursor, from: u64, to: u64, block: Block },
+    Events(Box<Walk>),
     Nothing,
+}
+
+/// A way through history, from one place to another.
+struct Walk {
+    cursor: Cursor,
+    from: u64,
+    to: u64,
+    block: Block,
 }
 
 /// A piece of an export.
@@ -121,7 +129,7 @@ impl Export {
         let from = wanted.max(start).min(to);
         let missing =
             if asked.after.is_some() || asked.since.is_some() { start.min(to).saturating_sub(wanted) } else { start.min(to) };
-        let rest = Rest::Events { cursor: history.cursor(from), from, to, block: Block::default() };
+        let rest = Rest::Events(Box::new(Walk { cursor: history.cursor(from), from, to, block: Block::default() }));
         Ok(Export { rest, selection, position: to, total: to - from, missing })
     }
 
@@ -145,30 +153,35 @@ impl Export {
                 };
                 Ok(Some(Piece { lines, done: list.profiles.len() as u64 }))
             }
-            Rest::Events { cursor, from, to, block } => {
-                let begun = cursor.position().max(*from);
-                let mut lines = Vec::new();
-                while cursor.position() < *to && lines.len() < limits::EXPORT_PIECE_BYTES {
-                    if !cursor.next_into(block).map_err(unreadable)? {
-                        break;
-                    }
-                    for (position, record) in block.records().filter(|(position, _)| (*from..*to).contains(position)) {
-                        let Some(shown) = Shown::of(position, record.kind, record.bytes) else { continue };
-                        let event = self.selection.of(&shown.event).map_err(unwritable)?;
-                        let line = Line { position, source: &shown.source, event: &event };
-                        serde_json::to_writer(&mut lines, &line).map_err(unwritable)?;
-                        lines.push(b'\n');
-                    }
-                }
-                let reached = cursor.position().min(*to);
-                let is_end = reached >= *to || (reached == begun && lines.is_empty());
-                let done = reached.saturating_sub(begun);
-                if is_end {
+            Rest::Events(walk) => {
+                let piece = walk.next(&self.selection)?;
+                if piece.is_none() {
                     self.rest = Rest::Nothing;
                 }
-                Ok(Some(Piece { lines, done }))
+                Ok(piece)
             }
         }
+    }
+}
+
+impl Walk {
+    /// The lines of the next blocks; none at the end.
+    fn next(&mut self, selection: &Selection) -> Read<Option<Piece>> {
+        let (begun, mut lines) = (self.cursor.position().max(self.from), Vec::new());
+        while self.cursor.position() < self.to && lines.len() < limits::EXPORT_PIECE_BYTES {
+            if !self.cursor.next_into(&mut self.block).map_err(unreadable)? {
+                break;
+            }
+            for (position, record) in self.block.records().filter(|(position, _)| (self.from..self.to).contains(position)) {
+                let Some(shown) = Shown::of(position, record.kind, record.bytes) else { continue };
+                let event = selection.of(&shown.event).map_err(unwritable)?;
+                let line = Line { position, source: &shown.source, event: &event };
+                serde_json::to_writer(&mut lines, &line).map_err(unwritable)?;
+                lines.push(b'\n');
+            }
+        }
+        let done = self.cursor.position().min(self.to).saturating_sub(begun);
+        Ok((done > 0).then_some(Piece { lines, done }))
     }
 }
 

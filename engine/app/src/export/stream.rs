@@ -43,7 +43,6 @@ impl Exports {
     }
 
     /// The body of an export.
-    #[must_use]
     pub fn body(&self, room: Room, export: Export, ledger: Ledger, clock: Clock) -> Body {
         let (out, pieces) = mpsc::channel(limits::EXPORT_PIECES_WAITING_MAX);
         tokio::spawn(run(room, export, (ledger, clock), out, self.stop.clone()));
