@@ -14,6 +14,7 @@ use weft_domain::view::{Read, View};
 use weft_store::state::StateStore;
 
 use crate::erasure::person::Person;
+use crate::erasure::traces;
 use crate::events::{self, Asked, Order, Who};
 use crate::letters;
 use crate::limits;
@@ -25,9 +26,9 @@ use crate::writer::Ledger;
 ///
 /// # Errors
 /// [`weft_domain::view::ViewError`], where state cannot be read.
-pub fn open(who: Who, now: Timestamp, ledger: Ledger, state: &dyn StateStore) -> Read<Option<Body>> {
+pub fn open(whom: Vec<Who>, now: Timestamp, ledger: Ledger, state: &dyn StateStore) -> Read<Option<Body>> {
     let mut person = Person::default();
-    let found = person.gather(&who, &ledger, state)?;
+    let found = person.gather(&whom, &ledger)? + traces::find(&mut [&mut person], ledger.history(), state)?;
     // The identifier that was asked for is not known for having been asked for.
     if found == 0 || (person.claims.is_empty() && person.letters.is_empty() && person.values.is_empty()) {
         return Ok(None);
@@ -35,7 +36,7 @@ pub fn open(who: Who, now: Timestamp, ledger: Ledger, state: &dyn StateStore) ->
     let (out, lines) = mpsc::channel(limits::TAIL_CHUNKS_WAITING_MAX);
     tokio::task::spawn_blocking(move || {
         let writing = Writing { ledger, now, person, out };
-        if let Err(error) = writing.all(&who) {
+        if let Err(error) = writing.all(&whom) {
             // The reader must not take half of it for all of it.
             writing.line("error", &json!({ "message": error.to_string() }));
         }
@@ -51,7 +52,7 @@ struct Writing {
 }
 
 impl Writing {
-    fn all(&self, who: &Who) -> Read<()> {
+    fn all(&self, whom: &[Who]) -> Read<()> {
         let mut told = std::collections::BTreeSet::new();
         for claim in &self.person.claims {
             let customer = self.ledger.state().node(*claim)?.and_then(|node| node.customer);
@@ -75,7 +76,8 @@ impl Writing {
             let value = value.map(|value| String::from_utf8_lossy(&value.0).into_owned());
             self.line("value", &json!({ "stage": stage, "key": key, "value": value }));
         }
-        self.line("end", &json!({ "of": who.to_string() }));
+        let of: Vec<String> = whom.iter().map(Who::to_string).collect();
+        self.line("end", &json!({ "of": of.join(", ") }));
         Ok(())
     }
 

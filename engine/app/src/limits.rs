@@ -113,8 +113,12 @@ pub const RETENTION_EVERY: Duration = Duration::from_secs(10);
 /// Bytes of intake kept after they have reached history, unless the workspace says otherwise: what `replay` can reach.
 pub const INTAKE_BYTES_MAX: u64 = 10 << 30;
 
-/// Erasures that wait for the one under way. Each reads both logs twice, so a hundred are hours of work already.
-pub const ERASURES_WAITING_MAX: usize = 100;
+/// Erasures that wait: for the pass under way, or for the time that they were given. Each is a small file and some kilobytes of memory.
+pub const ERASURES_WAITING_MAX: usize = 20_000;
+/// Erasures that go in one pass: what there is of all of them is in memory, some hundred bytes for each event.
+pub const ERASURES_AT_ONCE: usize = 1_000;
+/// How often it is looked whether the time of an erasure has come.
+pub const ERASURE_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rows of one kind that one command takes away for an erasure: some hundred KB of history, for as long as it takes.
 pub const ERASED_AT_ONCE: usize = 10_000;
 /// How often events of people who were erased are taken out of intake that were known only behind it. Each time seals a segment.

@@ -412,7 +412,7 @@ async fn what_was_erased_is_found_nowhere_and_neighbours_are_intact() {
 
     // By now there is an attribute of which a pass through history made a record.
     let engine = start(folder(root.path())).await;
-    let asked = engine.eraser().ask(ann(), "she asked for it".into()).await.expect("asked");
+    let asked = engine.eraser().ask(&[ann()], "she asked for it".into()).await.expect("asked");
     assert_eq!(asked.status, Progress::Pending);
     let done = erased(&engine, root.path(), &asked.id).await;
     assert_eq!((done.suppressed, done.removed["events"]), (3, 11), "{done:?}");
@@ -478,11 +478,63 @@ fn without_places(json: &mut serde_json::Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_that_wait_go_in_one_pass_and_what_only_they_share_goes_with_them() {
+    let root = tempfile::tempdir().expect("a folder");
+    let engine = start(folder(root.path())).await;
+    live(&engine).await;
+    let mut asked = Vec::new();
+    let crowd = |number| Who::Identifier("user_id".into(), format!("crowd-{number}"));
+    // Two more identifiers of one person, and one who waits and is called off.
+    let at = LATER.parse::<Timestamp>().expect("valid");
+    let wait = Some(Timestamp(at.0 + 60_000));
+    let waits = engine.eraser().ask_as("w1".into(), &[crowd(7)], "she asked for it".into(), wait).await.expect("asked");
+    for whom in [vec![ann()], vec![crowd(1)], vec![crowd(2), crowd(3)], vec![crowd(2)]] {
+        asked.push(engine.eraser().ask(&whom, "they asked for it".into()).await.expect("asked").id);
+    }
+    let again = engine.eraser().ask_as("w1".into(), &[ann()], "again".into(), None).await.expect("asked");
+    assert_eq!(again, waits, "the same id is the same erasure");
+    let mut done = Vec::new();
+    for id in &asked {
+        while erasure::find(engine.ledger(), id).expect("readable").is_none_or(|one| one.completed.is_none()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        done.push(erasure::find(engine.ledger(), id).expect("readable").expect("it was asked for"));
+    }
+    // Whoever asked while the first had not begun went with it.
+    assert!(done.iter().any(|one| one.together >= 3), "{done:#?}");
+    assert_eq!(done.iter().map(|one| one.removed["events"]).take(3).collect::<Vec<_>>(), [11, 4, 8]);
+
+    let cancelled = engine.eraser().cancel("w1").await.expect("noted").expect("it had not begun");
+    assert_eq!(cancelled.status, Progress::Cancelled);
+    assert_eq!(engine.eraser().cancel("w1").await.expect("looked"), None);
+    assert_eq!(engine.eraser().cancel(&asked[0]).await.expect("looked"), None, "what is done cannot be called off");
+    assert_eq!(files(&root.path().join("erasure")), [root.path().join("erasure/key")]);
+    let known = whose(&*engine.ledger().state(), "user_id", "crowd-7").expect("readable");
+    assert!(known.is_some());
+    engine.stop().await.expect("an orderly stop");
+    let mut gone = ANNS.to_vec();
+    gone.extend(["letter-of-bob-78"]);
+    let found = search(root.path(), &gone, &guessable());
+    assert!(found.is_empty(), "{found:#?}");
+
+    let vault = Vault::open(&folder(root.path()), |_| ()).expect("opens");
+    let (kept, hash) = (people(&vault), vault.state_hash().expect("readable"));
+    vault.close().expect("closes");
+    let vault = Vault::rebuild(&folder(root.path()), |_| ()).expect("folds what there is");
+    assert_eq!(vault.state_hash().expect("readable"), hash);
+    vault.close().expect("closes");
+    fs::remove_dir_all(root.path().join("state")).expect("removed");
+    let vault = Vault::open(&folder(root.path()), |_| ()).expect("folds the rewritten history from its beginning");
+    assert_eq!(people(&vault), kept);
+    vault.close().expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_may_come_again_begins_anew() {
     let root = tempfile::tempdir().expect("a folder");
     let engine = begin(folder(root.path()), false, 2).await;
     live(&engine).await;
-    let asked = engine.eraser().ask(ann(), "she asked for it".into()).await.expect("asked");
+    let asked = engine.eraser().ask(&[ann()], "she asked for it".into()).await.expect("asked");
     erased(&engine, root.path(), &asked.id).await;
     tell(&engine, &[anns_visit("late-1")]).await;
     let portrait = {
@@ -503,7 +555,7 @@ async fn all_that_is_known_of_somebody_can_be_read() {
     live(&engine).await;
     let (ledger, now) = (engine.ledger().clone(), LATER.parse().expect("valid"));
     let state = engine.eraser().state().clone();
-    let opened = tokio::task::spawn_blocking(move || access::open(ann(), now, ledger, &*state)).await.expect("no panic");
+    let opened = tokio::task::spawn_blocking(move || access::open(vec![ann()], now, ledger, &*state)).await.expect("no panic");
     let body = opened.expect("readable").expect("something is known");
     let bytes = axum::body::to_bytes(body, 1 << 20).await.expect("it ends");
     let text = String::from_utf8(bytes.to_vec()).expect("text");
@@ -531,7 +583,7 @@ async fn who_was_erased_and_comes_again_is_left_out_until_that_is_lifted() {
     let root = tempfile::tempdir().expect("a folder");
     let engine = start(folder(root.path())).await;
     live(&engine).await;
-    let asked = engine.eraser().ask(ann(), "she asked for it".into()).await.expect("asked");
+    let asked = engine.eraser().ask(&[ann()], "she asked for it".into()).await.expect("asked");
     erased(&engine, root.path(), &asked.id).await;
     let before = engine.intake().reader().durable_end();
     let known = |engine: &Engine| whose(&*engine.ledger().state(), "user_id", "user-ann-4711").expect("readable").is_some();
@@ -631,7 +683,7 @@ async fn a_crash_at_any_step_is_made_up_for_at_the_next_start() {
     let disk = Arc::new(Witnessed { root: here, copies: copies.clone(), taken: Mutex::new(None) });
     let engine = start(DataFolder { files: disk.clone(), ..folder(root.path()) }).await;
     *disk.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(0);
-    let asked = engine.eraser().ask(ann(), "she asked for it".into()).await.expect("asked");
+    let asked = engine.eraser().ask(&[ann()], "she asked for it".into()).await.expect("asked");
     erased(&engine, root.path(), &asked.id).await;
     let taken = disk.taken.lock().unwrap_or_else(PoisonError::into_inner).take().expect("it counted");
     engine.stop().await.expect("an orderly stop");

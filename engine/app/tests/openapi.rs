@@ -111,7 +111,7 @@ async fn every_page_answers_as_the_document_says_and_lets_in_whom_it_says() {
     let letter = serde_json::from_str::<Value>(&letters.body).expect("JSON")["letters"][0]["id"].clone();
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let stranger = Who::Identifier("email".into(), "nobody@example.com".into());
-    let erasure = engine.eraser().ask(stranger, "a test".into()).await.expect("is asked for").id;
+    let erasure = engine.eraser().ask(&[stranger], "a test".into()).await.expect("is asked for").id;
 
     let mut checked = 0;
     for (path, operations) in document["paths"].as_object().expect("paths") {

@@ -44,7 +44,7 @@ pub(super) async fn ask(State(pages): State<Arc<Pages>>, body: Result<Json<Erasu
         let most = limits::ERASURE_REASON_BYTES_MAX;
         return problem(StatusCode::BAD_REQUEST, &format!("a reason has between 1 and {most} bytes"));
     }
-    match pages.eraser.ask(who, reason).await {
+    match pages.eraser.ask(&[who], reason).await {
         Ok(erasure) => ok(&erasure),
         Err(error) => refused(&error),
     }
@@ -102,7 +102,7 @@ pub(super) async fn access_by_id(State(pages): State<Arc<Pages>>, Path(id): Path
 async fn known_of(pages: Arc<Pages>, who: Who) -> Response<Body> {
     pages.ledger.commit().await;
     let now = pages.clock.now();
-    match read(move || access::open(who, now, pages.ledger.clone(), &**pages.eraser.state())).await {
+    match read(move || access::open(vec![who], now, pages.ledger.clone(), &**pages.eraser.state())).await {
         Ok(Some(body)) => {
             let mut response = Response::new(body);
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));

@@ -31,13 +31,16 @@ pub(super) struct Job {
 pub(super) enum Whom {
     Identifier(String, String),
     Customer(CustomerId),
+    /// All of these, who are one person.
+    Several(Vec<Whom>),
 }
 
-impl From<Whom> for Who {
-    fn from(whom: Whom) -> Who {
+impl From<Whom> for Vec<Who> {
+    fn from(whom: Whom) -> Vec<Who> {
         match whom {
-            Whom::Identifier(kind, value) => Who::Identifier(kind, value),
-            Whom::Customer(id) => Who::Customer(id),
+            Whom::Identifier(kind, value) => vec![Who::Identifier(kind, value)],
+            Whom::Customer(id) => vec![Who::Customer(id)],
+            Whom::Several(whom) => whom.into_iter().flat_map(Vec::<Who>::from).collect(),
         }
     }
 }
