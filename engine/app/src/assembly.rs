@@ -117,7 +117,8 @@ pub fn terms(config: &Config) -> Terms {
         suppress: config.erasure.suppress,
         requests_max: config.limits.requests_per_sender,
     };
-    Terms { plan: config.plan(0), tokens: config.tokens.values().cloned().collect(), bounds }
+    let (tokens, opendsr) = (config.tokens.values().cloned().collect(), config.opendsr.clone());
+    Terms { plan: config.plan(0), tokens, bounds, opendsr }
 }
 
 /// Connections that are in use, from one configuration to the next: one that is the same goes on, with its pace and its open sockets.

@@ -44,6 +44,7 @@ use weft_store::state::Live;
 use self::job::{Job, Jobs, Whom};
 use self::person::Person;
 use crate::clock::Clock;
+use crate::copies::Copies;
 use crate::events::Who;
 use crate::intake::Intake;
 use crate::limits;
@@ -137,6 +138,7 @@ pub struct Eraser {
     ledger: Ledger,
     state: Arc<Live>,
     clock: Clock,
+    copies: Arc<Copies>,
     passes: Arc<Mutex<()>>,
     waiting: Mutex<BTreeMap<(Timestamp, String), Job>>,
     asked: Notify,
@@ -153,6 +155,7 @@ impl Eraser {
         files: Arc<dyn Files>,
         (intake, ledger, state): (Intake, Ledger, Arc<Live>),
         clock: Clock,
+        copies: Arc<Copies>,
         passes: Arc<Mutex<()>>,
     ) -> Result<Eraser, EraseError> {
         let jobs = Jobs::new(folder, files);
@@ -165,7 +168,7 @@ impl Eraser {
             waiting.insert((job.erasure.requested, job.erasure.id.clone()), job);
         }
         let waiting = Mutex::new(waiting);
-        Ok(Eraser { jobs, intake, ledger, state, clock, passes, waiting, asked: Notify::new() })
+        Ok(Eraser { jobs, intake, ledger, state, clock, copies, passes, waiting, asked: Notify::new() })
     }
 
     /// Asks for an erasure of whoever these are, as one person. When this returns it will be done, whatever happens to the process.

@@ -132,6 +132,37 @@ pub const ERASURES_REMEMBERED_MAX: usize = 36_500;
 /// Bytes of a reason.
 pub const ERASURE_REASON_BYTES_MAX: usize = 1_000;
 
+/// Bytes of a request of OpenDSR: a hundred identities and ten addresses take some 20 KB.
+pub const RIGHTS_REQUEST_BYTES_MAX: usize = 64 << 10;
+/// Identities in one such request: a person has a dozen.
+pub const IDENTITIES_MAX: usize = 100;
+/// Bytes of the name of a regulation.
+pub const REGULATION_BYTES_MAX: usize = 32;
+/// Bytes of the name of a group of requests.
+pub const GROUP_ID_BYTES_MAX: usize = 150;
+/// Whom to tell of the status of one request: a company and those who work for it.
+pub const CALLBACKS_MAX: usize = 10;
+/// Bytes of an address that is told; longer ones are not taken everywhere.
+pub const CALLBACK_URL_BYTES_MAX: usize = 2_048;
+/// Callbacks under way at once: enough that slow ones hold up nobody.
+pub const CALLBACKS_AT_ONCE: usize = 16;
+/// How long a callback may take.
+pub const CALLBACK_TIME_MAX: Duration = Duration::from_secs(15);
+/// Bytes of an answer to a callback, of which only the status is looked at.
+pub const CALLBACK_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// The first wait before a callback is made again; it doubles up to [`CALLBACK_WAIT_MAX`].
+pub const CALLBACK_WAIT: Duration = Duration::from_secs(2);
+/// See [`CALLBACK_WAIT`].
+pub const CALLBACK_WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// How long it is tried to tell one change of status: longer than a weekend.
+pub const CALLBACK_PATIENCE_MS: u64 = 4 * 86_400_000;
+/// How often it is looked how far requests are.
+pub const RIGHTS_LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Requests that are remembered, open ones and those that came to an end; the oldest of these are let go. Each takes a kilobyte.
+pub const RIGHTS_REMEMBERED_MAX: usize = 36_500;
+/// How long a result is kept where the workspace says nothing any more.
+pub const RESULTS_KEPT_MS: u64 = 7 * 86_400_000;
+
 /// How often the engine looks whether its parts still run.
 pub const WATCH_EVERY: Duration = Duration::from_millis(100);
 

@@ -1,8 +1,9 @@
 //! Pages for what people may ask of a company that knows them: to be erased, and to be told what is known.
 
 use super::*;
-use crate::access;
+use crate::access::{self, Unknown};
 use crate::erasure::{self, EraseError, Erasure};
+use crate::tail::Lines;
 
 /// Who is to be erased, and why.
 #[derive(Deserialize, JsonSchema)]
@@ -102,9 +103,9 @@ pub(super) async fn access_by_id(State(pages): State<Arc<Pages>>, Path(id): Path
 async fn known_of(pages: Arc<Pages>, who: Who) -> Response<Body> {
     pages.ledger.commit().await;
     let now = pages.clock.now();
-    match read(move || access::open(vec![who], now, pages.ledger.clone(), &**pages.eraser.state())).await {
-        Ok(Some(body)) => {
-            let mut response = Response::new(body);
+    match read(move || access::open(vec![who], Unknown::IsNone, now, pages.ledger.clone(), &**pages.eraser.state())).await {
+        Ok(Some(known)) => {
+            let mut response = Response::new(Body::new(Lines(known.lines)));
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
             response
         }

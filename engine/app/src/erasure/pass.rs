@@ -81,8 +81,13 @@ impl Eraser {
                 }
             }
         }
-        self.wait_for_passes(&Person::union(jobs.iter().map(|job| &job.person))).await;
+        let all = Person::union(jobs.iter().map(|job| &job.person));
+        self.wait_for_passes(&all).await;
         self.ledger.commit().await;
+        // From now on nobody could write a copy of them any more.
+        let prints = all.identifiers.iter().map(|(kind, value)| self.print(kind, value)).collect::<Result<BTreeSet<_>, _>>()?;
+        let path = self.copies.folder().to_owned();
+        self.copies.forget(&prints).await.map_err(|error| EraseError::File { path, error })?;
         for job in jobs {
             job.is_out_of_state = true;
             self.note(job).await?;
