@@ -220,19 +220,20 @@ impl Engine {
         let passes = Arc::default();
         let (files, clock) = (settings.data.files.clone(), settings.clock.clone());
         let copies = Arc::new(Copies::new(&settings.data.copies(), files.clone()));
-        let eraser = Eraser::new(&erasures, files, parts, clock.clone(), copies.clone(), Arc::clone(&passes))?;
+        let (bounds, bounds_in_force) = watch::channel(settings.terms.bounds);
+        let told = (bounds_in_force.clone(), metrics.clone());
+        let eraser = Eraser::new(&erasures, files, parts, clock.clone(), copies.clone(), told, Arc::clone(&passes))?;
         let eraser = Arc::new(eraser);
         let (opendsr, rights) = watch::channel(settings.terms.opendsr.clone());
         let desk = Arc::new(Desk::new(eraser.clone(), ledger.clone(), copies, clock, metrics.clone(), rights)?);
         let stages = stages(&ledger).await?;
         open_all(&stages, &Crew::default()).await?;
-        let Terms { mut plan, tokens, bounds, opendsr: _ } = settings.terms;
+        let Terms { mut plan, tokens, .. } = settings.terms;
         if in_force.generation == 0 || !plan.says_the_same(&in_force) {
             plan.generation = in_force.generation + 1;
             ledger.log(Input::Plan(plan)).await;
         }
         let (open, opened) = watch::channel(Open::default());
-        let (bounds, bounds_in_force) = watch::channel(bounds);
         let clock = settings.clock;
         let doors = Doors::new(opened, intake.clone(), ledger.clone(), clock.clone(), metrics.clone(), bounds_in_force.clone());
         let keeper = Keeper { intake: intake.clone(), ledger: ledger.clone(), state, bounds: bounds_in_force };

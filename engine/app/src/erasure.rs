@@ -14,13 +14,14 @@
 //! new), and what events of others say of the person.
 //!
 //! In it: `names` says what names a person, `person` and `traces` gather what there is, `job` writes it down until it is done, `pass` carries it
-//! out, `logs` judges records.
+//! out, `logs` judges records, `silence` finds those whom nobody asks to forget.
 
 mod job;
 mod logs;
 pub(crate) mod names;
 mod pass;
 pub(crate) mod person;
+pub mod silence;
 pub(crate) mod traces;
 
 use std::collections::BTreeMap;
@@ -43,12 +44,14 @@ use weft_store::state::Live;
 
 use self::job::{Job, Jobs, Whom};
 use self::person::Person;
+use crate::bounds::InForce;
 use crate::clock::Clock;
 use crate::copies::Copies;
 use crate::events::Who;
 use crate::intake::Intake;
 use crate::limits;
 use crate::suppression::{self, Held, Print};
+use crate::telemetry::Metrics;
 use crate::writer::Ledger;
 
 /// The stage under whose name erasures are kept, by their ids.
@@ -78,6 +81,9 @@ pub struct Erasure {
     /// How many erasures went in the same pass, this one among them; 0 before.
     #[serde(default)]
     pub together: u64,
+    /// Of customers who are forgotten for being silent, and of no other: how many they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten: Option<u64>,
     /// Until when it can be cancelled and waits, where it was asked to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_until: Option<Timestamp>,
@@ -139,6 +145,8 @@ pub struct Eraser {
     state: Arc<Live>,
     clock: Clock,
     copies: Arc<Copies>,
+    bounds: InForce,
+    metrics: Arc<Metrics>,
     passes: Arc<Mutex<()>>,
     waiting: Mutex<BTreeMap<(Timestamp, String), Job>>,
     asked: Notify,
@@ -156,6 +164,7 @@ impl Eraser {
         (intake, ledger, state): (Intake, Ledger, Arc<Live>),
         clock: Clock,
         copies: Arc<Copies>,
+        (bounds, metrics): (InForce, Arc<Metrics>),
         passes: Arc<Mutex<()>>,
     ) -> Result<Eraser, EraseError> {
         let jobs = Jobs::new(folder, files);
@@ -168,7 +177,7 @@ impl Eraser {
             waiting.insert((job.erasure.requested, job.erasure.id.clone()), job);
         }
         let waiting = Mutex::new(waiting);
-        Ok(Eraser { jobs, intake, ledger, state, clock, copies, passes, waiting, asked: Notify::new() })
+        Ok(Eraser { jobs, intake, ledger, state, clock, copies, bounds, metrics, passes, waiting, asked: Notify::new() })
     }
 
     /// Asks for an erasure of whoever these are, as one person. When this returns it will be done, whatever happens to the process.
@@ -209,24 +218,9 @@ impl Eraser {
         if waiting.len() >= limits::ERASURES_WAITING_MAX {
             return Err(EraseError::TooMany);
         }
-        let erasure = Erasure {
-            id,
-            status: Progress::Pending,
-            reason,
-            requested: self.clock.now(),
-            completed: None,
-            suppressed: 0,
-            removed: BTreeMap::new(),
-            together: 0,
-            waits_until,
-            trouble: None,
-        };
-        let job = Job {
-            erasure: erasure.clone(),
-            who: Whom::Several(whom),
-            person: Person::salted(random_id()?),
-            is_out_of_state: false,
-        };
+        let erasure = Erasure { waits_until, ..Erasure::asked(id, reason, self.clock.now()) };
+        let person = Person::salted(random_id()?);
+        let job = Job { erasure: erasure.clone(), who: Whom::Several(whom), person, is_out_of_state: false, silent: None };
         self.jobs.write_down(&job)?;
         self.tell(&erasure).await?;
         waiting.insert((erasure.requested, erasure.id.clone()), job);
@@ -284,7 +278,8 @@ impl Eraser {
                     return Ok(());
                 }
                 swept = Instant::now();
-                self.sweep().await
+                self.sweep().await?;
+                self.forget_inactive().await.map(drop)
             };
             let done = tokio::select! {
                 done = work => done,
@@ -304,12 +299,16 @@ impl Eraser {
     async fn next(&self) -> Vec<Job> {
         let due = async || {
             let (now, mut waiting) = (self.clock.now(), self.waiting.lock().await);
-            let due = waiting.values_mut().filter(|job| job.erasure.waits_until.is_none_or(|until| until <= now));
+            let is_due = |job: &Job| job.erasure.waits_until.is_none_or(|until| until <= now);
+            // Who asked goes before who is silent; these go by themselves, since what comes of them later is not theirs.
+            let is_asked = waiting.values().any(|job| is_due(job) && job.silent.is_none());
+            let at_once = if is_asked { limits::ERASURES_AT_ONCE } else { 1 };
+            let due = waiting.values_mut().filter(|job| is_due(job) && job.silent.is_none() == is_asked);
             let begin = |job: &mut Job| {
                 job.erasure.status = Progress::InProgress;
                 job.clone()
             };
-            due.take(limits::ERASURES_AT_ONCE).map(begin).collect::<Vec<Job>>()
+            due.take(at_once).map(begin).collect::<Vec<Job>>()
         };
         let jobs = due().await;
         if !jobs.is_empty() {

@@ -117,6 +117,12 @@ pub const INTAKE_BYTES_MAX: u64 = 10 << 30;
 pub const ERASURES_WAITING_MAX: usize = 20_000;
 /// Erasures that go in one pass: what there is of all of them is in memory, some hundred bytes for each event.
 pub const ERASURES_AT_ONCE: usize = 1_000;
+/// How long it rests after those who are silent were forgotten: an hour, in which as many go as may.
+pub const FORGETTING_REST_MS: i64 = 3_600_000;
+/// How long it rests where fewer wait: a pass costs the same for one as for thousands.
+pub const FORGETTING_REST_MS_MAX: i64 = 86_400_000;
+/// Events of those who are forgotten in one pass: their places are in memory, some hundred MB.
+pub const FORGOTTEN_EVENTS_AT_ONCE: usize = 2_000_000;
 /// How often it is looked whether the time of an erasure has come.
 pub const ERASURE_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rows of one kind that one command takes away for an erasure: some hundred KB of history, for as long as it takes.

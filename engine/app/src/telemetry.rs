@@ -63,6 +63,8 @@ pub struct Metrics {
     pub rights_requests: Family<Right, Counter>,
     /// Callbacks about them: `ok`, `failed` where it is tried again, or `given_up`.
     pub rights_callbacks: Family<Right, Counter>,
+    /// Customers forgotten for being silent.
+    pub profiles_forgotten: Counter,
     /// Records that became dead letters.
     pub dead_letters: Family<Ending, Counter>,
     /// Deliveries that came to an end.
@@ -132,6 +134,11 @@ impl Default for Metrics {
             ),
             rights_requests: metric!("rights_requests", "Requests of people about what is known of them", Family::default()),
             rights_callbacks: metric!("rights_callbacks", "Callbacks about the status of such requests", Family::default()),
+            profiles_forgotten: metric!(
+                "profiles_forgotten",
+                "Customers forgotten because nothing was heard of them",
+                Counter::default()
+            ),
             dead_letters: metric!("dead_letters", "Records that became dead letters", Family::default()),
             deliveries: metric!("deliveries", "Deliveries that came to an end", Family::default()),
             failures: metric!("delivery_failures", "Calls of a destination that failed as a whole", Family::default()),
@@ -305,7 +312,7 @@ mod tests {
         let text = metrics.text();
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let want = "weft_source_requests counter, weft_requests_too_many counter, weft_source_events counter, weft_events_folded counter, \
-                    weft_events_duplicate counter, weft_transform_dropped counter, weft_events_suppressed counter, weft_rights_requests counter, weft_rights_callbacks counter, weft_dead_letters counter, \
+                    weft_events_duplicate counter, weft_transform_dropped counter, weft_events_suppressed counter, weft_rights_requests counter, weft_rights_callbacks counter, weft_profiles_forgotten counter, weft_dead_letters counter, \
                     weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \

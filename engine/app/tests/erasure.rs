@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use weft::access::{self, Unknown};
-use weft::bounds::Bounds;
+use weft::bounds::{Bounds, Inactive};
 use weft::clock::Clock;
 use weft::engine::{Engine, Settings, Stages, Terms};
 use weft::erasure::{self, Erasure, Progress};
@@ -114,8 +114,12 @@ async fn start(data: DataFolder) -> Engine {
 
 /// Puts events into intake as a door does.
 async fn tell(engine: &Engine, events: &[String]) {
+    tell_at(engine, events, NOON).await;
+}
+
+async fn tell_at(engine: &Engine, events: &[String], at: &str) {
     let mut arrived = Arrived::default();
-    let at: Timestamp = NOON.parse().expect("valid");
+    let at: Timestamp = at.parse().expect("valid");
     let suppression = engine.ledger().suppression();
     let origin = Origin { source: "web", environment: Environment::Production, at, suppression };
     events.iter().for_each(|json| origin.event(json.as_bytes(), &mut arrived));
@@ -620,6 +624,113 @@ async fn who_was_erased_and_comes_again_is_left_out_until_that_is_lifted() {
     tell(&engine, &[anns_visit("late-4")]).await;
     assert!(known(&engine));
     engine.stop().await.expect("an orderly stop");
+}
+
+/// Two days later, when whoever was not heard of since is forgotten.
+const DAYS_LATER: &str = "2026-03-03T12:00:00Z";
+
+async fn forgetful(data: DataFolder) -> Engine {
+    let mut settings = settings(data, true, 2);
+    settings.clock = Clock::at(DAYS_LATER.parse().expect("valid"));
+    let day_ms = 86_400_000;
+    settings.terms.bounds.inactive = Some(Inactive { after_ms: Some(day_ms), anonymous_after_ms: None, at_once_max: 1_000 });
+    Engine::start(settings, async |_: &_| Ok(Stages::default()), |_| ()).await.expect("the engine starts")
+}
+
+/// All but Bob are silent, and are forgotten.
+async fn all_but_bob(root: &FsPath) {
+    let engine = start(folder(root)).await;
+    live(&engine).await;
+    engine.stop().await.expect("an orderly stop");
+    let engine = forgetful(folder(root)).await;
+    let visit = bobs_visit("b9").replacen("{\"type\"", &format!("{{\"occurred\":\"{DAYS_LATER}\",\"type\""), 1);
+    tell_at(&engine, &[visit], DAYS_LATER).await;
+    engine.stop().await.expect("an orderly stop");
+}
+
+fn check_forgotten(root: &FsPath) {
+    let found = search(root, &ANNS, &guessable());
+    assert!(found.is_empty(), "{found:#?}");
+    // The letter that was Bob's by its name was of one of the crowd.
+    let found = search(root, &BOBS, &BTreeMap::new());
+    assert_eq!(found.len(), BOBS.len() - 1, "{found:#?}");
+    let vault = Vault::open(&folder(root), |_| ()).expect("opens");
+    let (kept, hash) = (people(&vault), vault.state_hash().expect("readable"));
+    assert_eq!(whose(&vault.overlay, "user_id", "crowd-1").expect("readable"), None);
+    assert!(whose(&vault.overlay, "email", "bob.marker@shop.example").expect("readable").is_some());
+    vault.close().expect("closes");
+    let vault = Vault::rebuild(&folder(root), |_| ()).expect("folds what there is");
+    assert_eq!(vault.state_hash().expect("readable"), hash);
+    vault.close().expect("closes");
+    fs::remove_dir_all(root.join("state")).expect("removed");
+    let vault = Vault::open(&folder(root), |_| ()).expect("folds the rewritten history from its beginning");
+    assert_eq!(people(&vault), kept);
+    vault.close().expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_are_silent_go_in_one_pass_and_may_come_again() {
+    let root = tempfile::tempdir().expect("a folder");
+    all_but_bob(root.path()).await;
+    let engine = forgetful(folder(root.path())).await;
+    let customers = |engine: &Engine| engine.ledger().state().totals().customers;
+    let before = customers(&engine);
+    let asked = engine.eraser().forget_inactive().await.expect("looked").expect("there are some");
+    let done = erased(&engine, root.path(), &asked.id).await;
+    let forgotten = before - customers(&engine);
+    assert!(forgotten > 30, "{forgotten} of {before}");
+    assert_eq!((done.forgotten, done.suppressed, &*done.reason), (Some(forgotten), 0, "inactive profiles"));
+    assert_eq!(customers(&engine), 1, "Bob is left");
+    assert!(engine.metrics().text().contains(&format!("weft_profiles_forgotten_total {forgotten}")));
+    assert_eq!(engine.eraser().forget_inactive().await.expect("looked"), None, "it rests");
+    engine.stop().await.expect("an orderly stop");
+    check_forgotten(root.path());
+
+    let engine = forgetful(folder(root.path())).await;
+    tell(&engine, &[anns_visit("again-1")]).await;
+    let state = engine.ledger().state();
+    let ann = whose(&*state, "user_id", "user-ann-4711").expect("readable").expect("she is known again");
+    let explained = explain(&*state, ann).expect("readable").expect("a customer");
+    assert_eq!((explained.profile.events_total, explained.profile.identifiers.len()), (1, 2));
+    drop(state);
+    engine.stop().await.expect("an orderly stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_while_the_silent_are_forgotten_is_made_up_for_and_who_comes_back_meanwhile_stays() {
+    let (root, copies) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    all_but_bob(root.path()).await;
+    let (here, copies) = (root.path().to_owned(), copies.path().to_owned());
+    let disk = Arc::new(Witnessed { root: here, copies: copies.clone(), taken: Mutex::new(None) });
+    let engine = forgetful(DataFolder { files: disk.clone(), ..folder(root.path()) }).await;
+    *disk.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(0);
+    let asked = engine.eraser().forget_inactive().await.expect("looked").expect("there are some");
+    erased(&engine, root.path(), &asked.id).await;
+    let taken = disk.taken.lock().unwrap_or_else(PoisonError::into_inner).take().expect("it counted");
+    engine.stop().await.expect("an orderly stop");
+    let mut resumed = 0;
+    for number in (0..taken).step_by(taken.div_ceil(8)) {
+        let copy = copies.join(number.to_string());
+        let engine = forgetful(folder(&copy)).await;
+        if erasure::find(engine.ledger(), &asked.id).expect("readable").is_some() {
+            // Whoever comes now is somebody who stays, whether the one before has gone yet or not.
+            let visit = r#"{"type":"track","name":"Seen","message_id":"back-1","occurred":"2026-03-03T12:00:00Z","claims":[{"type":"user_id","value":"crowd-2"}]}"#;
+            tell_at(&engine, &[visit.to_owned()], DAYS_LATER).await;
+            erased(&engine, &copy, &asked.id).await;
+            assert!(whose(&*engine.ledger().state(), "user_id", "crowd-2").expect("readable").is_some(), "{number}");
+            engine.stop().await.expect("an orderly stop");
+            check_forgotten(&copy);
+            let vault = Vault::open(&folder(&copy), |_| ()).expect("opens");
+            let back = whose(&vault.overlay, "user_id", "crowd-2").expect("readable");
+            assert!(back.is_some(), "{number}: what came back is in history");
+            vault.close().expect("closes");
+            resumed += 1;
+        } else {
+            engine.stop().await.expect("an orderly stop");
+        }
+        fs::remove_dir_all(&copy).expect("removed");
+    }
+    assert!(resumed >= 4, "only {resumed} of {taken} were resumed");
 }
 
 /// The disk, of which a copy is made at every change of a name, as a killed process would leave it.

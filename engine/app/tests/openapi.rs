@@ -89,7 +89,7 @@ fn right(number: u32, kind: &str) -> String {
         "subject_request_id": format!("a7551968-d5d6-44b2-9831-{number:012}"),
         "subject_request_type": kind,
         "submitted_time": "2026-03-01T12:00:00Z",
-        "subject_identities": [{ "identity_type": "email", "identity_value": "nobody@example.com", "identity_format": "raw" }],
+        "subject_identities": [{ "identity_type": "email", "identity_value": "stranger@example.com", "identity_format": "raw" }],
     })
     .to_string()
 }

@@ -139,7 +139,8 @@ impl Look<'_> {
             let message =
                 format!("a request cannot be completed within `{complete_within}` where an erasure waits `{erasure_wait}`");
             let problem = Problem::error(Code::CONFIG_OUT_OF_RANGE, message).expected("more than `erasure_wait`");
-            self.say("/rights/opendsr/complete_within", problem);
+            let written = ["/rights/opendsr/complete_within", "/rights/opendsr/erasure_wait"];
+            self.say(written.into_iter().find(|path| self.tree.find(path).is_some()).unwrap_or(written[0]), problem);
         }
         if !limits::RESULTS_KEPT_MS.contains(&results_kept.as_ms()) {
             let message = format!("a result cannot be kept for `{results_kept}`");

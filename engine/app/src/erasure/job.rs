@@ -24,6 +24,17 @@ pub(super) struct Job {
     /// Whether state is without the person.
     #[serde(default)]
     pub is_out_of_state: bool,
+    /// Of those who are forgotten for being silent: each by themselves, as they were found.
+    #[serde(default)]
+    pub silent: Option<Vec<Silent>>,
+}
+
+/// Somebody who is silent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Silent {
+    pub person: Person,
+    /// How the claims stood, in their order ([`weft_domain::input::Erase::still`]).
+    pub still: Vec<(u64, u64)>,
 }
 
 /// Of whom, as it was asked.

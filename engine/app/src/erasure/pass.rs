@@ -36,8 +36,10 @@ impl Eraser {
             self.tell(&job.erasure).await?;
         }
         // Whoever goes in one pass is taken out together: what names several of them is nobody's only then.
-        if jobs.iter().any(|job| !job.is_out_of_state) {
-            self.take_out_of_state(jobs).await?;
+        match jobs {
+            [job] if job.silent.is_some() && !job.is_out_of_state => self.forget_silent(job).await?,
+            _ if jobs.iter().any(|job| !job.is_out_of_state) => self.take_out_of_state(jobs).await?,
+            _ => (),
         }
         let state = self.state.clone();
         // First the base: a rebuild from here on begins with a copy that has nothing of them.
@@ -50,6 +52,9 @@ impl Eraser {
             job.erasure.removed = removed.into_iter().map(|(place, count)| (place.to_owned(), count)).collect();
             (job.erasure.status, job.erasure.completed) = (Progress::Completed, Some(self.clock.now()));
             job.erasure.together = together;
+            if let Some(forgotten) = job.erasure.forgotten {
+                self.metrics.profiles_forgotten.inc_by(forgotten);
+            }
             self.tell(&job.erasure).await?;
             self.jobs.cross_out(&job.erasure.id)?;
             self.waiting.lock().await.remove(&(job.erasure.requested, job.erasure.id.clone()));
@@ -81,18 +86,22 @@ impl Eraser {
                 }
             }
         }
-        let all = Person::union(jobs.iter().map(|job| &job.person));
-        self.wait_for_passes(&all).await;
-        self.ledger.commit().await;
-        // From now on nobody could write a copy of them any more.
-        let prints = all.identifiers.iter().map(|(kind, value)| self.print(kind, value)).collect::<Result<BTreeSet<_>, _>>()?;
-        let path = self.copies.folder().to_owned();
-        self.copies.forget(&prints).await.map_err(|error| EraseError::File { path, error })?;
+        self.let_go(&Person::union(jobs.iter().map(|job| &job.person))).await?;
         for job in jobs {
             job.is_out_of_state = true;
             self.note(job).await?;
         }
         Ok(())
+    }
+
+    /// Has nothing hold on to people who are out of state.
+    pub(super) async fn let_go(&self, all: &Person) -> Result<(), EraseError> {
+        self.wait_for_passes(all).await;
+        self.ledger.commit().await;
+        // From now on nobody could write a copy of them any more.
+        let prints = all.identifiers.iter().map(|(kind, value)| self.print(kind, value)).collect::<Result<BTreeSet<_>, _>>()?;
+        let path = self.copies.folder().to_owned();
+        self.copies.forget(&prints).await.map(drop).map_err(|error| EraseError::File { path, error })
     }
 
     /// Finds what there is of everybody. Counts what was not known before.
@@ -191,7 +200,9 @@ impl Eraser {
                 let names = person.names();
                 reader.draft(segment.first, |position, kind, payload| {
                     // What has not reached history is left to be left out there.
-                    let is_gone = position < through && (gone.contains(&position) || logs::arrived_from(&names, kind, payload));
+                    let is_named =
+                        || person.before.is_none_or(|(_, before)| position < before) && logs::arrived_from(&names, kind, payload);
+                    let is_gone = position < through && (gone.contains(&position) || is_named());
                     if is_gone { Verdict::Tombstone } else { Verdict::Keep }
                 })
             });

@@ -46,6 +46,9 @@ pub(crate) struct Person {
     /// What nobody else knows, from which follows what stands in a record of a pass for a claim of the person ([`Person::stand_in`]).
     #[serde(default)]
     pub salt: String,
+    /// The places in history and in intake from which on what names the person is of somebody who came again. None where nobody may.
+    #[serde(default)]
+    pub before: Option<(u64, u64)>,
     /// Of several people as one: what stands for each claim, from the salt of whose it is.
     #[serde(skip)]
     stand_ins: BTreeMap<ClaimId, ClaimId>,
@@ -87,6 +90,7 @@ impl Person {
         let mut all = Person::default();
         for person in people {
             all.stand_ins.extend(person.claims.iter().map(|claim| (*claim, person.stand_in(*claim))));
+            all.before = all.before.or(person.before);
             all.claims.extend(&person.claims);
             all.identifiers.extend(person.identifiers.iter().cloned());
             all.own.extend(person.own.iter().cloned());
@@ -183,10 +187,30 @@ impl Person {
         Ok(())
     }
 
+    /// Several people as one person, of whom only what was found before counts as well.
+    pub(super) fn as_one(people: &[&Person], salt: &str, before: (u64, u64)) -> Person {
+        let all = Person::union(people.iter().copied());
+        Person { salt: salt.to_owned(), before: Some(before), stand_ins: BTreeMap::new(), ..all }
+    }
+
+    /// Forgets traces that are not among those that were found before.
+    pub(super) fn keep_only(&mut self, found: &Person) {
+        self.letters.retain(|one| found.letters.contains(one));
+        self.reworded.retain(|one| found.reworded.contains(one) || found.letters.contains(one));
+        self.deliveries.retain(|one| found.deliveries.contains(one));
+        self.values.retain(|one| found.values.contains(one));
+    }
+
     /// The commands that take all of it out of state, each of a size that a record has.
     pub(crate) fn commands(&self, erasure: &str) -> Vec<Erase> {
+        let claims = Erase { erasure: erasure.to_owned(), claims: self.claims.iter().copied().collect(), ..Erase::default() };
+        std::iter::once(claims).chain(self.commands_beside(erasure)).collect()
+    }
+
+    /// Those of them that take away what there is beside claims and events.
+    pub(super) fn commands_beside(&self, erasure: &str) -> Vec<Erase> {
         let named = || Erase { erasure: erasure.to_owned(), ..Erase::default() };
-        let mut commands = vec![Erase { claims: self.claims.iter().copied().collect(), ..named() }];
+        let mut commands = Vec::new();
         let reasons: Vec<String> = self.reasons.iter().cloned().collect();
         let said = || Erase { reasons: reasons.clone(), ..named() };
         let claims: Vec<_> = self.reasoned_claims.iter().copied().collect();
@@ -210,6 +234,10 @@ impl Person {
     /// none is forgotten.
     pub(crate) fn left_of(&self, names: &Names, position: u64, input: Input) -> Option<Option<Input>> {
         let (gone, as_it_was) = (None, Some(None));
+        let came_again = self.before.is_some_and(|(before, _)| position >= before);
+        if came_again && !matches!(&input, Input::Command(Command::Erase(_))) {
+            return as_it_was;
+        }
         match input {
             Input::Event { .. } if self.events.contains(&position) => gone,
             Input::DeadLetter(letter) => self.left_of_letter(names, letter),

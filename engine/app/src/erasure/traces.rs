@@ -178,7 +178,7 @@ fn is_told_in(person: &Person, profile: &str, names: &Names) -> bool {
 }
 
 /// Shows every committed row of a kind.
-fn each(state: &dyn StateStore, space: Space, mut visit: impl FnMut(&[u8], &[u8]) -> Read<()>) -> Read<()> {
+pub(super) fn each(state: &dyn StateStore, space: Space, mut visit: impl FnMut(&[u8], &[u8]) -> Read<()>) -> Read<()> {
     let mut from = Vec::new();
     loop {
         let rows = state.scan(space, &from, None, limits::LETTERS_LOOKED_AT_ONCE).map_err(unreadable)?;
@@ -192,7 +192,7 @@ fn each(state: &dyn StateStore, space: Space, mut visit: impl FnMut(&[u8], &[u8]
     }
 }
 
-fn unreadable(error: weft_store::StoreError) -> ViewError {
+pub(super) fn unreadable(error: weft_store::StoreError) -> ViewError {
     ViewError(error.to_string())
 }
 
