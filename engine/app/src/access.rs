@@ -3,7 +3,8 @@
 //! First the profile with the claims that it rests on and what the events come to, then events by time, dead letters with their bytes, for which destinations a profile waits, and values
 //! that plugins keep under an identifier of the person. It is gathered as [`crate::erasure`] gathers, and written while it is read.
 
-use axum::body::Body;
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
@@ -14,33 +15,51 @@ use weft_domain::view::{Read, View};
 use weft_store::state::StateStore;
 
 use crate::erasure::person::Person;
+use crate::erasure::traces;
 use crate::events::{self, Asked, Order, Who};
 use crate::letters;
 use crate::limits;
-use crate::tail::Lines;
 use crate::writer::Ledger;
 
-/// Everything about somebody as it is at `now`; none where nothing is known. Blocks: for a thread that may wait for the disk. What is written is read by the
-/// body that is given, on a thread of its own.
+/// What is known of somebody.
+pub struct Known {
+    /// The person's identifiers, by type and value, with those that were asked for.
+    pub identifiers: BTreeSet<(String, String)>,
+    /// The lines, written while they are read, on a thread of their own. The last one has the kind `end`, or else it is not all.
+    pub lines: mpsc::Receiver<Bytes>,
+}
+
+/// Whether somebody of whom nothing is known is told so in lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// There is no answer then.
+    IsNone,
+    /// The answer is that there is nothing.
+    IsEmpty,
+}
+
+/// Everything about somebody as it is at `now`. Blocks: for a thread that may wait for the disk.
 ///
 /// # Errors
 /// [`weft_domain::view::ViewError`], where state cannot be read.
-pub fn open(who: Who, now: Timestamp, ledger: Ledger, state: &dyn StateStore) -> Read<Option<Body>> {
+pub fn open(whom: Vec<Who>, unknown: Unknown, now: Timestamp, ledger: Ledger, state: &dyn StateStore) -> Read<Option<Known>> {
     let mut person = Person::default();
-    let found = person.gather(&who, &ledger, state)?;
+    let found = person.gather(&whom, &ledger)? + traces::find(&mut [&mut person], ledger.history(), state)?;
     // The identifier that was asked for is not known for having been asked for.
-    if found == 0 || (person.claims.is_empty() && person.letters.is_empty() && person.values.is_empty()) {
+    let is_unknown = found == 0 || (person.claims.is_empty() && person.letters.is_empty() && person.values.is_empty());
+    if is_unknown && unknown == Unknown::IsNone {
         return Ok(None);
     }
     let (out, lines) = mpsc::channel(limits::TAIL_CHUNKS_WAITING_MAX);
+    let identifiers = person.identifiers.clone();
     tokio::task::spawn_blocking(move || {
         let writing = Writing { ledger, now, person, out };
-        if let Err(error) = writing.all(&who) {
+        if let Err(error) = writing.all(&whom) {
             // The reader must not take half of it for all of it.
             writing.line("error", &json!({ "message": error.to_string() }));
         }
     });
-    Ok(Some(Body::new(Lines(lines))))
+    Ok(Some(Known { identifiers, lines }))
 }
 
 struct Writing {
@@ -51,7 +70,7 @@ struct Writing {
 }
 
 impl Writing {
-    fn all(&self, who: &Who) -> Read<()> {
+    fn all(&self, whom: &[Who]) -> Read<()> {
         let mut told = std::collections::BTreeSet::new();
         for claim in &self.person.claims {
             let customer = self.ledger.state().node(*claim)?.and_then(|node| node.customer);
@@ -75,7 +94,8 @@ impl Writing {
             let value = value.map(|value| String::from_utf8_lossy(&value.0).into_owned());
             self.line("value", &json!({ "stage": stage, "key": key, "value": value }));
         }
-        self.line("end", &json!({ "of": who.to_string() }));
+        let of: Vec<String> = whom.iter().map(Who::to_string).collect();
+        self.line("end", &json!({ "of": of.join(", ") }));
         Ok(())
     }
 

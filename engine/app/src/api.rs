@@ -8,8 +8,10 @@ mod identity;
 mod matching;
 pub mod openapi;
 mod profiles;
+mod rights;
 mod routes;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +22,8 @@ use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::{Json, Router};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -44,6 +48,7 @@ use crate::limits;
 use crate::pace::Pace;
 use crate::past::{self, PastError};
 use crate::retry::{Earnest, Ways};
+use crate::rights::Desk;
 use crate::status::{Look, Outcome, Reloaded, Status};
 use crate::tail::{self, Tails};
 use crate::telemetry::Metrics;
@@ -71,6 +76,8 @@ pub struct Pages {
     pub pace: Pace,
     /// What carries erasures out.
     pub eraser: Arc<Eraser>,
+    /// What takes requests of people.
+    pub desk: Arc<Desk>,
     /// The doors of its sources.
     pub doors: Arc<Doors>,
     /// What time it is.
@@ -132,7 +139,7 @@ impl Pages {
         if tokens.is_empty() {
             return Admission::Granted;
         }
-        let Some(token) = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) else {
+        let Some(token) = headers.get(header::AUTHORIZATION).and_then(|value| token_in(value.as_bytes())) else {
             return Admission::Unknown;
         };
         let hash = Sha256::digest(token);
@@ -145,10 +152,16 @@ impl Pages {
     }
 }
 
-/// The token of a header (RFC 6750, section 2.1); the scheme's name is written in any case (RFC 9110, section 11.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
+/// The token of a header: after `Bearer` (RFC 6750, section 2.1), or the password after `Basic` (RFC 7617), which is all that some programs for
+/// requests of people know, whatever the user is called. The scheme's name is written in any case (RFC 9110, section 11.1).
+fn token_in(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let (scheme, token) = value.split_at(value.iter().position(|byte| *byte == b' ')? + 1);
+    if scheme.eq_ignore_ascii_case(b"Bearer ") {
+        return Some(token.into());
+    }
+    let user_and_password = scheme.eq_ignore_ascii_case(b"Basic ").then(|| BASE64_STANDARD.decode(token).ok())??;
+    let colon = user_and_password.iter().position(|byte| *byte == b':')?;
+    Some(user_and_password[colon + 1..].to_vec().into())
 }
 
 /// What of a customer is asked for.

@@ -11,7 +11,7 @@ use weft_domain::input::Stream;
 use weft_domain::problem::{Code, Problems};
 use weft_host::{Digest, Host, Manifest, Plugin, Stage, WantedLimits};
 
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, Inactive};
 use crate::clock::Clock;
 use crate::config::{self, Block, BucketSpec, Config, Environment, EventsSpec, Ingredients, Making, Reads, Refusal};
 use crate::delivery::{Filter, Lane};
@@ -116,10 +116,16 @@ pub fn terms(config: &Config) -> Terms {
         intake_bytes_max: config.limits.intake_kept.as_bytes(),
         history_bytes_max: config.limits.history_kept.map(|kept| kept.as_bytes()),
         suppress: config.erasure.suppress,
+        inactive: config.inactive.map(|inactive| Inactive {
+            after_ms: inactive.after.map(|after| after.as_ms()),
+            anonymous_after_ms: inactive.anonymous_after.map(|after| after.as_ms()),
+            at_once_max: inactive.per_hour as usize,
+        }),
         requests_max: config.limits.requests_per_sender,
     };
     let matching = config.matching.as_ref().and_then(Rules::of);
-    Terms { plan: config.plan(0), matching, tokens: config.tokens.values().cloned().collect(), bounds }
+    let (tokens, opendsr) = (config.tokens.values().cloned().collect(), config.opendsr.clone());
+    Terms { plan: config.plan(0), matching, tokens, bounds, opendsr }
 }
 
 /// Connections that are in use, from one configuration to the next: one that is the same goes on, with its pace and its open sockets.

@@ -24,6 +24,7 @@ pub mod limits;
 pub mod origin;
 mod placeholder;
 mod reference;
+mod rights;
 mod schema;
 pub mod secret;
 mod settle;
@@ -38,6 +39,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use weft_domain::attribute::Attribute;
 use weft_domain::consent::Rule;
@@ -52,10 +54,12 @@ pub use cron::Cron;
 pub use diff::{Change, ChangeKind};
 pub use kept::{Kept, MARK};
 pub use origin::Origin;
+pub use rights::OpenDsr;
 pub(crate) use schema::nearest;
 pub use secret::{Environment, Secret};
 pub use spec::matching::MatchingSpec;
 pub(crate) use spec::plain;
+pub use spec::rights::InactiveSpec;
 pub use spec::scenario::Scenario;
 pub use spec::stage::{BucketSpec, EventsSpec, OnError};
 pub use spec::{ErasureSpec, LimitsSpec, Scope};
@@ -88,6 +92,10 @@ pub struct Config {
     pub limits: LimitsSpec,
     /// What happens after somebody was erased.
     pub erasure: ErasureSpec,
+    /// When customers who are silent are forgotten.
+    pub inactive: Option<InactiveSpec>,
+    /// How requests of people are taken in the form of OpenDSR.
+    pub opendsr: Option<Arc<OpenDsr>>,
     /// Who may use the API, by name.
     pub tokens: BTreeMap<String, Token>,
     /// Plugins by name.
@@ -415,6 +423,7 @@ impl Config {
     /// The files that it was read from: YAML, what plugins' blocks name, and certificates.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let certificates = self.connections.values().flat_map(|connection| &connection.tls.files);
+        let certificates = certificates.chain(self.opendsr.iter().flat_map(|opendsr| &opendsr.files));
         self.files.paths().chain(self.inlined.keys().map(PathBuf::as_path)).chain(certificates.map(PathBuf::as_path))
     }
 

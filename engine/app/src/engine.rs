@@ -26,7 +26,8 @@ use weft_store::StoreError;
 use crate::api::{Pages, router};
 use crate::bounds::Bounds;
 use crate::clock::Clock;
-use crate::config::{Making, Token};
+use crate::config::{Making, OpenDsr, Token};
+use crate::copies::Copies;
 use crate::delivery::Lane;
 use crate::door::{Door, Doors, Open, in_order};
 use crate::driver::{Driver, Shore};
@@ -39,6 +40,7 @@ use crate::matcher::{Matcher, Rules};
 use crate::pace::Pace;
 use crate::pipeline::{self, Chains, PipelineError, Switch};
 use crate::retry::Ways;
+use crate::rights::Desk;
 use crate::status::{LaneReport, Look, Report, ShownDriver, ShownLane, Status};
 use crate::suppression::Suppression;
 use crate::sweeper::Sweeper;
@@ -71,6 +73,8 @@ pub struct Terms {
     pub tokens: Vec<Token>,
     /// Bounds that the operator sets.
     pub bounds: Bounds,
+    /// How requests of people are taken, where they are.
+    pub opendsr: Option<Arc<OpenDsr>>,
 }
 
 /// The plugins at work.
@@ -156,6 +160,8 @@ pub struct Engine {
     keeper: Arc<Keeper>,
     matcher: Matcher,
     eraser: Arc<Eraser>,
+    desk: Arc<Desk>,
+    opendsr: watch::Sender<Option<Arc<OpenDsr>>>,
 }
 
 /// What runs for each stage.
@@ -219,16 +225,22 @@ impl Engine {
         let (matcher, matching) = Matcher::new(ledger.clone(), clock, metrics.clone(), settings.data.matching(), rules);
         let parts = (intake.clone(), ledger.clone(), state.clone(), matcher.clone());
         let passes = Arc::default();
-        let eraser = Eraser::new(&erasures, settings.data.files.clone(), parts, settings.clock.clone(), Arc::clone(&passes))?;
+        let (files, clock) = (settings.data.files.clone(), settings.clock.clone());
+        let copies = Arc::new(Copies::new(&settings.data.copies(), files.clone()));
+        let (bounds, bounds_in_force) = watch::channel(settings.terms.bounds);
+        let told = (bounds_in_force.clone(), metrics.clone());
+        let eraser = Eraser::new(&erasures, files, parts, clock.clone(), copies.clone(), told, Arc::clone(&passes))?;
+        let eraser = Arc::new(eraser);
+        let (opendsr, rights) = watch::channel(settings.terms.opendsr.clone());
+        let desk = Arc::new(Desk::new(eraser.clone(), ledger.clone(), copies, clock, metrics.clone(), rights)?);
         let stages = stages(&ledger).await?;
         open_all(&stages, &Crew::default()).await?;
-        let Terms { mut plan, tokens, bounds, .. } = settings.terms;
+        let Terms { mut plan, tokens, .. } = settings.terms;
         if in_force.generation == 0 || !plan.says_the_same(&in_force) {
             plan.generation = in_force.generation + 1;
             ledger.log(Input::Plan(plan)).await;
         }
         let (open, opened) = watch::channel(Open::default());
-        let (bounds, bounds_in_force) = watch::channel(bounds);
         let clock = settings.clock;
         let doors = Doors::new(opened, intake.clone(), ledger.clone(), clock.clone(), metrics.clone(), bounds_in_force.clone());
         let keeper = Keeper { intake: intake.clone(), ledger: ledger.clone(), state, bounds: bounds_in_force };
@@ -260,7 +272,9 @@ impl Engine {
             notes: vault.notes,
             keeper: Arc::new(keeper),
             matcher,
-            eraser: Arc::new(eraser),
+            eraser,
+            desk,
+            opendsr,
         };
         engine.run_pipeline(stages.chains.clone(), switched);
         engine.keeping.spawn(engine.keeper.clone().run(engine.stop_keeper.subscribe()));
@@ -268,6 +282,7 @@ impl Engine {
         engine.keeping.spawn(sweeper.run(engine.stop_keeper.subscribe()));
         engine.keeping.spawn(matching.run(engine.stop_keeper.subscribe()));
         engine.keeping.spawn(engine.eraser.clone().run(engine.stop_keeper.subscribe()));
+        engine.keeping.spawn(engine.desk.clone().run(engine.stop_keeper.subscribe()));
         engine.staff(&mut *engine.crew.lock().await, stages).await;
         if let Some(listener) = listener {
             engine.serve(listener);
@@ -284,7 +299,7 @@ impl Engine {
     pub async fn adopt(&self, terms: Terms, stages: Stages) -> Result<u64, EngineError> {
         let mut crew = self.crew.lock().await;
         open_all(&stages, &crew).await?;
-        let Terms { mut plan, matching, tokens, bounds } = terms;
+        let Terms { mut plan, matching, tokens, bounds, opendsr } = terms;
         plan.generation = self.ledger.state().plan().generation + 1;
         let generation = plan.generation;
         let (done, switched) = oneshot::channel();
@@ -295,6 +310,7 @@ impl Engine {
         self.matcher.adopt(matching);
         self.tokens.send_replace(tokens.into());
         self.bounds.send_replace(bounds);
+        self.opendsr.send_replace(opendsr);
         self.ledger.suppression().set_in_force(bounds.suppress);
         self.staff(&mut crew, stages).await;
         Ok(generation)
@@ -388,9 +404,9 @@ impl Engine {
         let (tails, bounds) = (Tails::new(self.stop_server.subscribe()), self.bounds.subscribe());
         let exports = Exports::new(self.stop_server.subscribe());
         let (doors, clock) = (self.doors.clone(), self.clock.clone());
-        let (pace, eraser) = (Pace::default(), self.eraser.clone());
+        let (pace, eraser, desk) = (Pace::default(), self.eraser.clone(), self.desk.clone());
         let pages =
-            Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, exports, bounds, pace, eraser, doors, clock });
+            Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, exports, bounds, pace, eraser, desk, doors, clock });
         let router = router(pages);
         self.server.spawn(crate::listener::serve(listener, router, self.stop_server.subscribe()));
     }
@@ -454,6 +470,12 @@ impl Engine {
     #[must_use]
     pub fn eraser(&self) -> &Arc<Eraser> {
         &self.eraser
+    }
+
+    /// What takes requests of people.
+    #[must_use]
+    pub fn desk(&self) -> &Arc<Desk> {
+        &self.desk
     }
 
     /// Metrics.
@@ -528,10 +550,10 @@ impl Engine {
         dismiss(lanes.into_values()).await;
         self.stop_keeper.send_replace(true);
         join(&mut self.keeping).await;
-        let Engine { ledger, intake, status, doors, writer, intake_thread, keeper, eraser, matcher, .. } = self;
+        let Engine { ledger, intake, status, doors, writer, intake_thread, keeper, eraser, desk, matcher, .. } = self;
         let trouble = status.obstacle();
         let state = keeper.state.clone();
-        drop((ledger, intake, status, doors, keeper, eraser, matcher));
+        drop((ledger, intake, status, doors, keeper, eraser, desk, matcher));
         let ended = tokio::task::spawn_blocking(move || {
             let writer = writer.stop().map_err(EngineError::from);
             let intake = intake_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

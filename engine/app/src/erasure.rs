@@ -5,47 +5,55 @@
 //!       ─► intake anew ─► history anew ─► done
 //! ```
 //!
-//! One at a time, beside everything else: doors and lanes go on. What is to go is written into a file of the data folder before anything
-//! goes, so that an erasure that a crash interrupts begins again at the next start and ends the same; every step may be done twice. Only
-//! the exchange of a segment, a rename, takes place on the threads that own the logs.
+//! All that wait go in one pass, since a pass copies state twice and reads both logs, however many people go. It is made beside everything
+//! else: doors and lanes go on. What is to go is written into a file of the data folder before anything goes, so that an erasure that a crash
+//! interrupts begins again at the next start and ends the same; every step may be done twice. Only the exchange of a segment, a rename, takes
+//! place on the threads that own the logs.
 //!
 //! What stays: keyed hashes of the identifiers ([`crate::suppression`]), the erasure itself with its reason and counts, fingerprints of
 //! message ids in the duplicate window (64 bits of a hash, forgotten with the window, without which a late repetition would count as
 //! new), and what events of others say of the person.
 //!
-//! In it: `names` says what names a person, `person` gathers what there is, `job` writes it down until it is done, `logs` judges records.
+//! In it: `names` says what names a person, `person` and `traces` gather what there is, `job` writes it down until it is done, `pass` carries it
+//! out, `logs` judges records, `silence` finds those whom nobody asks to forget.
 
 mod job;
 mod logs;
 pub(crate) mod names;
+mod pass;
 pub(crate) mod person;
+pub mod silence;
+pub(crate) mod traces;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, watch};
 use weft_domain::claim::CustomerId;
-use weft_domain::input::{Command, Input, Kv};
+use weft_domain::input::Kv;
 use weft_domain::value::Timestamp;
-use weft_domain::view::{View, ViewError};
+use weft_domain::view::ViewError;
 use weft_store::StoreError;
 use weft_store::files::Files;
-use weft_store::log::{Rewritten, Verdict};
 use weft_store::state::Live;
 
 use self::job::{Job, Jobs, Whom};
 use self::person::Person;
+use crate::bounds::InForce;
 use crate::clock::Clock;
+use crate::copies::Copies;
 use crate::events::Who;
 use crate::intake::Intake;
 use crate::limits;
 use crate::matcher::Matcher;
 use crate::suppression::{self, Held, Print};
+use crate::telemetry::Metrics;
 use crate::writer::Ledger;
 
 /// The stage under whose name erasures are kept, by their ids.
@@ -69,9 +77,18 @@ pub struct Erasure {
     #[serde(default)]
     pub suppressed: u64,
     /// What went, by place: of state `claims`, `identifiers`, `events` of the index, `dead_letters`, `deliveries`, `values` of plugins; of the
-    /// logs `history` and `intake`, whose records are empty now or say less.
+    /// logs `history` and `intake`, whose records are empty now or say less, for all that went in the same pass.
     #[serde(default)]
     pub removed: BTreeMap<String, u64>,
+    /// How many erasures went in the same pass, this one among them; 0 before.
+    #[serde(default)]
+    pub together: u64,
+    /// Of customers who are forgotten for being silent, and of no other: how many they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten: Option<u64>,
+    /// Until when it can be cancelled and waits, where it was asked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<Timestamp>,
     /// What keeps it from going on, where something does. It is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -87,6 +104,8 @@ pub enum Progress {
     InProgress,
     /// Nothing is left.
     Completed,
+    /// It was called off before it began.
+    Cancelled,
 }
 
 /// Why an erasure cannot be asked for, or cannot go on.
@@ -128,6 +147,9 @@ pub struct Eraser {
     state: Arc<Live>,
     matcher: Matcher,
     clock: Clock,
+    copies: Arc<Copies>,
+    bounds: InForce,
+    metrics: Arc<Metrics>,
     passes: Arc<Mutex<()>>,
     waiting: Mutex<BTreeMap<(Timestamp, String), Job>>,
     asked: Notify,
@@ -144,47 +166,85 @@ impl Eraser {
         files: Arc<dyn Files>,
         (intake, ledger, state, matcher): (Intake, Ledger, Arc<Live>, Matcher),
         clock: Clock,
+        copies: Arc<Copies>,
+        (bounds, metrics): (InForce, Arc<Metrics>),
         passes: Arc<Mutex<()>>,
     ) -> Result<Eraser, EraseError> {
         let jobs = Jobs::new(folder, files);
-        let named = |job: Job| ((job.erasure.requested, job.erasure.id.clone()), job);
-        let waiting = Mutex::new(jobs.left_over()?.into_iter().map(named).collect());
-        Ok(Eraser { jobs, intake, ledger, state, matcher, clock, passes, waiting, asked: Notify::new() })
+        let mut waiting = BTreeMap::new();
+        for job in jobs.left_over()? {
+            if find(&ledger, &job.erasure.id)?.is_some_and(|known| known.status == Progress::Cancelled) {
+                jobs.cross_out(&job.erasure.id)?;
+                continue;
+            }
+            waiting.insert((job.erasure.requested, job.erasure.id.clone()), job);
+        }
+        let waiting = Mutex::new(waiting);
+        Ok(Eraser { jobs, intake, ledger, state, matcher, clock, copies, bounds, metrics, passes, waiting, asked: Notify::new() })
     }
 
-    /// Asks for an erasure. When this returns it will be done, whatever happens to the process.
+    /// Asks for an erasure of whoever these are, as one person. When this returns it will be done, whatever happens to the process.
     ///
     /// # Errors
     /// [`EraseError`]; then nothing was asked for.
-    pub async fn ask(&self, who: Who, reason: String) -> Result<Erasure, EraseError> {
-        let whom = match who.clone() {
-            Who::Identifier(kind, value) => Whom::Identifier(kind, value),
+    pub async fn ask(&self, whom: &[Who], reason: String) -> Result<Erasure, EraseError> {
+        self.ask_as(random_id()?, whom, reason, None).await
+    }
+
+    /// The same under an id that was given, and not before an instant. Asked again under the same id it is the same erasure.
+    ///
+    /// # Errors
+    /// [`EraseError`]; then nothing was asked for.
+    pub async fn ask_as(
+        &self,
+        id: String,
+        whom: &[Who],
+        reason: String,
+        waits_until: Option<Timestamp>,
+    ) -> Result<Erasure, EraseError> {
+        let today = |who: &Who| match who {
+            Who::Identifier(kind, value) => Ok(Whom::Identifier(kind.clone(), value.clone())),
             Who::Customer(id) => match who.today(&*self.ledger.state())? {
-                Some(today) => Whom::Customer(today),
-                None => return Err(EraseError::Nobody(id)),
+                Some(today) => Ok(Whom::Customer(today)),
+                None => Err(EraseError::Nobody(*id)),
             },
         };
+        let whom = whom.iter().map(today).collect::<Result<Vec<Whom>, EraseError>>()?;
+        if let Some(known) = find(&self.ledger, &id)? {
+            return Ok(known);
+        }
         self.forget_oldest().await?;
         let mut waiting = self.waiting.lock().await;
+        if let Some(known) = waiting.values().find(|job| job.erasure.id == id) {
+            return Ok(known.erasure.clone());
+        }
         if waiting.len() >= limits::ERASURES_WAITING_MAX {
             return Err(EraseError::TooMany);
         }
-        let erasure = Erasure {
-            id: random_id()?,
-            status: Progress::Pending,
-            reason,
-            requested: self.clock.now(),
-            completed: None,
-            suppressed: 0,
-            removed: BTreeMap::new(),
-            trouble: None,
-        };
-        let job = Job { erasure: erasure.clone(), who: whom, person: Person::salted(random_id()?), is_out_of_state: false };
+        let erasure = Erasure { waits_until, ..Erasure::asked(id, reason, self.clock.now()) };
+        let person = Person::salted(random_id()?);
+        let job = Job { erasure: erasure.clone(), who: Whom::Several(whom), person, is_out_of_state: false, silent: None };
         self.jobs.write_down(&job)?;
         self.tell(&erasure).await?;
         waiting.insert((erasure.requested, erasure.id.clone()), job);
         self.asked.notify_one();
         Ok(erasure)
+    }
+
+    /// Calls an erasure off that has not begun. None where it has, or there is none of this id.
+    ///
+    /// # Errors
+    /// [`EraseError`], where that cannot be noted; then it may yet be done.
+    pub async fn cancel(&self, id: &str) -> Result<Option<Erasure>, EraseError> {
+        let mut waiting = self.waiting.lock().await;
+        let is_it = |job: &Job| job.erasure.id == id && job.erasure.status == Progress::Pending;
+        let Some((key, job)) = waiting.iter().find(|(_, job)| is_it(job)) else { return Ok(None) };
+        let (key, erasure) = (key.clone(), Erasure { status: Progress::Cancelled, ..job.erasure.clone() });
+        // In this order: what is cancelled in state is crossed out at the next start as well.
+        self.tell(&erasure).await?;
+        self.jobs.cross_out(id)?;
+        waiting.remove(&key);
+        Ok(Some(erasure))
     }
 
     /// Has events of an identifier taken again. False where it was not suppressed.
@@ -210,12 +270,19 @@ impl Eraser {
 
     /// Works until it is told to stop; what is not done then is done after the next start.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut swept = Instant::now();
         loop {
             let work = async {
-                match self.next().await {
-                    Some(job) => self.carry_out(job).await,
-                    None => self.sweep().await,
+                let jobs = self.next().await;
+                if !jobs.is_empty() {
+                    return self.carry_out(jobs).await;
                 }
+                if swept.elapsed() < limits::SWEEP_EVERY {
+                    return Ok(());
+                }
+                swept = Instant::now();
+                self.sweep().await?;
+                self.forget_inactive().await.map(drop)
             };
             let done = tokio::select! {
                 done = work => done,
@@ -230,167 +297,30 @@ impl Eraser {
         }
     }
 
-    /// The job that was asked for first; none after a while without any.
-    async fn next(&self) -> Option<Job> {
-        let first = async || self.waiting.lock().await.first_key_value().map(|(_, job)| job.clone());
-        if let Some(job) = first().await {
-            return Some(job);
+    /// The jobs whose time has come, those that were asked for first before others; none after a while without any. From now on they cannot
+    /// be called off.
+    async fn next(&self) -> Vec<Job> {
+        let due = async || {
+            let (now, mut waiting) = (self.clock.now(), self.waiting.lock().await);
+            let is_due = |job: &Job| job.erasure.waits_until.is_none_or(|until| until <= now);
+            // Who asked goes before who is silent; these go by themselves, since what comes of them later is not theirs.
+            let is_asked = waiting.values().any(|job| is_due(job) && job.silent.is_none());
+            let at_once = if is_asked { limits::ERASURES_AT_ONCE } else { 1 };
+            let due = waiting.values_mut().filter(|job| is_due(job) && job.silent.is_none() == is_asked);
+            let begin = |job: &mut Job| {
+                job.erasure.status = Progress::InProgress;
+                job.clone()
+            };
+            due.take(at_once).map(begin).collect::<Vec<Job>>()
+        };
+        let jobs = due().await;
+        if !jobs.is_empty() {
+            return jobs;
         }
         tokio::select! {
-            () = self.asked.notified() => first().await,
-            () = tokio::time::sleep(limits::SWEEP_EVERY) => None,
+            () = self.asked.notified() => due().await,
+            () = tokio::time::sleep(limits::ERASURE_LOOK_EVERY) => Vec::new(),
         }
-    }
-
-    async fn carry_out(&self, mut job: Job) -> Result<(), EraseError> {
-        job.erasure.status = Progress::InProgress;
-        let done = self.work(&mut job).await;
-        if let Err(error) = &done
-            && !matches!(error, EraseError::Stopped)
-        {
-            job.erasure.trouble = Some(error.to_string());
-            self.tell(&job.erasure).await?;
-        }
-        done
-    }
-
-    async fn work(&self, job: &mut Job) -> Result<(), EraseError> {
-        job.erasure.trouble = None;
-        self.tell(&job.erasure).await?;
-        if !job.is_out_of_state {
-            self.take_out_of_state(job).await?;
-        }
-        let state = self.state.clone();
-        // First the base: a rebuild from here on begins with a copy that has nothing of the person.
-        blocking(move || state.keep_base().and_then(|_| state.compact())).await??;
-        // Keys by which the person was found are hashes of what was known.
-        self.matcher.forget().await;
-        let rewritten = self.rewrite_logs(Arc::new(job.person.clone())).await?;
-        let mut removed = job.person.by_place();
-        removed.extend([("history", rewritten.history), ("intake", rewritten.intake)]);
-        job.erasure.removed = removed.into_iter().map(|(place, count)| (place.to_owned(), count)).collect();
-        (job.erasure.status, job.erasure.completed) = (Progress::Completed, Some(self.clock.now()));
-        self.tell(&job.erasure).await?;
-        self.jobs.cross_out(&job.erasure.id)?;
-        self.waiting.lock().await.remove(&(job.erasure.requested, job.erasure.id.clone()));
-        tracing::info!(erasure = job.erasure.id, removed = ?job.erasure.removed, "a person was erased");
-        Ok(())
-    }
-
-    /// Suppresses the identifiers, and takes out of state what there is, until nothing comes any more.
-    async fn take_out_of_state(&self, job: &mut Job) -> Result<(), EraseError> {
-        for round in 0..limits::ERASURE_ROUNDS_MAX {
-            self.ledger.commit().await;
-            let (who, ledger, state) = (Who::from(job.who.clone()), self.ledger.clone(), self.state.clone());
-            let mut person = std::mem::take(&mut job.person);
-            let gather = move || {
-                let found = person.gather(&who, &ledger, &*state)? + person.gather_reasons(&*state)?;
-                Ok::<_, ViewError>((person, found))
-            };
-            let (person, found) = blocking(gather).await??;
-            job.person = person;
-            // What an earlier try gathered may not have been taken out.
-            if round > 0 && found == 0 {
-                break;
-            }
-            self.note(job).await?;
-            job.erasure.suppressed = self.suppress(&job.erasure.id, &job.person).await?;
-            // What was in intake before reaches history now, or is left out there.
-            self.wait_for_intake().await;
-            // No piece of a pass is made meanwhile: what is made from now on has no claim of the person.
-            let _between_pieces = self.passes.lock().await;
-            for command in job.person.commands(&job.erasure.id) {
-                self.ledger.log(Input::Command(Command::Erase(Box::new(command)))).await.ok_or(EraseError::Stopped)?;
-            }
-        }
-        self.wait_for_passes(&job.person).await;
-        self.ledger.commit().await;
-        job.is_out_of_state = true;
-        self.note(job).await
-    }
-
-    async fn suppress(&self, erasure: &str, person: &Person) -> Result<u64, EraseError> {
-        let mut prints = BTreeSet::new();
-        for (kind, value) in &person.own {
-            prints.insert(self.print(kind, value)?);
-        }
-        for print in &prints {
-            let is_held = self.ledger.state().value(suppression::STAGE, &print.text())?.is_some();
-            if !is_held {
-                self.keep(suppression::STAGE, print.text(), Some(erasure.as_bytes().to_vec())).await?;
-            }
-        }
-        let count = prints.len() as u64;
-        self.ledger.suppression().hold(prints.into_iter().map(|print| (print, Held::Yes)));
-        Ok(count)
-    }
-
-    /// Waits until what is in intake now has been folded.
-    async fn wait_for_intake(&self) {
-        let end = self.intake.reader().durable_end();
-        while self.ledger.intake_through() < end {
-            tokio::time::sleep(limits::WATCH_EVERY / 10).await;
-        }
-    }
-
-    /// Waits until no pass through history stands at a claim of the person.
-    async fn wait_for_passes(&self, person: &Person) {
-        let stands = || {
-            let standings = self.ledger.state().standings();
-            standings.passes.iter().filter_map(|pass| pass.after).any(|(claim, _)| person.claims.contains(&claim))
-        };
-        while stands() {
-            tokio::time::sleep(limits::WATCH_EVERY / 10).await;
-        }
-    }
-
-    /// Writes both logs anew without the person, intake first: which of its records are the person's is read from history.
-    async fn rewrite_logs(&self, person: Arc<Person>) -> Result<Counts, EraseError> {
-        if !self.ledger.rotate().await || !self.intake.rotate().await {
-            return Err(EraseError::Stopped);
-        }
-        let (history, of_history) = (self.ledger.history().clone(), person.clone());
-        let found = blocking(move || logs::look_over(&history, &of_history)).await??;
-        let through = self.ledger.intake_through();
-        let intake = self.rewrite_intake(Arc::new(found.intake), person.clone(), through).await?;
-        let mut history = 0;
-        for first in found.segments {
-            let (reader, person) = (self.ledger.history().clone(), person.clone());
-            let drafted = blocking(move || {
-                let names = person.names();
-                reader.draft(first, |position, kind, payload| logs::judge(&person, &names, position, kind, payload))
-            });
-            let Some((done, draft)) = unless_trimmed(drafted.await?)? else { continue };
-            history += done.tombstones + done.replaced;
-            if let Some(draft) = draft {
-                self.ledger.adopt(draft).await.ok_or(EraseError::Stopped)??;
-            }
-        }
-        Ok(Counts { history, intake })
-    }
-
-    async fn rewrite_intake(&self, gone: Arc<BTreeSet<u64>>, person: Arc<Person>, through: u64) -> Result<u64, EraseError> {
-        let mut count = 0;
-        for segment in self.intake.reader().segments().into_iter().filter(|segment| segment.sealed) {
-            if person.identifiers.is_empty() && gone.range(segment.first..segment.end).next().is_none() {
-                continue;
-            }
-            let (reader, gone, person) = (self.intake.reader().clone(), gone.clone(), person.clone());
-            let drafted = blocking(move || {
-                let names = person.names();
-                reader.draft(segment.first, |position, kind, payload| {
-                    // What has not reached history is left to be left out there.
-                    let is_gone = position < through && (gone.contains(&position) || logs::arrived_from(&names, kind, payload));
-                    if is_gone { Verdict::Tombstone } else { Verdict::Keep }
-                })
-            });
-            let Some((done, draft)) = unless_trimmed(drafted.await?)? else { continue };
-            count += done.tombstones;
-            if let Some(draft) = draft {
-                self.intake.adopt(draft).await.ok_or(EraseError::Stopped)??;
-            }
-        }
-        Ok(count)
     }
 
     /// Takes out of intake what was known to be of somebody erased only after it had got there. Done by itself now and then.
@@ -426,7 +356,7 @@ impl Eraser {
     /// Lets go of the oldest erasures that are completed, past the bound. The hashes of their identifiers stay.
     async fn forget_oldest(&self) -> Result<(), EraseError> {
         let kept = list(&self.ledger)?;
-        let done = kept.iter().filter(|erasure| erasure.status == Progress::Completed);
+        let done = kept.iter().filter(|erasure| matches!(erasure.status, Progress::Completed | Progress::Cancelled));
         for erasure in done.take(kept.len().saturating_sub(limits::ERASURES_REMEMBERED_MAX)) {
             self.keep(REQUESTS, erasure.id.clone(), None).await?;
         }
@@ -457,12 +387,6 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Records that are empty now or say less.
-struct Counts {
-    history: u64,
-    intake: u64,
-}
-
 /// Erasures by id, as state knows them.
 ///
 /// # Errors
@@ -491,14 +415,6 @@ pub fn restore(ledger: &Ledger) -> Result<(), ViewError> {
     let values = ledger.state().values(suppression::STAGE)?;
     ledger.suppression().hold(values.keys().filter_map(|text| Print::read(text)).map(|print| (print, Held::Yes)));
     Ok(())
-}
-
-/// None where retention was faster.
-fn unless_trimmed<T>(drafted: Result<(Rewritten, T), StoreError>) -> Result<Option<(Rewritten, T)>, StoreError> {
-    match drafted {
-        Err(StoreError::NoSuchSegment { .. }) => Ok(None),
-        drafted => drafted.map(Some),
-    }
 }
 
 /// Work that may wait for the disk, on a thread that may.

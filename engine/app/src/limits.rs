@@ -144,8 +144,18 @@ pub const RETENTION_EVERY: Duration = Duration::from_secs(10);
 /// Bytes of intake kept after they have reached history, unless the workspace says otherwise: what `replay` can reach.
 pub const INTAKE_BYTES_MAX: u64 = 10 << 30;
 
-/// Erasures that wait for the one under way. Each reads both logs twice, so a hundred are hours of work already.
-pub const ERASURES_WAITING_MAX: usize = 100;
+/// Erasures that wait: for the pass under way, or for the time that they were given. Each is a small file and some kilobytes of memory.
+pub const ERASURES_WAITING_MAX: usize = 20_000;
+/// Erasures that go in one pass: what there is of all of them is in memory, some hundred bytes for each event.
+pub const ERASURES_AT_ONCE: usize = 1_000;
+/// How long it rests after those who are silent were forgotten: an hour, in which as many go as may.
+pub const FORGETTING_REST_MS: i64 = 3_600_000;
+/// How long it rests where fewer wait: a pass costs the same for one as for thousands.
+pub const FORGETTING_REST_MS_MAX: i64 = 86_400_000;
+/// Events of those who are forgotten in one pass: their places are in memory, some hundred MB.
+pub const FORGOTTEN_EVENTS_AT_ONCE: usize = 2_000_000;
+/// How often it is looked whether the time of an erasure has come.
+pub const ERASURE_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rows of one kind that one command takes away for an erasure: some hundred KB of history, for as long as it takes.
 pub const ERASED_AT_ONCE: usize = 10_000;
 /// How often events of people who were erased are taken out of intake that were known only behind it. Each time seals a segment.
@@ -158,6 +168,37 @@ pub const ERASURE_ROUNDS_MAX: usize = 5;
 pub const ERASURES_REMEMBERED_MAX: usize = 36_500;
 /// Bytes of a reason.
 pub const ERASURE_REASON_BYTES_MAX: usize = 1_000;
+
+/// Bytes of a request of OpenDSR: a hundred identities and ten addresses take some 20 KB.
+pub const RIGHTS_REQUEST_BYTES_MAX: usize = 64 << 10;
+/// Identities in one such request: a person has a dozen.
+pub const IDENTITIES_MAX: usize = 100;
+/// Bytes of the name of a regulation.
+pub const REGULATION_BYTES_MAX: usize = 32;
+/// Bytes of the name of a group of requests.
+pub const GROUP_ID_BYTES_MAX: usize = 150;
+/// Whom to tell of the status of one request: a company and those who work for it.
+pub const CALLBACKS_MAX: usize = 10;
+/// Bytes of an address that is told; longer ones are not taken everywhere.
+pub const CALLBACK_URL_BYTES_MAX: usize = 2_048;
+/// Callbacks under way at once: enough that slow ones hold up nobody.
+pub const CALLBACKS_AT_ONCE: usize = 16;
+/// How long a callback may take.
+pub const CALLBACK_TIME_MAX: Duration = Duration::from_secs(15);
+/// Bytes of an answer to a callback, of which only the status is looked at.
+pub const CALLBACK_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// The first wait before a callback is made again; it doubles up to [`CALLBACK_WAIT_MAX`].
+pub const CALLBACK_WAIT: Duration = Duration::from_secs(2);
+/// See [`CALLBACK_WAIT`].
+pub const CALLBACK_WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// How long it is tried to tell one change of status: longer than a weekend.
+pub const CALLBACK_PATIENCE_MS: u64 = 4 * 86_400_000;
+/// How often it is looked how far requests are.
+pub const RIGHTS_LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Requests that are remembered, open ones and those that came to an end; the oldest of these are let go. Each takes a kilobyte.
+pub const RIGHTS_REMEMBERED_MAX: usize = 36_500;
+/// How long a result is kept where the workspace says nothing any more.
+pub const RESULTS_KEPT_MS: u64 = 7 * 86_400_000;
 
 /// How often the engine looks whether its parts still run.
 pub const WATCH_EVERY: Duration = Duration::from_millis(100);

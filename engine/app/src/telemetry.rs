@@ -44,6 +44,15 @@ pub struct Wanting {
     pub said: String,
 }
 
+/// A request of a person about what is known of them, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Right {
+    /// `access`, `erasure` or `portability`.
+    pub kind: String,
+    /// A stable word.
+    pub status: String,
+}
+
 /// All metrics.
 pub struct Metrics {
     registry: Registry,
@@ -61,6 +70,12 @@ pub struct Metrics {
     pub dropped: Family<Stage, Counter>,
     /// Events left out because they name somebody who was erased.
     pub suppressed: Family<Stage, Counter>,
+    /// Requests of people, by the status that they came to.
+    pub rights_requests: Family<Right, Counter>,
+    /// Callbacks about them: `ok`, `failed` where it is tried again, or `given_up`.
+    pub rights_callbacks: Family<Right, Counter>,
+    /// Customers forgotten for being silent.
+    pub profiles_forgotten: Counter,
     /// Records that became dead letters.
     pub dead_letters: Family<Ending, Counter>,
     /// Deliveries that came to an end.
@@ -162,6 +177,13 @@ impl Default for Metrics {
                 "events_suppressed",
                 "Events left out because they name somebody who was erased",
                 Family::default()
+            ),
+            rights_requests: metric!("rights_requests", "Requests of people about what is known of them", Family::default()),
+            rights_callbacks: metric!("rights_callbacks", "Callbacks about the status of such requests", Family::default()),
+            profiles_forgotten: metric!(
+                "profiles_forgotten",
+                "Customers forgotten because nothing was heard of them",
+                Counter::default()
             ),
             dead_letters: metric!("dead_letters", "Records that became dead letters", Family::default()),
             deliveries: metric!("deliveries", "Deliveries that came to an end", Family::default()),
@@ -367,6 +389,9 @@ mod tests {
         drop(metrics.received.get_or_create(&stage));
         drop(metrics.dropped.get_or_create(&stage));
         drop(metrics.suppressed.get_or_create(&stage));
+        let right = Right { kind: "access".into(), status: "completed".into() };
+        drop(metrics.rights_requests.get_or_create(&right));
+        drop(metrics.rights_callbacks.get_or_create(&right));
         drop(metrics.lane_waiting.get_or_create(&stage));
         drop(metrics.lane_tried.get_or_create(&stage));
         drop(metrics.matching.said.get_or_create(&Said { outcome: "merge".into() }));
@@ -375,6 +400,10 @@ mod tests {
         let want = "weft_source_requests counter, weft_requests_too_many counter, weft_source_events counter, weft_events_folded counter, \
                     weft_events_duplicate counter, weft_transform_dropped counter, weft_events_suppressed counter, weft_dead_letters counter, \
                     weft_deliveries counter, weft_deliveries_withheld counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
+}
+
+                    weft_events_duplicate counter, weft_transform_dropped counter, weft_events_suppressed counter, weft_rights_requests counter, weft_rights_callbacks counter, weft_profiles_forgotten counter, weft_dead_letters counter, \
+                    weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
                     weft_facts_refused counter, weft_values_unusable counter, weft_claims_held gauge, \

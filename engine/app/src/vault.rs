@@ -129,6 +129,12 @@ impl DataFolder {
         self.root.join("erasure")
     }
 
+    /// Copies of what is known of people who asked for it.
+    #[must_use]
+    pub fn copies(&self) -> PathBuf {
+        self.root.join("rights")
+    }
+
     /// State.
     #[must_use]
     pub fn state(&self) -> PathBuf {

@@ -200,6 +200,18 @@ fn summary(config: &Config) -> String {
     for (name, rule) in &config.plan(0).consent {
         line(&mut out, format!("consent {name}: {}", serde_json::to_string(rule).unwrap()));
     }
+    if let Some(opendsr) = &config.opendsr {
+        let (wait, within, kept) = (opendsr.erasure_wait, opendsr.complete_within, opendsr.results_kept);
+        let files: Vec<String> = opendsr.files.iter().map(|path| path.display().to_string()).collect();
+        let of = format!("{} at {} {:?}", opendsr.controller, opendsr.domain, opendsr.key);
+        line(
+            &mut out,
+            format!("opendsr {of} waits {wait}, within {within}, kept {kept} {:?} files {files:?}", opendsr.identities),
+        );
+    }
+    if let Some(inactive) = &config.inactive {
+        line(&mut out, format!("inactive {:?} {:?} {} in an hour", inactive.after, inactive.anonymous_after, inactive.per_hour));
+    }
     let rule = |rule: &IdentifierRule| {
         let limit = rule.limit.map_or_else(String::new, |limit| format!(" {limit}"));
         let within = rule.within_ms.map_or_else(String::new, |ms| format!("/{ms}ms"));

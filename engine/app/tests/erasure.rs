@@ -9,8 +9,8 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use weft::access;
-use weft::bounds::Bounds;
+use weft::access::{self, Unknown};
+use weft::bounds::{Bounds, Inactive};
 use weft::clock::Clock;
 use weft::engine::{Engine, Settings, Stages, Terms};
 use weft::erasure::{self, Erasure, Progress};
@@ -114,8 +114,12 @@ async fn start(data: DataFolder) -> Engine {
 
 /// Puts events into intake as a door does.
 async fn tell(engine: &Engine, events: &[String]) {
+    tell_at(engine, events, NOON).await;
+}
+
+async fn tell_at(engine: &Engine, events: &[String], at: &str) {
     let mut arrived = Arrived::default();
-    let at: Timestamp = NOON.parse().expect("valid");
+    let at: Timestamp = at.parse().expect("valid");
     let suppression = engine.ledger().suppression();
     let origin = Origin { source: "web", environment: Environment::Production, at, suppression };
     events.iter().for_each(|json| origin.event(json.as_bytes(), &mut arrived));
@@ -420,7 +424,7 @@ async fn what_was_erased_is_found_nowhere_and_neighbours_are_intact() {
 
     // By now there is an attribute of which a pass through history made a record.
     let engine = start(folder(root.path())).await;
-    let asked = engine.eraser().ask(ann(), "she asked for it".into()).await.expect("asked");
+    let asked = engine.eraser().ask(&[ann()], "she asked for it".into()).await.expect("asked");
     assert_eq!(asked.status, Progress::Pending);
     let done = erased(&engine, root.path(), &asked.id).await;
     assert_eq!((done.suppressed, done.removed["events"]), (3, 11), "{done:?}");
@@ -486,11 +490,63 @@ fn without_places(json: &mut serde_json::Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_that_wait_go_in_one_pass_and_what_only_they_share_goes_with_them() {
+    let root = tempfile::tempdir().expect("a folder");
+    let engine = start(folder(root.path())).await;
+    live(&engine).await;
+    let mut asked = Vec::new();
+    let crowd = |number| Who::Identifier("user_id".into(), format!("crowd-{number}"));
+    // Two more identifiers of one person, and one who waits and is called off.
+    let at = LATER.parse::<Timestamp>().expect("valid");
+    let wait = Some(Timestamp(at.0 + 60_000));
+    let waits = engine.eraser().ask_as("w1".into(), &[crowd(7)], "she asked for it".into(), wait).await.expect("asked");
+    for whom in [vec![ann()], vec![crowd(1)], vec![crowd(2), crowd(3)], vec![crowd(2)]] {
+        asked.push(engine.eraser().ask(&whom, "they asked for it".into()).await.expect("asked").id);
+    }
+    let again = engine.eraser().ask_as("w1".into(), &[ann()], "again".into(), None).await.expect("asked");
+    assert_eq!(again, waits, "the same id is the same erasure");
+    let mut done = Vec::new();
+    for id in &asked {
+        while erasure::find(engine.ledger(), id).expect("readable").is_none_or(|one| one.completed.is_none()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        done.push(erasure::find(engine.ledger(), id).expect("readable").expect("it was asked for"));
+    }
+    // Whoever asked while the first had not begun went with it.
+    assert!(done.iter().any(|one| one.together >= 3), "{done:#?}");
+    assert_eq!(done.iter().map(|one| one.removed["events"]).take(3).collect::<Vec<_>>(), [11, 4, 8]);
+
+    let cancelled = engine.eraser().cancel("w1").await.expect("noted").expect("it had not begun");
+    assert_eq!(cancelled.status, Progress::Cancelled);
+    assert_eq!(engine.eraser().cancel("w1").await.expect("looked"), None);
+    assert_eq!(engine.eraser().cancel(&asked[0]).await.expect("looked"), None, "what is done cannot be called off");
+    assert_eq!(files(&root.path().join("erasure")), [root.path().join("erasure/key")]);
+    let known = whose(&*engine.ledger().state(), "user_id", "crowd-7").expect("readable");
+    assert!(known.is_some());
+    engine.stop().await.expect("an orderly stop");
+    let mut gone = ANNS.to_vec();
+    gone.extend(["letter-of-bob-78"]);
+    let found = search(root.path(), &gone, &guessable());
+    assert!(found.is_empty(), "{found:#?}");
+
+    let vault = Vault::open(&folder(root.path()), |_| ()).expect("opens");
+    let (kept, hash) = (people(&vault), vault.state_hash().expect("readable"));
+    vault.close().expect("closes");
+    let vault = Vault::rebuild(&folder(root.path()), |_| ()).expect("folds what there is");
+    assert_eq!(vault.state_hash().expect("readable"), hash);
+    vault.close().expect("closes");
+    fs::remove_dir_all(root.path().join("state")).expect("removed");
+    let vault = Vault::open(&folder(root.path()), |_| ()).expect("folds the rewritten history from its beginning");
+    assert_eq!(people(&vault), kept);
+    vault.close().expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_may_come_again_begins_anew() {
     let root = tempfile::tempdir().expect("a folder");
     let engine = begin(folder(root.path()), false, 2).await;
     live(&engine).await;
-    let asked = engine.eraser().ask(ann(), "she asked for it".into()).await.expect("asked");
+    let asked = engine.eraser().ask(&[ann()], "she asked for it".into()).await.expect("asked");
     erased(&engine, root.path(), &asked.id).await;
     tell(&engine, &[anns_visit("late-1")]).await;
     let portrait = {
@@ -511,10 +567,16 @@ async fn all_that_is_known_of_somebody_can_be_read() {
     live(&engine).await;
     let (ledger, now) = (engine.ledger().clone(), LATER.parse().expect("valid"));
     let state = engine.eraser().state().clone();
-    let opened = tokio::task::spawn_blocking(move || access::open(ann(), now, ledger, &*state)).await.expect("no panic");
-    let body = opened.expect("readable").expect("something is known");
-    let bytes = axum::body::to_bytes(body, 1 << 20).await.expect("it ends");
-    let text = String::from_utf8(bytes.to_vec()).expect("text");
+    let opened = tokio::task::spawn_blocking(move || access::open(vec![ann()], Unknown::IsNone, now, ledger, &*state))
+        .await
+        .expect("no panic");
+    let mut known = opened.expect("readable").expect("something is known");
+    assert_eq!(known.identifiers.len(), 3);
+    let mut bytes = Vec::new();
+    while let Some(line) = known.lines.recv().await {
+        bytes.extend_from_slice(&line);
+    }
+    let text = String::from_utf8(bytes).expect("text");
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for line in &lines {
@@ -539,7 +601,7 @@ async fn who_was_erased_and_comes_again_is_left_out_until_that_is_lifted() {
     let root = tempfile::tempdir().expect("a folder");
     let engine = start(folder(root.path())).await;
     live(&engine).await;
-    let asked = engine.eraser().ask(ann(), "she asked for it".into()).await.expect("asked");
+    let asked = engine.eraser().ask(&[ann()], "she asked for it".into()).await.expect("asked");
     erased(&engine, root.path(), &asked.id).await;
     let before = engine.intake().reader().durable_end();
     let known = |engine: &Engine| whose(&*engine.ledger().state(), "user_id", "user-ann-4711").expect("readable").is_some();
@@ -570,6 +632,113 @@ async fn who_was_erased_and_comes_again_is_left_out_until_that_is_lifted() {
     tell(&engine, &[anns_visit("late-4")]).await;
     assert!(known(&engine));
     engine.stop().await.expect("an orderly stop");
+}
+
+/// Two days later, when whoever was not heard of since is forgotten.
+const DAYS_LATER: &str = "2026-03-03T12:00:00Z";
+
+async fn forgetful(data: DataFolder) -> Engine {
+    let mut settings = settings(data, true, 2);
+    settings.clock = Clock::at(DAYS_LATER.parse().expect("valid"));
+    let day_ms = 86_400_000;
+    settings.terms.bounds.inactive = Some(Inactive { after_ms: Some(day_ms), anonymous_after_ms: None, at_once_max: 1_000 });
+    Engine::start(settings, async |_: &_| Ok(Stages::default()), |_| ()).await.expect("the engine starts")
+}
+
+/// All but Bob are silent, and are forgotten.
+async fn all_but_bob(root: &FsPath) {
+    let engine = start(folder(root)).await;
+    live(&engine).await;
+    engine.stop().await.expect("an orderly stop");
+    let engine = forgetful(folder(root)).await;
+    let visit = bobs_visit("b9").replacen("{\"type\"", &format!("{{\"occurred\":\"{DAYS_LATER}\",\"type\""), 1);
+    tell_at(&engine, &[visit], DAYS_LATER).await;
+    engine.stop().await.expect("an orderly stop");
+}
+
+fn check_forgotten(root: &FsPath) {
+    let found = search(root, &ANNS, &guessable());
+    assert!(found.is_empty(), "{found:#?}");
+    // The letter that was Bob's by its name was of one of the crowd.
+    let found = search(root, &BOBS, &BTreeMap::new());
+    assert_eq!(found.len(), BOBS.len() - 1, "{found:#?}");
+    let vault = Vault::open(&folder(root), |_| ()).expect("opens");
+    let (kept, hash) = (people(&vault), vault.state_hash().expect("readable"));
+    assert_eq!(whose(&vault.overlay, "user_id", "crowd-1").expect("readable"), None);
+    assert!(whose(&vault.overlay, "email", "bob.marker@shop.example").expect("readable").is_some());
+    vault.close().expect("closes");
+    let vault = Vault::rebuild(&folder(root), |_| ()).expect("folds what there is");
+    assert_eq!(vault.state_hash().expect("readable"), hash);
+    vault.close().expect("closes");
+    fs::remove_dir_all(root.join("state")).expect("removed");
+    let vault = Vault::open(&folder(root), |_| ()).expect("folds the rewritten history from its beginning");
+    assert_eq!(people(&vault), kept);
+    vault.close().expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_are_silent_go_in_one_pass_and_may_come_again() {
+    let root = tempfile::tempdir().expect("a folder");
+    all_but_bob(root.path()).await;
+    let engine = forgetful(folder(root.path())).await;
+    let customers = |engine: &Engine| engine.ledger().state().totals().customers;
+    let before = customers(&engine);
+    let asked = engine.eraser().forget_inactive().await.expect("looked").expect("there are some");
+    let done = erased(&engine, root.path(), &asked.id).await;
+    let forgotten = before - customers(&engine);
+    assert!(forgotten > 30, "{forgotten} of {before}");
+    assert_eq!((done.forgotten, done.suppressed, &*done.reason), (Some(forgotten), 0, "inactive profiles"));
+    assert_eq!(customers(&engine), 1, "Bob is left");
+    assert!(engine.metrics().text().contains(&format!("weft_profiles_forgotten_total {forgotten}")));
+    assert_eq!(engine.eraser().forget_inactive().await.expect("looked"), None, "it rests");
+    engine.stop().await.expect("an orderly stop");
+    check_forgotten(root.path());
+
+    let engine = forgetful(folder(root.path())).await;
+    tell(&engine, &[anns_visit("again-1")]).await;
+    let state = engine.ledger().state();
+    let ann = whose(&*state, "user_id", "user-ann-4711").expect("readable").expect("she is known again");
+    let explained = explain(&*state, ann).expect("readable").expect("a customer");
+    assert_eq!((explained.profile.events_total, explained.profile.identifiers.len()), (1, 2));
+    drop(state);
+    engine.stop().await.expect("an orderly stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_while_the_silent_are_forgotten_is_made_up_for_and_who_comes_back_meanwhile_stays() {
+    let (root, copies) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    all_but_bob(root.path()).await;
+    let (here, copies) = (root.path().to_owned(), copies.path().to_owned());
+    let disk = Arc::new(Witnessed { root: here, copies: copies.clone(), taken: Mutex::new(None) });
+    let engine = forgetful(DataFolder { files: disk.clone(), ..folder(root.path()) }).await;
+    *disk.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(0);
+    let asked = engine.eraser().forget_inactive().await.expect("looked").expect("there are some");
+    erased(&engine, root.path(), &asked.id).await;
+    let taken = disk.taken.lock().unwrap_or_else(PoisonError::into_inner).take().expect("it counted");
+    engine.stop().await.expect("an orderly stop");
+    let mut resumed = 0;
+    for number in (0..taken).step_by(taken.div_ceil(8)) {
+        let copy = copies.join(number.to_string());
+        let engine = forgetful(folder(&copy)).await;
+        if erasure::find(engine.ledger(), &asked.id).expect("readable").is_some() {
+            // Whoever comes now is somebody who stays, whether the one before has gone yet or not.
+            let visit = r#"{"type":"track","name":"Seen","message_id":"back-1","occurred":"2026-03-03T12:00:00Z","claims":[{"type":"user_id","value":"crowd-2"}]}"#;
+            tell_at(&engine, &[visit.to_owned()], DAYS_LATER).await;
+            erased(&engine, &copy, &asked.id).await;
+            assert!(whose(&*engine.ledger().state(), "user_id", "crowd-2").expect("readable").is_some(), "{number}");
+            engine.stop().await.expect("an orderly stop");
+            check_forgotten(&copy);
+            let vault = Vault::open(&folder(&copy), |_| ()).expect("opens");
+            let back = whose(&vault.overlay, "user_id", "crowd-2").expect("readable");
+            assert!(back.is_some(), "{number}: what came back is in history");
+            vault.close().expect("closes");
+            resumed += 1;
+        } else {
+            engine.stop().await.expect("an orderly stop");
+        }
+        fs::remove_dir_all(&copy).expect("removed");
+    }
+    assert!(resumed >= 4, "only {resumed} of {taken} were resumed");
 }
 
 /// The disk, of which a copy is made at every change of a name, as a killed process would leave it.
@@ -639,7 +808,7 @@ async fn a_crash_at_any_step_is_made_up_for_at_the_next_start() {
     let disk = Arc::new(Witnessed { root: here, copies: copies.clone(), taken: Mutex::new(None) });
     let engine = start(DataFolder { files: disk.clone(), ..folder(root.path()) }).await;
     *disk.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(0);
-    let asked = engine.eraser().ask(ann(), "she asked for it".into()).await.expect("asked");
+    let asked = engine.eraser().ask(&[ann()], "she asked for it".into()).await.expect("asked");
     erased(&engine, root.path(), &asked.id).await;
     let taken = disk.taken.lock().unwrap_or_else(PoisonError::into_inner).take().expect("it counted");
     engine.stop().await.expect("an orderly stop");

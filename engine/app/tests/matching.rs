@@ -482,7 +482,7 @@ async fn who_is_erased_is_found_no_more() {
         .tell(&["list 1|John Doe||john.doe@acme.example||12 Harbour Road|Bonn", "app 2|Carl Carlson||carl@carlson.example|||"])
         .await;
     let who = weft::events::Who::Identifier("user_id".into(), "1".into());
-    let asked = world.engine.eraser().ask(who, "asked for it".into()).await.expect("can be asked");
+    let asked = world.engine.eraser().ask(&[who], "asked for it".into()).await.expect("can be asked");
     let until = std::time::Instant::now() + Duration::from_secs(60);
     let done =
         |world: &World| weft::erasure::find(world.engine.ledger(), &asked.id).expect("readable").and_then(|one| one.completed);

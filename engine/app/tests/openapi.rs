@@ -1,6 +1,8 @@
 //! The OpenAPI document: it is what the code says, names every page, and every page answers as it says, whoever asks.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +12,8 @@ use tokio::net::TcpStream;
 use weft::api::openapi;
 use weft::clock::Clock;
 use weft::config::alone::document_of;
-use weft::config::{Scope, Token};
+use weft::config::connection::Tls;
+use weft::config::{Duration as Span, OpenDsr, Scope, Secret, Token};
 use weft::engine::{Engine, Settings, Stages, Terms};
 use weft::events::Who;
 use weft::intake::Arrived;
@@ -40,13 +43,15 @@ fn token(text: &str, scope: Scope) -> Token {
 
 /// An engine with one token for each scope, two events of one customer, and a dead letter.
 async fn start(data: &Path) -> Engine {
-    let tokens = vec![token("t-ingest", Scope::Ingest), token("t-read", Scope::Read), token("t-admin", Scope::Admin)];
+    let scopes = [("t-ingest", Scope::Ingest), ("t-read", Scope::Read), ("t-rights", Scope::Rights), ("t-admin", Scope::Admin)];
+    let tokens = scopes.map(|(text, scope)| token(text, scope)).to_vec();
     let fields = document_of(Path::new("fields.yaml"), "compare: { city: text }").expect("is right");
     let plan = Plan { matching: true, ..Plan::default() };
+    let opendsr = Some(Arc::new(opendsr()));
     let settings = Settings {
         data: DataFolder::at(data),
         listen: Some("127.0.0.1:0".parse().expect("valid")),
-        terms: Terms { tokens, plan, matching: Rules::of(&fields), ..Terms::default() },
+        terms: Terms { tokens, plan, matching: Rules::of(&fields), opendsr, ..Terms::default() },
         clock: Clock::at("2026-03-01T12:00:00Z".parse().expect("valid")),
     };
     let engine = Engine::start(settings, async |_| Ok(Stages::default()), |_| ()).await.expect("the engine starts");
@@ -63,6 +68,36 @@ async fn start(data: &Path) -> Engine {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     engine
+}
+
+/// How requests of people are taken: erasures can be called off for a while.
+fn opendsr() -> OpenDsr {
+    OpenDsr {
+        domain: "privacy.acme.example".into(),
+        controller: "acme".into(),
+        key: Secret::new(include_str!("egress/rsa-of-tests.pem")),
+        certificate: "-----BEGIN CERTIFICATE-----\n".into(),
+        identities: BTreeMap::from([("email".to_owned(), "email".to_owned())]),
+        identifiers: vec!["email".into()],
+        erasure_wait: Span::from_ms(60_000),
+        complete_within: Span::from_ms(60_000),
+        results_kept: Span::from_ms(60_000),
+        tls: Tls::default(),
+        proxy: None,
+        allow_private: false,
+        files: Vec::new(),
+    }
+}
+
+fn right(number: u32, kind: &str) -> String {
+    json!({
+        "regulation": "gdpr",
+        "subject_request_id": format!("a7551968-d5d6-44b2-9831-{number:012}"),
+        "subject_request_type": kind,
+        "submitted_time": "2026-03-01T12:00:00Z",
+        "subject_identities": [{ "identity_type": "email", "identity_value": "stranger@example.com", "identity_format": "raw" }],
+    })
+    .to_string()
 }
 
 struct Answer {
@@ -116,7 +151,20 @@ async fn every_page_answers_as_the_document_says_and_lets_in_whom_it_says() {
     let letter = serde_json::from_str::<Value>(&letters.body).expect("JSON")["letters"][0]["id"].clone();
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let stranger = Who::Identifier("email".into(), "nobody@example.com".into());
-    let erasure = engine.eraser().ask(stranger, "a test".into()).await.expect("is asked for").id;
+    let erasure = engine.eraser().ask(&[stranger], "a test".into()).await.expect("is asked for").id;
+
+    for (number, kind) in [(1, "access"), (2, "erasure")] {
+        assert_eq!(ask(&engine, "POST", "/opendsr/v3/requests", Some("t-rights"), &right(number, kind)).await.status, 201);
+    }
+    let (access, pending) = ("a7551968-d5d6-44b2-9831-000000000001", "a7551968-d5d6-44b2-9831-000000000002");
+    let result = loop {
+        let shown = ask(&engine, "GET", &format!("/opendsr/v3/requests/{access}"), Some("t-rights"), "").await;
+        let shown: Value = serde_json::from_str(&shown.body).expect("JSON");
+        match shown["results_url"].as_str() {
+            Some(url) => break url.rsplit('/').next().expect("it has parts").to_owned(),
+            None => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
 
     let mut checked = 0;
     for (path, operations) in document["paths"].as_object().expect("paths") {
@@ -125,10 +173,13 @@ async fn every_page_answers_as_the_document_says_and_lets_in_whom_it_says() {
                 path if path.contains("/claims/") || path.contains("/held/") => text(&claim),
                 path if path.contains("/dead-letters/") => text(&letter),
                 path if path.contains("/erasures/") => erasure.clone(),
+                path if path.contains("/results/") => access.to_owned(),
+                path if path.contains("/opendsr/") => pending.to_owned(),
                 _ => text(&customer),
             };
             let path = path.replace("{id}", &id).replace("{type}", "email").replace("{value}", "ann@example.com");
-            let path = path.replace("{name}", "nobody");
+            let path = path.replace("{name}", "nobody").replace("{secret}", &result);
+            let path = if operation["operationId"] == "opendsr_group" { format!("{path}?group_id=march") } else { path };
             let path = if path == "/api/v1/explain" { format!("{path}?a={id}&b={id}") } else { path };
             let body = match operation["operationId"].as_str().expect("a name") {
                 "retract" | "accept" | "refuse" => json!({ "reason": "a test" }).to_string(),
@@ -140,20 +191,30 @@ async fn every_page_answers_as_the_document_says_and_lets_in_whom_it_says() {
                 "drop_dead_letters" => json!({ "letters": ["999999-0"], "reason": "a test" }).to_string(),
                 "erase" => json!({ "who": "email:nobody@example.com", "reason": "a test" }).to_string(),
                 "lift" => json!({ "who": "email:nobody@example.com" }).to_string(),
+                "opendsr_request" => right(3, "erasure"),
                 "retry_dead_letters" => json!({ "letters": ["999999-0"] }).to_string(),
                 _ => String::new(),
             };
             let verb = verb.to_uppercase();
             let allowed = operation["x-weft-scope"].as_str();
-            for (token, scope) in [(None, ""), (Some("wrong"), ""), (Some("t-ingest"), "ingest"), (Some("t-read"), "read")] {
+            let done = [200, 201, 202].into_iter().find(|status| operation["responses"].get(status.to_string()).is_some());
+            let done = done.expect("each page has an answer");
+            let tokens = [
+                (None, ""),
+                (Some("wrong"), ""),
+                (Some("t-ingest"), "ingest"),
+                (Some("t-read"), "read"),
+                (Some("t-rights"), "rights"),
+            ];
+            for (token, scope) in tokens {
                 let want = match (allowed, token) {
-                    (None, _) => 200,
+                    (None, _) => done,
                     (Some(_), None | Some("wrong")) => 401,
-                    (Some(allowed), _) if allowed == scope => 200,
+                    (Some(allowed), _) if allowed == scope => done,
                     _ => 403,
                 };
                 // What changes something is asked once, by the one who may.
-                if want == 200 && verb == "POST" {
+                if want == done && verb != "GET" {
                     continue;
                 }
                 let answer = ask(&engine, &verb, &path, token, &body).await;
@@ -166,7 +227,7 @@ async fn every_page_answers_as_the_document_says_and_lets_in_whom_it_says() {
                 path if path.contains("/destinations/") => 404,
                 // The claim is neither held nor split, and joins nothing; and from one customer nothing is learned.
                 path if path.contains("/identity/") && verb == "POST" => 409,
-                _ => 200,
+                _ => done,
             };
             assert_eq!(answer.status, want, "{verb} {path}: {}", answer.body);
             agrees(&document, operation, &answer, &path);
@@ -227,10 +288,10 @@ async fn queries_take_what_the_document_names_and_nothing_else() {
                 ("customer", _) => "email:ann@example.com",
                 _ => "something",
             };
-            let answer = ask(&engine, "GET", &format!("{path}?{name}={value}"), Some("t-read"), "").await;
+            let answer = ask(&engine, "GET", &format!("{path}?{name}={value}"), Some("t-admin"), "").await;
             assert_eq!(answer.status, 200, "{path}?{name}={value}: {}", answer.body);
         }
-        let answer = ask(&engine, "GET", &format!("{path}?nothing=1"), Some("t-read"), "").await;
+        let answer = ask(&engine, "GET", &format!("{path}?nothing=1"), Some("t-admin"), "").await;
         assert_eq!(answer.status, 400, "{path}: {}", answer.body);
     }
     engine.stop().await.expect("an orderly stop");

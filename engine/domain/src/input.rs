@@ -435,6 +435,10 @@ pub struct Erase {
     pub erasure: String,
     /// The claims, with all that is filed under them.
     pub claims: Vec<ClaimId>,
+    /// How the claims must still stand, in their order, or else nothing is done: the place in history of the event that was filed first, and
+    /// how many there are. So nobody is forgotten for being silent who has come back meanwhile. Empty where that does not matter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub still: Vec<(u64, u64)>,
     /// Dead letters, by place in history and ordinal.
     pub letters: Vec<(u64, u32)>,
     /// Dead letters of others whose message names the person: it becomes [`ERASED`].
@@ -798,6 +802,7 @@ mod tests {
         check(Input::Command(Command::Erase(Box::new(Erase {
             erasure: "e1".into(),
             claims: vec![ClaimId([7; 16])],
+            still: vec![(3, 2)],
             letters: vec![(7, 0)],
             reworded: vec![(8, 1)],
             reasons: vec!["ann@x is his sister".into()],

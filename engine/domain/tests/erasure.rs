@@ -91,3 +91,45 @@ fn who_is_erased_is_as_if_they_had_never_been() {
     }
     assert!(erased > WORLDS, "only {erased} were erased");
 }
+
+#[test]
+fn who_came_back_since_they_were_looked_at_stays_as_a_whole() {
+    let event = |number: u32, claims: &[(&str, &str)]| {
+        let one = |(kind, value): &(&str, &str)| format!(r#"{{"type":"{kind}","value":"{value}"}}"#);
+        let claims: Vec<String> = claims.iter().map(one).collect();
+        let json = format!(r#"{{"type":"track","name":"Seen","message_id":"m{number}","claims":[{}]}}"#, claims.join(","));
+        let mut event = Event::parse(json.as_bytes()).expect("valid");
+        event.occurred = Some(Timestamp(1_772_000_000_000));
+        event
+    };
+    let silent = [("user_id", "ann"), ("email", "ann@shop.example")];
+    let events = [event(1, &silent), event(2, &silent[..1]), event(3, &[("user_id", "bob")])];
+    let whole = folded(&events, |_| true);
+    let ann = whole.nodes.values().find(|node| node.events_total > 0 && node.began == 0).and_then(|node| node.customer);
+    let claims = claims_of(&whole, ann.expect("she is known")).expect("readable");
+    let still = claims.iter().map(|claim| (whole.nodes[claim].began, whole.nodes[claim].events_total)).collect();
+    let order = Input::Command(Command::Erase(Box::new(Erase { erasure: "e".into(), claims, still, ..Erase::default() })));
+
+    let mut gone = whole.clone();
+    take(&mut gone, 10, &order);
+    assert_eq!(gone.totals.customers, 1, "nothing has come: she goes");
+    // Somebody of the same identifiers is not her: the order, done once more, takes nobody.
+    let again = |memory: &mut Memory, number: u32, claims: &[(&str, &str)]| {
+        let input = Input::Event { source: "web".into(), intake: 11, event: Box::new(event(number, claims)) };
+        take(memory, 11, &input);
+    };
+    again(&mut gone, 4, &silent);
+    again(&mut gone, 5, &silent[..1]);
+    let before = gone.nodes.clone();
+    take(&mut gone, 12, &order);
+    assert_eq!((gone.nodes, gone.totals.customers), (before, 2));
+
+    // An event has come, of a claim that there was; or somebody turned out to be her.
+    for claims in [&silent[..], &[("email", "ann@shop.example"), ("phone", "+49 1")]] {
+        let mut back = whole.clone();
+        again(&mut back, 6, claims);
+        let before = back.nodes.clone();
+        take(&mut back, 12, &order);
+        assert_eq!((back.nodes, back.totals.customers), (before, 2), "{claims:?}");
+    }
+}

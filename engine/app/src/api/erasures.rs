@@ -1,8 +1,9 @@
 //! Pages for what people may ask of a company that knows them: to be erased, and to be told what is known.
 
 use super::*;
-use crate::access;
+use crate::access::{self, Unknown};
 use crate::erasure::{self, EraseError, Erasure};
+use crate::tail::Lines;
 
 /// Who is to be erased, and why.
 #[derive(Deserialize, JsonSchema)]
@@ -44,7 +45,7 @@ pub(super) async fn ask(State(pages): State<Arc<Pages>>, body: Result<Json<Erasu
         let most = limits::ERASURE_REASON_BYTES_MAX;
         return problem(StatusCode::BAD_REQUEST, &format!("a reason has between 1 and {most} bytes"));
     }
-    match pages.eraser.ask(who, reason).await {
+    match pages.eraser.ask(&[who], reason).await {
         Ok(erasure) => ok(&erasure),
         Err(error) => refused(&error),
     }
@@ -102,9 +103,9 @@ pub(super) async fn access_by_id(State(pages): State<Arc<Pages>>, Path(id): Path
 async fn known_of(pages: Arc<Pages>, who: Who) -> Response<Body> {
     pages.ledger.commit().await;
     let now = pages.clock.now();
-    match read(move || access::open(who, now, pages.ledger.clone(), &**pages.eraser.state())).await {
-        Ok(Some(body)) => {
-            let mut response = Response::new(body);
+    match read(move || access::open(vec![who], Unknown::IsNone, now, pages.ledger.clone(), &**pages.eraser.state())).await {
+        Ok(Some(known)) => {
+            let mut response = Response::new(Body::new(Lines(known.lines)));
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
             response
         }

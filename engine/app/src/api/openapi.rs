@@ -51,6 +51,7 @@ fn verb(route: &Route) -> &'static str {
     match route.verb {
         Verb::Get => "get",
         Verb::Post => "post",
+        Verb::Delete => "delete",
     }
 }
 
@@ -60,13 +61,15 @@ fn operation(route: &Route, given: &mut SchemaGenerator) -> Value {
         Answer::Json(shape) => json!({ "application/json": { "schema": shape(given) } }),
         Answer::Text(kind) => json!({ *kind: { "schema": { "type": "string" } } }),
     };
-    answers.insert("200".into(), json!({ "description": "What was asked for", "content": content.clone() }));
+    answers.insert(route.status.to_string(), json!({ "description": "What was asked for", "content": content.clone() }));
     let guarded: &[u16] = if route.scope.is_some() { &[401, 403] } else { &[] };
     for status in route.refusals.iter().chain(guarded).chain(&[429]) {
         let why = StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused");
         // A refused configuration is an answer like one that is taken on.
         let content = if *status == 422 && route.name == "reload" {
             content.clone()
+        } else if let Some(refusal) = route.refusal.filter(|_| route.refusals.contains(status)) {
+            json!({ "application/json": { "schema": refusal(given) } })
         } else {
             json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } })
         };
@@ -82,6 +85,7 @@ fn operation(route: &Route, given: &mut SchemaGenerator) -> Value {
         let scope = match scope {
             Scope::Ingest => "ingest",
             Scope::Read => "read",
+            Scope::Rights => "rights",
             Scope::Admin => "admin",
         };
         operation["description"] = format!("Wants a token of the scope `{scope}`, where there are tokens.").into();

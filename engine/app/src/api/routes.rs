@@ -8,7 +8,7 @@ use axum::middleware;
 use axum::routing::{self, MethodRouter};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{Pages, identity, matching, profiles};
+use super::{Pages, identity, matching, profiles, rights};
 use crate::config::Scope;
 use crate::status::{Reloaded, Report};
 use crate::{events, letters, tail};
@@ -26,8 +26,12 @@ pub(super) struct Route {
     pub(super) query: Option<Shape>,
     pub(super) body: Option<Shape>,
     pub(super) answer: Answer,
+    /// The status of what it answers when it has nothing to refuse.
+    pub(super) status: u16,
     /// Statuses with a problem that it may answer, beside those of a missing token and of too many requests.
     pub(super) refusals: &'static [u16],
+    /// How those are written; problems of RFC 9457 where it is not said.
+    pub(super) refusal: Option<Shape>,
     page: MethodRouter<Arc<Pages>>,
 }
 
@@ -38,6 +42,7 @@ pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
 pub(super) enum Verb {
     Get,
     Post,
+    Delete,
 }
 
 /// What a page answers when it has nothing to refuse.
@@ -264,6 +269,58 @@ pub(super) fn all() -> Vec<Route> {
         )
         .gives_text("application/x-ndjson")
         .refuses(&[400, 404]),
+        post(
+            "opendsr_request",
+            "/opendsr/v3/requests",
+            "Take a request of a person about what is known of them (OpenDSR)",
+            rights::submit,
+        )
+        .wants(Scope::Rights)
+        .reads::<serde_json::Map<String, serde_json::Value>>()
+        .gives::<crate::rights::Receipt>()
+        .answers(201)
+        .refuses_in::<crate::rights::Refused>(&[400, 404, 409, 503]),
+        get("opendsr_group", "/opendsr/v3/requests", "How far the requests of a group are", rights::group)
+            .wants(Scope::Rights)
+            .takes::<rights::OfGroup>()
+            .gives::<Vec<crate::rights::Shown>>()
+            .refuses_in::<crate::rights::Refused>(&[400, 404]),
+        get(
+            "opendsr_status",
+            "/opendsr/v3/requests/{id}",
+            "How far a request is, and where its result can be downloaded",
+            rights::status,
+        )
+        .wants(Scope::Rights)
+        .gives::<crate::rights::Shown>()
+        .refuses_in::<crate::rights::Refused>(&[404]),
+        delete("opendsr_cancel", "/opendsr/v3/requests/{id}", "Call a request off that has not begun", rights::cancel)
+            .wants(Scope::Rights)
+            .gives::<crate::rights::Cancellation>()
+            .answers(202)
+            .refuses_in::<crate::rights::Refused>(&[400, 404, 503]),
+        get("opendsr_discovery", "/opendsr/v3/discovery", "Which requests and identities are supported", rights::discovery)
+            .gives::<crate::rights::Discovery>()
+            .open()
+            .refuses_in::<crate::rights::Refused>(&[404]),
+        get(
+            "opendsr_certificate",
+            "/opendsr/v3/certificate",
+            "The certificate by which signatures are checked",
+            rights::certificate,
+        )
+        .gives_text("application/x-pem-file")
+        .open()
+        .refuses_in::<crate::rights::Refused>(&[404]),
+        get(
+            "opendsr_result",
+            "/opendsr/v3/results/{id}/{secret}",
+            "The result of a request for access: everything that is known, as lines of JSON, at an address that nobody can guess",
+            rights::result,
+        )
+        .gives_text("application/x-ndjson")
+        .open()
+        .refuses_in::<crate::rights::Refused>(&[404, 410, 503]),
         get("openapi", "/api/v1/openapi.json", "This document", super::openapi_page)
             .gives::<serde_json::Map<String, serde_json::Value>>()
             .open(),
@@ -293,6 +350,10 @@ fn post<T: 'static>(name: &'static str, path: &'static str, summary: &'static st
     Route::new(name, Verb::Post, path, summary, Scope::Admin, routing::post(page))
 }
 
+fn delete<T: 'static>(name: &'static str, path: &'static str, summary: &'static str, page: impl Handler<T, Arc<Pages>>) -> Route {
+    Route::new(name, Verb::Delete, path, summary, Scope::Admin, routing::delete(page))
+}
+
 impl Route {
     fn new(
         name: &'static str,
@@ -303,7 +364,8 @@ impl Route {
         page: MethodRouter<Arc<Pages>>,
     ) -> Route {
         let answer = Answer::Text("text/plain");
-        Route { name, verb, path, summary, scope: Some(scope), query: None, body: None, answer, refusals: &[], page }
+        let (status, refusals, refusal) = (200, &[], None);
+        Route { name, verb, path, summary, scope: Some(scope), query: None, body: None, answer, status, refusals, refusal, page }
     }
 
     /// It takes a query of this type.
@@ -326,6 +388,21 @@ impl Route {
 
     fn refuses(self, refusals: &'static [u16]) -> Route {
         Route { refusals, ..self }
+    }
+
+    /// What it answers has another status than 200.
+    fn answers(self, status: u16) -> Route {
+        Route { status, ..self }
+    }
+
+    /// It refuses in a form of its own.
+    fn refuses_in<R: JsonSchema>(self, refusals: &'static [u16]) -> Route {
+        Route { refusals, refusal: Some(SchemaGenerator::subschema_for::<R>), ..self }
+    }
+
+    /// Tokens of another scope are let in.
+    fn wants(self, scope: Scope) -> Route {
+        Route { scope: Some(scope), ..self }
     }
 
     /// Everybody may see it.

@@ -57,7 +57,7 @@ pub(super) async fn run(erase: Erase) -> Result<(), Failed> {
     let (who, reason) = who.zip(reason).context("give who is to be erased, and `--reason`")?;
     let asked = client::post(address, "/api/v1/erasures", &json!({ "who": who.to_string(), "reason": reason })).await?;
     let mut erasure: Erasure = serde_json::from_slice(&body(address, asked, &who.to_string())?).context(UNREADABLE)?;
-    while wait && erasure.status != Progress::Completed {
+    while wait && !matches!(erasure.status, Progress::Completed | Progress::Cancelled) {
         tokio::time::sleep(WATCH_EVERY).await;
         let answer = client::get(address, &format!("/api/v1/erasures/{}", erasure.id)).await?;
         erasure = serde_json::from_slice(&body(address, answer, &erasure.id)?).context(UNREADABLE)?;
@@ -120,6 +120,7 @@ fn line(erasure: &Erasure) -> String {
         Progress::Pending => "pending",
         Progress::InProgress => "in progress",
         Progress::Completed => "completed",
+        Progress::Cancelled => "cancelled",
     };
     let removed = erasure.removed.iter().filter(|(_, count)| **count > 0);
     let removed: Vec<String> = removed.map(|(place, count)| format!("{place} {count}")).collect();
@@ -127,6 +128,9 @@ fn line(erasure: &Erasure) -> String {
     if erasure.status == Progress::Completed {
         let removed = if removed.is_empty() { "there was nothing".to_owned() } else { removed.join(", ") };
         text.push_str(&format!("\n    {removed}; {} identifiers suppressed", erasure.suppressed));
+        if erasure.together > 1 {
+            text.push_str(&format!("; of the logs, for all {} that went together", erasure.together));
+        }
     }
     if let Some(trouble) = &erasure.trouble {
         text.push_str(&format!("\n    it is tried again: {trouble}"));

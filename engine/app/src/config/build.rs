@@ -16,6 +16,7 @@ use super::inline::{self, Inlined};
 use super::origin::Origin;
 use super::placeholder::{self, Recipe};
 use super::reference::References;
+use super::rights;
 use super::schema::{self, Schema};
 use super::secret::{Environment, Secret, Vault};
 use super::settle::{self, Ground};
@@ -150,7 +151,7 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
 }
 
 /// What the engine keeps in its data folder.
-const DATA_PARTS: [&str; 5] = ["intake", "history", "state", "matching", "generations"];
+const DATA_PARTS: [&str; 7] = ["intake", "history", "state", "matching", "generations", "erasure", "rights"];
 
 /// Puts what is in the files that plugins' blocks name in their places.
 fn inline(tree: &mut Node, ground: &Ground<'_>, kept: Option<&Inlined>, sources: &mut Sources, report: &mut Report) -> Inlined {
@@ -175,7 +176,9 @@ pub(super) fn vault<'a>(folder: &Path, environment: &'a Environment) -> Vault<'a
 /// A section whose entries are all commented out is an empty one.
 fn fill_empty_sections(tree: &mut Node) {
     let Value::Map(entries) = &mut tree.value else { return };
-    let may_be_empty = |key: &str| spec::NAMED_SECTIONS.contains(&key) || ["identity", "limits", "erasure"].contains(&key);
+    let may_be_empty = |key: &str| {
+        spec::NAMED_SECTIONS.contains(&key) || ["identity", "limits", "erasure", "retention", "rights"].contains(&key)
+    };
     for entry in entries.iter_mut().filter(|entry| entry.node.value == Value::Null) {
         if may_be_empty(&entry.key) {
             entry.node.value = Value::Map(Vec::new());
@@ -349,6 +352,8 @@ fn read_spec(tree: &Node, report: &mut Report) -> WorkspaceSpec {
         data: read.setting("data").unwrap_or_else(spec::default_data),
         limits: read.setting("limits").unwrap_or_default(),
         erasure: read.setting("erasure").unwrap_or_default(),
+        retention: read.setting("retention").unwrap_or_default(),
+        rights: read.setting("rights").unwrap_or_default(),
         tokens: read.named("tokens"),
         trusted_keys: read.setting("trusted_keys").unwrap_or_default(),
         plugins: read.named("plugins"),
@@ -409,6 +414,7 @@ struct Parts {
 impl Parts {
     /// Puts the configuration together. There are no errors: every reference and every text was checked.
     fn config(mut self, spec: WorkspaceSpec, warnings: Problems, files: Sources, tree: Node) -> Config {
+        let opendsr = rights::build(&spec, &connection::Builder { folder: &self.folder, secrets: &self.secrets });
         let trusted: Vec<PublicKey> =
             spec.trusted_keys.iter().map(|key| key.0.parse().expect("the format was checked")).collect();
         let plugin = |(name, plugin): (String, PluginSpec)| {
@@ -459,6 +465,8 @@ impl Parts {
             data: self.data,
             limits: spec.limits,
             erasure: spec.erasure,
+            inactive: spec.retention.inactive_profiles,
+            opendsr,
             tokens: spec.tokens.into_iter().map(|(name, spec)| (name, token(spec))).collect(),
             plugins,
             connections,

@@ -228,7 +228,7 @@ pub struct Identity {
 }
 
 /// The certificates of a file in PEM.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match read {
@@ -294,11 +294,11 @@ impl Builder<'_> {
         }
     }
 
-    fn secret(&self, SecretText(handle): SecretText) -> Secret {
+    pub(super) fn secret(&self, SecretText(handle): SecretText) -> Secret {
         self.secrets.get(&handle).cloned().expect("the schema makes it a secret")
     }
 
-    fn value(&self, ValueText(handle): ValueText) -> Secret {
+    pub(super) fn value(&self, ValueText(handle): ValueText) -> Secret {
         self.secret(SecretText(handle))
     }
 

@@ -10,7 +10,8 @@ use super::spec::NAMED_SECTIONS;
 use super::tree::{Entry, Node};
 
 /// Settings that nothing else depends on, compared as they are written.
-const SETTINGS: [&str; 8] = ["name", "zone", "listen", "data", "limits", "erasure", "identity", "trusted_keys"];
+const SETTINGS: [&str; 10] =
+    ["name", "zone", "listen", "data", "limits", "erasure", "retention", "rights", "identity", "trusted_keys"];
 
 /// A difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -67,6 +68,10 @@ impl Config {
                 (None, None) => continue,
                 (None, Some(_)) => ChangeKind::Added,
                 (Some(_), None) => ChangeKind::Removed,
+                // A certificate may be another, and its file be called the same.
+                (Some(_), Some(_)) if setting == "rights" && before.is_some_and(|before| self.opendsr != before.opendsr) => {
+                    ChangeKind::Changed
+                }
                 (Some(old), Some(new)) if old.node.to_json() == new.node.to_json() => continue,
                 (Some(_), Some(_)) => ChangeKind::Changed,
             };

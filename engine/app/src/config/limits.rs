@@ -56,3 +56,9 @@ pub const LOOK_EVERY_MS_MIN: u64 = 1_000;
 
 /// The bytes of a file that a plugin's block names: tables and plans have some megabytes, and each instance of the plugin is given them anew.
 pub const INLINED_BYTES_MAX: u64 = 8 << 20;
+
+/// How long the result of a request for access can be had: time enough to fetch it, and no archive.
+pub const RESULTS_KEPT_MS: std::ops::RangeInclusive<u64> = 3_600_000..=90 * 86_400_000;
+
+/// After how long somebody is inactive, at least: less is a slip of the unit, and would take people between two visits.
+pub const INACTIVE_MS_MIN: u64 = 86_400_000;

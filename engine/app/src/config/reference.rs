@@ -14,6 +14,7 @@ use weft_host::{Capability, Kind, Manifest, Reads};
 use super::attribute;
 use super::connection;
 use super::limits;
+use super::rights;
 use super::schema::nearest;
 use super::source::{At, Report, Span, join};
 use super::spec::consent::{ConsentSpec, WORDS};
@@ -41,6 +42,7 @@ impl References<'_> {
         self.listener(report);
         self.limits(report);
         self.identity(report);
+        rights::check(self.tree, self.folder, self.spec, report);
         for (name, connection) in &self.spec.connections {
             connection::check(self.tree, self.folder, name, connection, report);
         }

@@ -5,7 +5,7 @@
 //! engine works with is [`super::Config`].
 //!
 //! Sections in `spec/`: `connection.rs`, `stage.rs` (plugins, sources, transforms, destinations), `identity.rs`, `matching.rs`,
-//! `attribute.rs` (attributes, traits), `scenario.rs` (tests).
+//! `attribute.rs` (attributes, traits), `rights.rs` (rights, retention), `scenario.rs` (tests).
 
 /// The schema of a text, in place of what the type is made of.
 macro_rules! text_schema {
@@ -31,6 +31,7 @@ pub mod connection;
 pub mod consent;
 pub mod identity;
 pub mod matching;
+pub mod rights;
 pub mod scenario;
 pub mod stage;
 
@@ -43,11 +44,12 @@ use super::units::Size;
 use attribute::{AttributeSpec, TraitSpec};
 use connection::ConnectionSpec;
 use identity::IdentitySpec;
+use rights::{RetentionSpec, RightsSpec};
 use scenario::Scenario;
 use stage::{DestinationSpec, KeyText, PluginSpec, SourceSpec, TransformSpec};
 
 /// Every section and setting at the top of a file.
-pub const SECTIONS: [&str; 18] = [
+pub const SECTIONS: [&str; 20] = [
     "version",
     "name",
     "zone",
@@ -55,6 +57,8 @@ pub const SECTIONS: [&str; 18] = [
     "data",
     "limits",
     "erasure",
+    "retention",
+    "rights",
     "tokens",
     "trusted_keys",
     "plugins",
@@ -103,6 +107,12 @@ pub struct WorkspaceSpec {
     /// What happens after somebody was erased.
     #[serde(default)]
     pub erasure: ErasureSpec,
+    /// How long is kept what nobody needs any more.
+    #[serde(default)]
+    pub retention: RetentionSpec,
+    /// What people may ask of a company that knows them, beside what its own operators may.
+    #[serde(default)]
+    pub rights: RightsSpec,
     /// Who may use the API, by name.
     #[serde(default)]
     #[schemars(schema_with = "named::<TokenSpec>")]
@@ -266,6 +276,8 @@ pub enum Scope {
     Ingest,
     /// Look at profiles, deliveries and status.
     Read,
+    /// Send requests of people about what is known of them (OpenDSR), follow them, and call them off.
+    Rights,
     /// Everything else: reload, replay, erase.
     Admin,
 }

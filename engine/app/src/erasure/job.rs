@@ -24,6 +24,17 @@ pub(super) struct Job {
     /// Whether state is without the person.
     #[serde(default)]
     pub is_out_of_state: bool,
+    /// Of those who are forgotten for being silent: each by themselves, as they were found.
+    #[serde(default)]
+    pub silent: Option<Vec<Silent>>,
+}
+
+/// Somebody who is silent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Silent {
+    pub person: Person,
+    /// How the claims stood, in their order ([`weft_domain::input::Erase::still`]).
+    pub still: Vec<(u64, u64)>,
 }
 
 /// Of whom, as it was asked.
@@ -31,13 +42,16 @@ pub(super) struct Job {
 pub(super) enum Whom {
     Identifier(String, String),
     Customer(CustomerId),
+    /// All of these, who are one person.
+    Several(Vec<Whom>),
 }
 
-impl From<Whom> for Who {
-    fn from(whom: Whom) -> Who {
+impl From<Whom> for Vec<Who> {
+    fn from(whom: Whom) -> Vec<Who> {
         match whom {
-            Whom::Identifier(kind, value) => Who::Identifier(kind, value),
-            Whom::Customer(id) => Who::Customer(id),
+            Whom::Identifier(kind, value) => vec![Who::Identifier(kind, value)],
+            Whom::Customer(id) => vec![Who::Customer(id)],
+            Whom::Several(whom) => whom.into_iter().flat_map(Vec::<Who>::from).collect(),
         }
     }
 }

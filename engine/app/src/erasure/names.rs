@@ -7,7 +7,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::ops::Range;
 
+use aho_corasick::AhoCorasick;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use percent_encoding::percent_decode_str;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -26,6 +28,8 @@ pub(crate) struct Names {
     identifiers: BTreeSet<(String, String)>,
     /// Values, plain.
     values: BTreeSet<String>,
+    /// Finds the longer ones in a text, all in one go: a pass has thousands of them, and looks at every text that there is.
+    long: Option<AhoCorasick>,
 }
 
 /// What is left of bytes without a person.
@@ -44,13 +48,19 @@ impl Names {
     pub(crate) fn of<'a>(identifiers: impl IntoIterator<Item = &'a (String, String)>) -> Names {
         let identifiers: BTreeSet<_> = identifiers.into_iter().map(|(kind, value)| (kind.clone(), plain(value))).collect();
         let values = identifiers.iter().map(|(_, value)| value.clone()).filter(|value| !value.is_empty()).collect();
-        Names { identifiers, values }
+        Names { identifiers, values, long: None }.ready()
     }
 
     /// And by these values, whatever their type.
     pub(crate) fn with(mut self, values: impl IntoIterator<Item = String>) -> Names {
         self.values.extend(values.into_iter().map(|value| plain(&value)));
-        self
+        self.ready()
+    }
+
+    fn ready(self) -> Names {
+        let long = self.values.iter().filter(|value| value.len() >= LONG_VALUE_BYTES);
+        // It has room for far more than a pass has; where it had none, each is looked for by itself.
+        Names { long: AhoCorasick::new(long).ok(), ..self }
     }
 
     /// Whether claims name the person.
@@ -61,7 +71,16 @@ impl Names {
     /// Whether a text names the person.
     pub(crate) fn in_text(&self, text: &str) -> bool {
         let text = plain(text);
-        self.values.contains(&text) || self.values.iter().any(|value| value.len() >= LONG_VALUE_BYTES && stands_in(value, &text))
+        let is_long = |value: &&String| value.len() >= LONG_VALUE_BYTES;
+        self.values.contains(&text)
+            || match &self.long {
+                Some(long) => long.find_overlapping_iter(&text).any(|found| is_a_word(&text, found.range())),
+                None => self
+                    .values
+                    .iter()
+                    .filter(is_long)
+                    .any(|value| text.match_indices(&**value).any(|(at, _)| is_a_word(&text, at..at + value.len()))),
+            }
     }
 
     /// Whether bytes name the person.
@@ -236,11 +255,10 @@ fn plain(value: &str) -> String {
     value.trim().to_lowercase()
 }
 
-/// Whether a value stands in a text with no letter or digit right before or behind it.
-fn stands_in(value: &str, text: &str) -> bool {
+/// Whether a part of a text has no letter or digit right before or behind it.
+fn is_a_word(text: &str, part: Range<usize>) -> bool {
     let is_word = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
-    text.match_indices(value)
-        .any(|(at, _)| !is_word(text[..at].chars().next_back()) && !is_word(text[at + value.len()..].chars().next()))
+    !is_word(text[..part.start].chars().next_back()) && !is_word(text[part.end..].chars().next())
 }
 
 #[cfg(test)]

@@ -6,14 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use weft_domain::claim::{ClaimId, CustomerId, IdentifierId};
-use weft_domain::event::Identifier;
 use weft_domain::explain::{claims_of, whose};
 use weft_domain::input::{Carrier, Command, DeadLetter, ERASED, Erase, Input, Part, Receipts, Stream, Sweep};
-use weft_domain::view::{IdentifierRow, Letter, LetterBytes, Read, View, ViewError};
-use weft_store::log::LogReader;
-use weft_store::rows::{Delivery, Filed, Value, claim_of, delivery_of, identifier_of, letter_of, value_of};
-use weft_store::state::{Space, StateStore};
-use weft_store::{format, key};
+use weft_domain::view::{Read, View};
 
 use super::names::{Left, Names};
 use crate::events::Who;
@@ -51,6 +46,12 @@ pub(crate) struct Person {
     /// What nobody else knows, from which follows what stands in a record of a pass for a claim of the person ([`Person::stand_in`]).
     #[serde(default)]
     pub salt: String,
+    /// The places in history and in intake from which on what names the person is of somebody who came again. None where nobody may.
+    #[serde(default)]
+    pub before: Option<(u64, u64)>,
+    /// Of several people as one: what stands for each claim, from the salt of whose it is.
+    #[serde(skip)]
+    stand_ins: BTreeMap<ClaimId, ClaimId>,
 }
 
 impl Person {
@@ -59,17 +60,20 @@ impl Person {
         Person { salt, ..Person::default() }
     }
 
-    /// Who somebody is, with everything that state has of them: the claims as they are now, those that were retracted and name an
-    /// identifier of the person, and what is filed under them. Counts what was not known before.
+    /// Who somebody is, with what is filed under them: the claims as they are now, those that were retracted and name an identifier of the
+    /// person, and their events. What else there is, [`super::traces`] finds. Counts what was not known before.
     ///
     /// # Errors
-    /// [`ViewError`], where state cannot be read.
-    pub(crate) fn gather(&mut self, who: &Who, ledger: &Ledger, state: &dyn StateStore) -> Read<usize> {
+    /// [`ViewError`](weft_domain::view::ViewError), where state cannot be read.
+    pub(crate) fn gather(&mut self, whom: &[Who], ledger: &Ledger) -> Read<usize> {
         let before = self.count();
-        if let Who::Identifier(kind, value) = who {
-            self.identifiers.insert((kind.clone(), value.clone()));
+        let mut customers: BTreeSet<CustomerId> = BTreeSet::new();
+        for who in whom {
+            if let Who::Identifier(kind, value) = who {
+                self.identifiers.insert((kind.clone(), value.clone()));
+            }
+            customers.extend(who.today(&*ledger.state())?);
         }
-        let mut customers: BTreeSet<CustomerId> = who.today(&*ledger.state())?.into_iter().collect();
         for (kind, value) in self.identifiers.clone() {
             customers.extend(whose(&*ledger.state(), &kind, &value)?);
         }
@@ -78,53 +82,32 @@ impl Person {
         }
         self.gather_events(ledger)?;
         self.gather_own(ledger)?;
-        let (names, history) = (self.names(), ledger.history());
-        self.gather_letters(state, history, &names)?;
-        self.gather_deliveries(state, &names)?;
-        self.gather_values(state, &names)?;
         Ok(self.count() - before)
     }
 
-    /// Finds the reasons that name the person, of what people said of others: a look at everybody. Counts what was not known before.
-    ///
-    /// # Errors
-    /// [`ViewError`], where state cannot be read.
-    pub(crate) fn gather_reasons(&mut self, state: &dyn StateStore) -> Read<usize> {
-        let (before, names) = (self.count(), self.names());
-        let mut found = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let (reasons, claims, identifiers) = &mut found;
-        each(state, Space::Claim, |key, bytes| {
-            let id = claim_of(key).ok_or_else(|| malformed("a claim"))?;
-            let filed: Filed = format::decode(bytes).map_err(unreadable)?.1;
-            let Some(claim) = filed.claim.filter(|_| !self.claims.contains(&id)) else { return Ok(()) };
-            let verdict = claim.verdict.iter().map(|verdict| &verdict.reason);
-            let verdicts = verdict.chain(claim.matches.iter().filter_map(|known| known.verdict.as_ref()).map(|one| &one.reason));
-            for reason in claim.retracted.iter().chain(claim.struck.values()).chain(verdicts).filter(|one| names.in_text(one)) {
-                reasons.insert(reason.clone());
-                claims.insert(id);
-            }
-            Ok(())
-        })?;
-        each(state, Space::Identifier, |key, bytes| {
-            let id = identifier_of(key).ok_or_else(|| malformed("an identifier"))?;
-            let row: IdentifierRow = format::decode(bytes).map_err(unreadable)?.1;
-            if row.claims.iter().all(|claim| self.claims.contains(claim)) {
-                return Ok(());
-            }
-            for apart in row.apart.iter().filter(|apart| names.in_text(&apart.reason)) {
-                reasons.insert(apart.reason.clone());
-                identifiers.insert(id);
-            }
-            Ok(())
-        })?;
-        let (reasons, claims, identifiers) = found;
-        self.reasons.extend(reasons);
-        self.reasoned_claims.extend(claims);
-        self.reasoned_identifiers.extend(identifiers);
-        Ok(self.count() - before)
+    /// All of them as one: what is looked for and taken away in one pass.
+    pub(crate) fn union<'a>(people: impl IntoIterator<Item = &'a Person>) -> Person {
+        let mut all = Person::default();
+        for person in people {
+            all.stand_ins.extend(person.claims.iter().map(|claim| (*claim, person.stand_in(*claim))));
+            all.before = all.before.or(person.before);
+            all.claims.extend(&person.claims);
+            all.identifiers.extend(person.identifiers.iter().cloned());
+            all.own.extend(person.own.iter().cloned());
+            all.events.extend(&person.events);
+            all.letters.extend(&person.letters);
+            all.reworded.extend(&person.reworded);
+            all.deliveries.extend(person.deliveries.iter().cloned());
+            all.values.extend(person.values.iter().cloned());
+            all.reasons.extend(person.reasons.iter().cloned());
+            all.reasoned_claims.extend(&person.reasoned_claims);
+            all.reasoned_identifiers.extend(&person.reasoned_identifiers);
+        }
+        all
     }
 
-    fn count(&self) -> usize {
+    /// How much is known of the person.
+    pub(super) fn count(&self) -> usize {
         let Person { claims, identifiers, own: _, events, letters, reworded, deliveries, values, .. } = self;
         let Person { reasons, reasoned_claims, reasoned_identifiers, .. } = self;
         let people = claims.len() + identifiers.len() + events.len();
@@ -148,7 +131,11 @@ impl Person {
 
     /// What stands for a claim of the person in records of a pass, which must go on fitting each other: nobody can guess it.
     fn stand_in(&self, claim: ClaimId) -> ClaimId {
-        if self.claims.contains(&claim) { ClaimId(IdentifierId::of(&self.salt, &claim.to_string()).0) } else { claim }
+        match self.stand_ins.get(&claim) {
+            Some(stand_in) => *stand_in,
+            None if self.claims.contains(&claim) => ClaimId(IdentifierId::of(&self.salt, &claim.to_string()).0),
+            None => claim,
+        }
     }
 
     fn gather_claims(&mut self, customer: CustomerId, ledger: &Ledger) -> Read<()> {
@@ -200,89 +187,30 @@ impl Person {
         Ok(())
     }
 
-    fn gather_letters(&mut self, state: &dyn StateStore, history: &LogReader, names: &Names) -> Read<()> {
-        let (mut found, mut reworded) = (Vec::new(), Vec::new());
-        each(state, Space::DeadLetter, |key, bytes| {
-            let id = letter_of(key).ok_or_else(|| malformed("a dead letter"))?;
-            let letter: Letter = format::decode(bytes).map_err(unreadable)?.1;
-            if self.has_letter(&letter, history, names) {
-                found.push(id);
-            } else if names.in_text(&letter.message) {
-                reworded.push(id);
-            }
-            Ok(())
-        })?;
-        self.letters.extend(found);
-        self.reworded.extend(reworded);
-        Ok(())
+    /// Several people as one person, of whom only what was found before counts as well.
+    pub(super) fn as_one(people: &[&Person], salt: &str, before: (u64, u64)) -> Person {
+        let all = Person::union(people.iter().copied());
+        Person { salt: salt.to_owned(), before: Some(before), stand_ins: BTreeMap::new(), ..all }
     }
 
-    fn has_letter(&self, letter: &Letter, history: &LogReader, names: &Names) -> bool {
-        match &letter.bytes {
-            LetterBytes::Event(position) => self.events.contains(position),
-            LetterBytes::Here(profile) => self.is_told_in(profile, names),
-            LetterBytes::Record(position) => {
-                let Ok(record) = history.record(*position) else { return false };
-                match Input::decode(record.kind, &record.bytes) {
-                    Ok(Input::DeadLetter(letter)) => without(&letter, names) == Left::Nothing,
-                    _ => false,
-                }
-            }
-        }
-    }
-
-    /// Whether a profile as destinations get it is the person's, or was made when the person was taken for one with somebody else.
-    fn is_told_in(&self, profile: &str, names: &Names) -> bool {
-        #[derive(Deserialize)]
-        struct Told {
-            customer_id: CustomerId,
-            merged_into: Option<CustomerId>,
-            #[serde(default)]
-            identifiers: Vec<Identifier>,
-        }
-        let told = serde_json::from_str::<Told>(profile);
-        told.is_ok_and(|told| {
-            let ids = [Some(told.customer_id), told.merged_into];
-            ids.into_iter().flatten().any(|id| self.claims.contains(&id.into())) || names.claimed(&told.identifiers)
-        })
-    }
-
-    fn gather_deliveries(&mut self, state: &dyn StateStore, names: &Names) -> Read<()> {
-        let mut found = Vec::new();
-        each(state, Space::Delivery, |key, bytes| {
-            let id = delivery_of(key).ok_or_else(|| malformed("a delivery"))?;
-            let delivery: Delivery = format::decode(bytes).map_err(unreadable)?.1;
-            if self.is_told_in(&delivery.text, names) {
-                found.push(id);
-            }
-            Ok(())
-        })?;
-        self.deliveries.extend(found);
-        Ok(())
-    }
-
-    fn gather_values(&mut self, state: &dyn StateStore, names: &Names) -> Read<()> {
-        let mut found = Vec::new();
-        each(state, Space::Kv, |key, bytes| {
-            let (stage, name) = value_of(key).ok_or_else(|| malformed("a value"))?;
-            // What the engine keeps itself has a slash in it; under the empty key is a count.
-            if stage.contains('/') || name.is_empty() {
-                return Ok(());
-            }
-            let Value(value) = format::decode(bytes).map_err(unreadable)?.1;
-            if names.in_text(&name) || names.in_bytes(&value) {
-                found.push((stage, name));
-            }
-            Ok(())
-        })?;
-        self.values.extend(found);
-        Ok(())
+    /// Forgets traces that are not among those that were found before.
+    pub(super) fn keep_only(&mut self, found: &Person) {
+        self.letters.retain(|one| found.letters.contains(one));
+        self.reworded.retain(|one| found.reworded.contains(one) || found.letters.contains(one));
+        self.deliveries.retain(|one| found.deliveries.contains(one));
+        self.values.retain(|one| found.values.contains(one));
     }
 
     /// The commands that take all of it out of state, each of a size that a record has.
     pub(crate) fn commands(&self, erasure: &str) -> Vec<Erase> {
+        let claims = Erase { erasure: erasure.to_owned(), claims: self.claims.iter().copied().collect(), ..Erase::default() };
+        std::iter::once(claims).chain(self.commands_beside(erasure)).collect()
+    }
+
+    /// Those of them that take away what there is beside claims and events.
+    pub(super) fn commands_beside(&self, erasure: &str) -> Vec<Erase> {
         let named = || Erase { erasure: erasure.to_owned(), ..Erase::default() };
-        let mut commands = vec![Erase { claims: self.claims.iter().copied().collect(), ..named() }];
+        let mut commands = Vec::new();
         let reasons: Vec<String> = self.reasons.iter().cloned().collect();
         let said = || Erase { reasons: reasons.clone(), ..named() };
         let claims: Vec<_> = self.reasoned_claims.iter().copied().collect();
@@ -306,6 +234,10 @@ impl Person {
     /// none is forgotten.
     pub(crate) fn left_of(&self, names: &Names, position: u64, input: Input) -> Option<Option<Input>> {
         let (gone, as_it_was) = (None, Some(None));
+        let came_again = self.before.is_some_and(|(before, _)| position >= before);
+        if came_again && !matches!(&input, Input::Command(Command::Erase(_))) {
+            return as_it_was;
+        }
         match input {
             Input::Event { .. } if self.events.contains(&position) => gone,
             Input::DeadLetter(letter) => self.left_of_letter(names, letter),
@@ -435,34 +367,11 @@ fn without_names(names: &Names, reason: String) -> String {
 }
 
 /// What is left of a dead letter's bytes. A request whose head names the person and that has nothing else is the person's.
-fn without(letter: &DeadLetter, names: &Names) -> Left {
+pub(super) fn without(letter: &DeadLetter, names: &Names) -> Left {
     let is_headed = matches!(&letter.carrier, Some(Carrier::Request(head)) if names.in_head(head));
     match names.without(&letter.bytes) {
         Left::All if is_headed && letter.bytes.is_empty() => Left::Nothing,
         Left::All if is_headed => Left::Some(letter.bytes.clone()),
         left => left,
     }
-}
-
-/// Shows every committed row of a kind.
-fn each(state: &dyn StateStore, space: Space, mut visit: impl FnMut(&[u8], &[u8]) -> Read<()>) -> Read<()> {
-    let mut from = Vec::new();
-    loop {
-        let rows = state.scan(space, &from, None, limits::LETTERS_LOOKED_AT_ONCE).map_err(unreadable)?;
-        for (key, bytes) in &rows {
-            visit(key, bytes)?;
-        }
-        match rows.last() {
-            Some((last, _)) if rows.len() == limits::LETTERS_LOOKED_AT_ONCE => from = key::after(last),
-            _ => return Ok(()),
-        }
-    }
-}
-
-fn unreadable(error: weft_store::StoreError) -> ViewError {
-    ViewError(error.to_string())
-}
-
-fn malformed(what: &str) -> ViewError {
-    ViewError(format!("the key of {what} is malformed"))
 }

@@ -17,6 +17,9 @@ use crate::view::{Read, Step, View};
 /// Takes everything of a person out of state. Whoever hung together with them through nothing but what goes is divided anew.
 pub(super) fn erase(plan: &Plan, step: &mut Step<'_, impl View>, erase: &Erase) -> Read<()> {
     let gone: BTreeSet<ClaimId> = erase.claims.iter().copied().collect();
+    if !stand_still(step, erase, &gone)? {
+        return Ok(());
+    }
     for claim in &gone {
         take_apart(step, *claim)?;
     }
@@ -47,6 +50,19 @@ pub(super) fn erase(plan: &Plan, step: &mut Step<'_, impl View>, erase: &Erase) 
         step.changes.deliveries.insert((lane.clone(), *number), instead);
     }
     Ok(())
+}
+
+/// Whether nothing has come to the claims since they were looked at, neither an event nor somebody who turned out to be the same person.
+fn stand_still(step: &Step<'_, impl View>, erase: &Erase, gone: &BTreeSet<ClaimId>) -> Read<bool> {
+    for (claim, then) in erase.claims.iter().zip(&erase.still) {
+        let Some(node) = step.node(*claim)? else { return Ok(false) };
+        let theirs = node.customer.map(|id| customer_of(step, id)).transpose()?;
+        let others = theirs.is_some_and(|customer| customer.claims.iter().any(|claim| !gone.contains(claim)));
+        if (node.began, node.events_total) != *then || others {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What takes the place of a delivery that names somebody who is gone. That somebody else had turned out to be them is still to be told, by

@@ -220,7 +220,7 @@ fn path(text: &str) -> Result<(), String> {
 }
 
 /// What the engine answers itself.
-const RESERVED_PATHS: [&str; 6] = ["api", "assets", "dashboard", "healthz", "metrics", "readyz"];
+const RESERVED_PATHS: [&str; 7] = ["api", "assets", "dashboard", "healthz", "metrics", "opendsr", "readyz"];
 
 fn token_hash(text: &str) -> Result<(), String> {
     let digits = text.strip_prefix("sha256:").ok_or_else(|| String::from("the hash of a token begins with `sha256:`"))?;
