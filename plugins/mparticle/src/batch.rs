@@ -264,3 +264,58 @@ fn said<'a>(said: &Object<'a>) -> Result<Option<ConsentBuilder<'a>>, Rejection> 
         hardware_id: text("hardware_id"),
     }))
 }
+
+/// Where it happened, and on what.
+fn context<'a>(fields: &Object<'a>, device: &Object<'a>, around: &Around<'_>) -> Result<ContextBuilder<'a>, Rejection> {
+    let own = |name: &str| {
+        around.request.header(name).filter(|_| around.channel == Channel::Page).map(|own| Cow::Owned(own.to_owned()))
+    };
+    let locale = match (device.string("locale_language"), device.string("locale_country")) {
+        // Some write the whole locale into the language.
+        (Some(language), Some(country)) if !language.contains(['-', '_']) => Some(format!("{language}-{country}").into()),
+        (language, _) => language,
+    };
+    let attribution = fields.object("attribution_info")?;
+    let campaign: Vec<_> = [("name", "campaign"), ("source", "publisher"), ("provider", "service_provider")]
+        .into_iter()
+        .filter_map(|(name, field)| Some((name, attribution.get(field)?)))
+        .collect();
+    let name = (around.channel == Channel::Page).then_some(WEB_SDK).and_then(|name| serde_json::from_str(name).ok());
+    let library = fields
+        .get("sdk_version")
+        .map(|version| Json::object(name.map(|name| ("name", name)).into_iter().chain([("version", version)])));
+    Ok(ContextBuilder {
+        device: renamed(device, &DEVICE, &["locale_language", "locale_country", "http_header_user_agent"]),
+        app: renamed(&fields.object("application_info")?, &APP, &[]),
+        place: place(&fields.object("context")?)?,
+        campaign: (!campaign.is_empty()).then(|| Json::object(campaign)),
+        locale,
+        user_agent: device.string("http_header_user_agent").or_else(|| own("user-agent")),
+        ip: match around.ip {
+            Ip::Never => None,
+            Ip::Sent => fields.string("ip"),
+            Ip::Client => fields.string("ip").or_else(|| {
+                let sender = &around.request.remote;
+                (around.channel == Channel::Page && !sender.is_empty()).then(|| Cow::Owned(sender.clone()))
+            }),
+        },
+        library,
+        ..ContextBuilder::default()
+    })
+}
+
+/// The `location` in an object.
+///
+/// # Errors
+/// It is no object.
+pub(crate) fn place<'a>(object: &Object<'a>) -> Result<Option<Json<'a>>, Rejection> {
+    let location = object.object("location")?;
+    Ok((!location.0.is_empty()).then(|| Json::object(location.without(&[]))))
+}
+
+/// An object's fields under other names; none where there are none.
+fn renamed<'a>(object: &Object<'a>, names: &[(&'static str, &'static str)], but: &[&str]) -> Option<Json<'a>> {
+    let new = |name: &str| names.iter().find(|(known, _)| *known == name).map(|(_, new)| *new);
+    let all: Vec<_> = object.without(but).map(|(name, value)| (new(name).unwrap_or(name), value)).collect();
+    (!all.is_empty()).then(|| Json::object(all))
+}

@@ -23,6 +23,12 @@ pub const IDENTIFIER_VALUE_BYTES_MAX: usize = 512;
 pub const TRAIT_NAME_BYTES_MAX: usize = 256;
 /// Bytes of a trait's value as JSON. The engine counts without white space, the builder as it was sent.
 pub const TRAIT_VALUE_BYTES_MAX: usize = 8 * 1024;
+/// Purposes in one event's consent.
+pub const PURPOSES_MAX: usize = 64;
+/// Bytes of the name of a purpose, and of a regulation.
+pub const PURPOSE_NAME_BYTES_MAX: usize = 128;
+/// Bytes of each text that says in what consent was given.
+pub const PROOF_BYTES_MAX: usize = 256;
 /// Significant digits of an amount: what a product's `price`, `quantity` and `position` may have.
 pub const AMOUNT_DIGITS_MAX: usize = 28;
 
@@ -37,6 +43,9 @@ mod tests {
         assert_eq!(super::EVENT_TRAITS_MAX, engine::EVENT_TRAITS_MAX);
         assert_eq!(super::EVENT_PRODUCTS_MAX, engine::EVENT_PRODUCTS_MAX);
         assert_eq!(super::EVENT_NAME_BYTES_MAX, engine::EVENT_NAME_BYTES_MAX);
+        assert_eq!(super::PURPOSES_MAX, engine::PURPOSES_MAX);
+        assert_eq!(super::PURPOSE_NAME_BYTES_MAX, engine::PURPOSE_NAME_BYTES_MAX);
+        assert_eq!(super::PROOF_BYTES_MAX, engine::PROOF_BYTES_MAX);
         assert_eq!(super::MESSAGE_ID_BYTES_MAX, engine::MESSAGE_ID_BYTES_MAX);
         assert_eq!(super::IDENTIFIER_TYPE_BYTES_MAX, engine::IDENTIFIER_TYPE_BYTES_MAX);
         assert_eq!(super::IDENTIFIER_VALUE_BYTES_MAX, engine::IDENTIFIER_VALUE_BYTES_MAX);
