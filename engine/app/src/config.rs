@@ -52,6 +52,7 @@ pub use cron::Cron;
 pub use diff::{Change, ChangeKind};
 pub use kept::{Kept, MARK};
 pub use origin::Origin;
+pub(crate) use schema::nearest;
 pub use secret::{Environment, Secret};
 pub use spec::matching::MatchingSpec;
 pub(crate) use spec::plain;

@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 use weft_domain::input::{Input, Model as Learned};
 use weft_domain::plan::MATCHING_LANE;
 use weft_domain::value::Timestamp;
@@ -86,6 +86,9 @@ pub struct Standing {
     /// Whether there is nothing to do.
     #[serde(skip)]
     pub(crate) is_idle: bool,
+    /// Whether nobody was compared for a while, so that the index does not know of all changes.
+    #[serde(skip)]
+    was_off: bool,
 }
 
 /// A model in use.
@@ -126,7 +129,9 @@ pub struct ShownLevel {
 }
 
 impl Shown {
-    fn of(standing: ModelStanding, model: &weft_matching::Model) -> Shown {
+    /// A model, wherever it is from.
+    #[must_use]
+    pub fn of(standing: ModelStanding, model: &weft_matching::Model) -> Shown {
         let level = |Level { component, level, matches, strangers }| ShownLevel { component, level, matches, strangers };
         Shown { model: standing, share: model.shares[0], levels: model.summary().into_iter().map(level).collect() }
     }
@@ -150,8 +155,10 @@ pub struct Worker {
     wishes: mpsc::Receiver<Wish>,
     standing: Arc<Mutex<Standing>>,
     desk: Option<Desk>,
-    learning: Option<JoinHandle<Result<String, NotLearned>>>,
+    learning: Option<oneshot::Receiver<Result<String, NotLearned>>>,
     learners: Vec<oneshot::Sender<Result<Shown, NotLearned>>>,
+    /// How many people there were when it last learned by itself since the start.
+    people_then: u64,
     /// When it is tried again to learn by itself.
     not_before: Option<Instant>,
 }
@@ -174,6 +181,7 @@ impl Matcher {
             desk: None,
             learning: None,
             learners: Vec::new(),
+            people_then: 0,
             not_before: None,
         };
         (Matcher { rules, wishes, standing }, worker)
@@ -181,8 +189,9 @@ impl Matcher {
 
     /// Other rules from now on; none for none.
     pub fn adopt(&self, rules: Option<Rules>) {
+        let is_off = rules.is_none();
         self.rules.send_replace(rules.map(Arc::new));
-        self.note(|standing| standing.is_idle = false);
+        self.note(|standing| (standing.is_idle, standing.was_off) = (false, standing.was_off || is_off));
     }
 
     /// How it is doing; none where nobody is compared.
@@ -250,6 +259,10 @@ impl Worker {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut durable = self.ledger.durable();
         while !*stop.borrow() {
+            let was_off = std::mem::take(&mut self.standing.lock().unwrap_or_else(PoisonError::into_inner).was_off);
+            if was_off {
+                self.put_away().await;
+            }
             let rules = self.rules.borrow_and_update().clone();
             durable.borrow_and_update();
             let turn = match rules {
@@ -298,7 +311,9 @@ impl Worker {
         let hears = turn == Some(Turn::Idle);
         let learning = async {
             match &mut self.learning {
-                Some(task) => task.await.unwrap_or(Err(NotLearned::Ended)),
+                Some(learned) => {
+                    learned.await.unwrap_or_else(|_| Err(NotLearned::Unsound("learning ended before its time".into())))
+                }
                 None => std::future::pending().await,
             }
         };
@@ -316,7 +331,8 @@ impl Worker {
     /// Does a piece of the work, on a thread that may wait.
     async fn turn(&mut self, rules: Arc<Rules>) -> Turn {
         let desk = self.desk.take();
-        let tools = Tools { ledger: self.ledger.clone(), clock: self.clock.clone(), standing: self.standing.clone() };
+        let (ledger, clock, metrics) = (self.ledger.clone(), self.clock.clone(), self.metrics.clone());
+        let tools = Tools { ledger, clock, metrics, standing: self.standing.clone() };
         let folder = self.folder.clone();
         let work = move || -> Result<(Desk, Turn), Trouble> {
             let mut desk = match desk {
@@ -373,13 +389,17 @@ impl Worker {
         if self.not_before.is_some_and(|not_before| Instant::now() < not_before) {
             return;
         }
-        let (customers, learned) = {
-            let state = self.ledger.state();
-            (state.totals().customers, state.model().map(|model| model.at))
-        };
-        let usable = self.desk.as_ref().is_some_and(Desk::has_learned);
-        let due = learned.filter(|_| usable).is_none_or(|at| at.plus_ms(schedule.every_ms) <= self.clock.now());
-        if customers >= schedule.after && due {
+        let totals = self.ledger.state().totals();
+        let learned = self.desk.as_ref().map(Desk::learned).unwrap_or_default();
+        let is_old = learned.learned.is_none_or(|at| at.plus_ms(schedule.every_ms) <= self.clock.now());
+        // Of those who are one by a match each is learned from for itself.
+        let people = totals.customers + totals.matches_joined;
+        let most = limits::TRAINING_CUSTOMERS_MAX;
+        // Not all have something to learn from, so what there was last time counts as well.
+        let before = learned.records.max(self.people_then);
+        let has_grown = before < most && people.min(most) >= before.saturating_mul(limits::TRAINING_GROWTH);
+        if totals.customers >= schedule.after && (is_old || has_grown) {
+            self.people_then = people;
             self.begin_learning(stop);
         }
     }
@@ -390,10 +410,21 @@ impl Worker {
             _ if self.learning.is_some() => (),
             None => self.answer(&Err(NotLearned::Off)),
             Some(rules) => {
-                let (ledger, stop) = (self.ledger.clone(), stop.clone());
-                tracing::info!("learns how much each field of `identity.matching` says");
-                self.note(|standing| standing.learning = true);
-                self.learning = Some(tokio::task::spawn_blocking(move || learn::learn(&ledger, &rules, &stop)));
+                let (ledger, stop, runtime) = (self.ledger.clone(), stop.clone(), Handle::current());
+                let (answer, learned) = oneshot::channel();
+                // A thread that nobody waits for at a stop: what it has learned by then counts for nothing.
+                let learn = move || {
+                    let _runtime = runtime.enter();
+                    let _ = answer.send(learn::learn(ledger, &rules, &stop));
+                };
+                match std::thread::Builder::new().name("learner".into()).spawn(learn) {
+                    Ok(_) => {
+                        tracing::info!("learns how much each field of `identity.matching` says");
+                        self.note(|standing| standing.learning = true);
+                        self.learning = Some(learned);
+                    }
+                    Err(error) => self.answer(&Err(NotLearned::Unsound(error.to_string()))),
+                }
             }
         }
     }
@@ -413,7 +444,11 @@ impl Worker {
             let rules = self.rules.borrow().clone().ok_or(NotLearned::Off)?;
             let used = work::model_of(self.ledger.state().model().map(|model| &**model), &rules);
             // Fields may have changed meanwhile: then it is of no use.
-            if used.standing.version == version { Ok(Shown::of(used.standing, &used.model)) } else { Err(NotLearned::Ended) }
+            if used.standing.version == version {
+                Ok(Shown::of(used.standing, &used.model))
+            } else {
+                Err(NotLearned::OtherFields)
+            }
         });
         match &shown {
             Ok(shown) => tracing::info!(version = shown.model.version, records = shown.model.records, "has learned a model"),

@@ -33,8 +33,11 @@ pub enum NotLearned {
     /// What was learned does not hold together.
     #[error("what was learned is not used: {0}")]
     Unsound(String),
-    /// The engine ends, or matching has got other rules.
-    #[error("learning was ended: the engine stops, or compares by other rules now")]
+    /// Matching has got other fields meanwhile.
+    #[error("other fields are compared since, and what was learned is not of them: learn again")]
+    OtherFields,
+    /// The engine ends.
+    #[error("the engine ends")]
     Ended,
 }
 
@@ -42,8 +45,10 @@ pub enum NotLearned {
 ///
 /// # Errors
 /// [`NotLearned`].
-pub(super) fn learn(ledger: &Ledger, rules: &Rules, stop: &watch::Receiver<bool>) -> Result<String, NotLearned> {
-    let mut records = draw(ledger, rules, stop)?;
+pub(super) fn learn(ledger: Ledger, rules: &Rules, stop: &watch::Receiver<bool>) -> Result<String, NotLearned> {
+    let mut records = draw(&ledger, rules, stop)?;
+    // Nothing holds state while it takes its time.
+    drop(ledger);
     if records.len() < limits::TRAINING_CUSTOMERS_MIN {
         return Err(NotLearned::TooFew(records.len()));
     }
@@ -73,7 +78,7 @@ fn draw(ledger: &Ledger, rules: &Rules, stop: &watch::Receiver<bool>) -> Result<
         let [.., a, b, c, d, e, f, g, h] = claim.0;
         u128::from(u64::from_be_bytes([a, b, c, d, e, f, g, h])) <= below
     };
-    let (mut records, mut after) = (Vec::new(), None);
+    let (mut records, mut after, mut read) = (Vec::new(), None, 0);
     loop {
         let claims = ledger.state().committed_claims(after, limits::CLAIMS_LOOKED_AT_ONCE)?;
         for claim in claims.iter().filter(|claim| is_drawn(claim)) {
@@ -93,6 +98,12 @@ fn draw(ledger: &Ledger, rules: &Rules, stop: &watch::Receiver<bool>) -> Result<
             return Err(NotLearned::Ended);
         }
         after = claims.last().copied();
+        read += claims.len();
+        if read >= limits::ROWS_HELD {
+            // State holds what was read until its next commit, and where nothing comes in there is none.
+            Handle::current().block_on(ledger.commit());
+            read = 0;
+        }
         if claims.len() < limits::CLAIMS_LOOKED_AT_ONCE {
             return Ok(records);
         }
