@@ -320,10 +320,9 @@ impl<'a> EventBuilder<'a> {
         self
     }
 
-    /// Says that the person agreed to a purpose, or refused it.
+    /// Says that the person agreed to a purpose, or refused it. One without a name says nothing.
     pub fn consent(&mut self, purpose: impl Into<Cow<'a, str>>, agreed: bool) -> &mut Self {
-        self.consent.push((None, purpose.into(), ConsentBuilder { granted: agreed, ..ConsentBuilder::default() }));
-        self
+        self.said(None, purpose.into(), ConsentBuilder { granted: agreed, ..ConsentBuilder::default() })
     }
 
     /// Says that the person agreed to a purpose that falls under a regulation, such as `gdpr`, or refused it.
@@ -333,7 +332,13 @@ impl<'a> EventBuilder<'a> {
         purpose: impl Into<Cow<'a, str>>,
         said: ConsentBuilder<'a>,
     ) -> &mut Self {
-        self.consent.push((Some(regulation.into()), purpose.into(), said));
+        self.said(Some(regulation.into()), purpose.into(), said)
+    }
+
+    fn said(&mut self, regulation: Option<Cow<'a, str>>, purpose: Cow<'a, str>, said: ConsentBuilder<'a>) -> &mut Self {
+        if !purpose.is_empty() && regulation.as_ref().is_none_or(|regulation| !regulation.is_empty()) {
+            self.consent.push((regulation, purpose, said));
+        }
         self
     }
 
