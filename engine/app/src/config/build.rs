@@ -461,6 +461,7 @@ impl Parts {
             sources,
             transforms,
             identity: self.identity,
+            matching: spec.identity.matching,
             attributes: self.attributes,
             destinations,
             tests: spec.tests,

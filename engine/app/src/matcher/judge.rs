@@ -1,0 +1,199 @@
+//! One customer who changed: what is said of it and of those who are like it.
+//!
+//! Whoever is one person by a match is weighed again first: where a field changed, or a person took something apart, a match may hold no
+//! more. Then the customer is compared with those who share a key with it. With the likeliest it becomes one, if it is likely enough, and comes
+//! again as one customer with all that both say; so groups grow as they do for a file. About others a person is asked. What was said
+//! before is said again only where it is another thing, and what a person decided is left alone.
+
+use std::collections::BTreeMap;
+
+use weft_domain::claim::{ClaimId, CustomerId};
+use weft_domain::value::Timestamp;
+use weft_matching::cluster::contradict;
+use weft_matching::{Evidence, Model, Record};
+
+use super::people::{Groups, Person};
+use super::rules::Rules;
+use super::said::{Compared, Match, Outcome, Proposal};
+use crate::limits;
+
+/// By what is judged.
+pub(super) struct Judge<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) model: &'a Model,
+    /// The version of the model.
+    pub(super) version: u64,
+    pub(super) now: Timestamp,
+}
+
+/// Somebody who may be the same person, and what was said of the two before: pairs of a claim of each.
+pub(super) struct Other {
+    pub(super) person: Person,
+    pub(super) before: Vec<([ClaimId; 2], Match)>,
+    /// Whether the two became one and were taken apart again so often that a person is to decide.
+    pub(super) is_restless: bool,
+}
+
+impl Judge<'_> {
+    /// Takes back the match within a customer that holds the least, if there is one that holds no more: all that was said of the same two sides.
+    pub(super) fn within(&self, person: &Person) -> Vec<Proposal> {
+        // Of somebody who is not known whole it cannot be said what hangs together.
+        if person.left_out > 0 {
+            return Vec::new();
+        }
+        let groups = person.groups();
+        let mut worst: Option<(f64, Vec<Proposal>)> = None;
+        for (sides, matches) in joints(person, &groups) {
+            let weight = self.holds(person, &groups, sides);
+            if weight >= self.rules.review || worst.as_ref().is_some_and(|(least, _)| *least <= weight) {
+                continue;
+            }
+            // A person may have decided of one of several, and that joins them.
+            if matches.iter().any(|one| one.verdict.is_some()) {
+                continue;
+            }
+            let evidence = self.model.explain(&person.united(&groups, sides[0]), &person.united(&groups, sides[1]));
+            let pairs = matches.iter().map(|one| one.pair);
+            worst = Some((weight, pairs.map(|pair| self.proposal(pair, Outcome::Apart, &evidence)).collect()));
+        }
+        worst.map(|(_, proposals)| proposals).unwrap_or_default()
+    }
+
+    /// The weight with which the two sides of a match hold together: by themselves, or with all that other matches add to each; whichever
+    /// says more, so that what was added later does not take apart what was sure.
+    fn holds(&self, person: &Person, groups: &Groups, sides: [usize; 2]) -> f64 {
+        let weigh = |groups: &Groups| {
+            self.model.weight(&person.united(groups, sides[0]), &person.united(groups, sides[1]))
+        };
+        let mut grown = groups.clone();
+        for (others, _) in joints(person, groups).into_iter().filter(|(others, _)| *others != sides) {
+            grown.join(others[0], others[1]);
+        }
+        let by_themselves = weigh(groups);
+        if grown.find(sides[0]) == grown.find(sides[1]) { by_themselves } else { by_themselves.max(weigh(&grown)) }
+    }
+
+    /// What is to be said of a customer and others: at most one merge, and what is taken back; or questions, the likeliest first.
+    pub(super) fn between(&self, person: &Person, others: &[Other]) -> Vec<Proposal> {
+        let mut said = Vec::new();
+        let mut open: Vec<(f64, &Other, Outcome)> = Vec::new();
+        for other in others.iter().filter(|other| !other.before.iter().any(|(_, one)| one.verdict.is_some())) {
+            let weight = self.model.weight(&person.record, &other.person.record);
+            let outcome = self.outcome(person, other, weight);
+            let is_said = other.before.iter().any(|(_, one)| one.outcome == outcome);
+            match outcome {
+                Outcome::Apart => {
+                    let stale = other.before.iter().filter(|(_, one)| one.outcome != Outcome::Apart);
+                    let evidence = self.model.explain(&person.record, &other.person.record);
+                    said.extend(stale.map(|(pair, _)| self.proposal(*pair, Outcome::Apart, &evidence)));
+                }
+                // One that is said and not carried out is forbidden by the rules, as long as it is said.
+                _ if is_said => (),
+                _ => open.push((weight, other, outcome)),
+            }
+        }
+        open.sort_by(|one, other| one.2.cmp(&other.2).then(other.0.total_cmp(&one.0)).then(one.1.person.id.cmp(&other.1.person.id)));
+        let wanted = match open.first() {
+            Some((_, _, Outcome::Merge)) => 1,
+            _ => limits::MATCHING_REVIEWS_MAX,
+        };
+        for (_, other, outcome) in open.into_iter().take(wanted) {
+            let own = [ClaimId::from(person.id).min(other.person.id.into()), ClaimId::from(person.id).max(other.person.id.into())];
+            // What was said of two is said again of the same two claims, in whatever customers they are today.
+            let pair = other.before.first().map_or(own, |(pair, _)| *pair);
+            said.push(self.proposal(pair, outcome, &self.model.explain(&person.record, &other.person.record)));
+        }
+        said
+    }
+
+    fn outcome(&self, person: &Person, other: &Other, weight: f64) -> Outcome {
+        let (own, theirs) = (person.records(), other.person.records());
+        let is_grown = own.len() + theirs.len() > 2;
+        match weight {
+            likely if likely < self.rules.review => Outcome::Apart,
+            likely if likely < self.rules.merge || other.is_restless => Outcome::Review,
+            _ if is_grown && contradict(self.model, &own, &theirs) => Outcome::Review,
+            _ => Outcome::Merge,
+        }
+    }
+
+    fn proposal(&self, pair: [ClaimId; 2], outcome: Outcome, evidence: &Evidence) -> Proposal {
+        let fields = evidence.reasons.iter().map(|reason| Compared {
+            field: reason.component.clone(),
+            level: reason.level.clone(),
+            weight: hundredths(reason.weight),
+        });
+        Proposal {
+            pair,
+            outcome,
+            weight: hundredths(evidence.weight),
+            prior: hundredths(evidence.prior),
+            shared: hundredths(evidence.shared),
+            model: self.version,
+            at: self.now,
+            fields: fields.collect(),
+        }
+    }
+}
+
+/// A match between two claims of one customer.
+struct Joint {
+    pair: [ClaimId; 2],
+    verdict: Option<weft_domain::claim::Verdict>,
+}
+
+/// The matches within a customer that join groups, by the two groups: those that the matcher said are one, and those that a person
+/// accepted.
+fn joints(person: &Person, groups: &Groups) -> BTreeMap<[usize; 2], Vec<Joint>> {
+    use weft_domain::claim::Decision;
+    let mut joints: BTreeMap<[usize; 2], Vec<Joint>> = BTreeMap::new();
+    for (place, part) in person.parts.iter().enumerate() {
+        // Both claims know of a match.
+        for one in part.matches.iter().filter(|one| part.id < one.other) {
+            let joins = match &one.verdict {
+                Some(verdict) => verdict.decision == Decision::Accept,
+                None => one.outcome == Outcome::Merge,
+            };
+            let Some(other) = person.place(one.other).filter(|_| joins) else { continue };
+            let (a, b) = (groups.find(place), groups.find(other));
+            if a != b {
+                let joint = Joint { pair: [part.id, one.other], verdict: one.verdict.clone() };
+                joints.entry([a.min(b), a.max(b)]).or_default().push(joint);
+            }
+        }
+    }
+    joints
+}
+
+/// What was said before of a customer and others: by the claim of the other, the pair and the match.
+pub(super) fn said_before(person: &Person) -> impl Iterator<Item = (ClaimId, ([ClaimId; 2], &Match))> {
+    person.parts.iter().flat_map(move |part| {
+        let outside = part.matches.iter().filter(move |one| person.place(one.other).is_none());
+        outside.map(|one| (one.other, ([part.id.min(one.other), part.id.max(one.other)], one)))
+    })
+}
+
+/// Hundredths of a bit.
+fn hundredths(bits: f64) -> i32 {
+    // Past what an i32 holds, a float becomes the nearest that it does.
+    (bits * 100.0).round() as i32
+}
+
+/// Everybody's record, by which a change is noticed: what each claim says, and which claims there are.
+pub(super) fn print(person: &Person, weighed_by: u64) -> u64 {
+    let mut text = format!("{weighed_by:x}");
+    for part in &person.parts {
+        text.push_str(&format!(" {}:{:x}", part.id, part.record.fingerprint()));
+    }
+    weft_domain::claim::fingerprint(&text)
+}
+
+/// Whether somebody has nothing that could be compared.
+pub(super) fn is_nobody(record: &Record) -> bool {
+    record.is_empty()
+}
+
+/// Both customers of a proposal, as the judge named them.
+pub(super) fn customers(proposal: &Proposal) -> [CustomerId; 2] {
+    proposal.pair.map(CustomerId::from)
+}
