@@ -84,6 +84,9 @@ pub struct TotalsMetrics {
     values_unusable: Counter,
     claims_held: Gauge,
     claims_past_limit: Gauge,
+    matches_joined: Gauge,
+    matches_open: Gauge,
+    matches_refused: Counter,
 }
 
 fn seconds() -> Histogram {
@@ -140,6 +143,17 @@ impl Default for Metrics {
                     "Claims that would make a customer of more than its limit of merges or identifiers",
                     Gauge::default()
                 ),
+                matches_joined: metric!(
+                    "matches_joined",
+                    "Matches by comparison because of which two customers are one",
+                    Gauge::default()
+                ),
+                matches_open: metric!("matches_open", "Matches by comparison that wait for somebody to decide", Gauge::default()),
+                matches_refused: metric!(
+                    "matches_refused",
+                    "Matches by comparison that found no room within the bounds of identity",
+                    Counter::default()
+                ),
             },
             intake_sync: metric!("intake_sync_seconds", "A barrier of the intake log", seconds()),
             history_sync: metric!("history_sync_seconds", "A barrier of the history log", seconds()),
@@ -182,6 +196,9 @@ impl Metrics {
             values_unusable,
             claims_held,
             claims_past_limit,
+            matches_joined,
+            matches_open,
+            matches_refused,
         } = *totals;
         let all = &self.totals;
         let gauges = [
@@ -192,6 +209,8 @@ impl Metrics {
             (&all.letters, letters),
             (&all.claims_held, claims_held),
             (&all.claims_past_limit, claims_past_limit),
+            (&all.matches_joined, matches_joined),
+            (&all.matches_open, matches_open),
         ];
         for (gauge, count) in gauges {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -200,6 +219,7 @@ impl Metrics {
         all.claims_shrunk.inner().store(claims_shrunk, Ordering::Relaxed);
         all.facts_refused.inner().store(facts_refused, Ordering::Relaxed);
         all.values_unusable.inner().store(values_unusable, Ordering::Relaxed);
+        all.matches_refused.inner().store(matches_refused, Ordering::Relaxed);
     }
 
     /// A batch was folded in this time.
@@ -264,7 +284,8 @@ mod tests {
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
                     weft_facts_refused counter, weft_values_unusable counter, weft_claims_held gauge, \
-                    weft_claims_past_limit gauge, weft_intake_sync_seconds histogram, \
+                    weft_claims_past_limit gauge, weft_matches_joined gauge, weft_matches_open gauge, weft_matches_refused counter, \
+                    weft_intake_sync_seconds histogram, \
                     weft_history_sync_seconds histogram, weft_commit_seconds histogram, weft_fold_event_seconds histogram";
         assert_eq!(names.join(", "), want);
     }
@@ -282,6 +303,9 @@ mod tests {
             values_unusable: 8,
             claims_held: 9,
             claims_past_limit: 10,
+            matches_joined: 11,
+            matches_open: 12,
+            matches_refused: 13,
         };
         metrics.counted(&Totals { claims_shrunk: 5, ..totals });
         metrics.counted(&totals);
@@ -297,6 +321,9 @@ mod tests {
             "weft_values_unusable_total 8",
             "weft_claims_held 9",
             "weft_claims_past_limit 10",
+            "weft_matches_joined 11",
+            "weft_matches_open 12",
+            "weft_matches_refused_total 13",
         ] {
             assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
         }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::{AttributeId, Place, Tally};
-use crate::claim::{ClaimId, Decision, IdentifierId};
+use crate::claim::{ClaimId, Decision, IdentifierId, Proposal};
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::value::Timestamp;
@@ -212,6 +212,10 @@ pub enum Input {
     },
     /// What events come to that were there before an attribute was.
     Sweep(Sweep),
+    /// What the matcher says of two customers.
+    Match(Proposal),
+    /// A model by which the matcher compares from here on.
+    Model(Model),
 }
 
 /// The stage under which the positions of a source are kept: no stage has a slash in its name, so no plugin reaches them.
@@ -348,6 +352,15 @@ pub enum Command {
         /// Why, for the next person who asks.
         reason: String,
     },
+    /// Two customers are one person, whatever the matcher says, or are not; or, with no decision, it is as if nobody had decided.
+    DecideMatch {
+        /// The two, by their earliest claims.
+        pair: [ClaimId; 2],
+        /// Which; none takes a decision back.
+        decision: Option<Decision>,
+        /// Why, for the next person who asks.
+        reason: String,
+    },
     /// A destination is given nothing until it is resumed; what it would be given waits.
     Pause {
         /// The destination.
@@ -394,6 +407,11 @@ pub enum Part {
         /// The source.
         source: String,
     },
+    /// A match: the two claims are not one person's because of it, whatever the matcher says later.
+    Match {
+        /// The two claims.
+        pair: [ClaimId; 2],
+    },
     /// Two identifiers: they are not one person's, whatever says so later.
     Pair {
         /// One of them. Ids, so that a command names nobody.
@@ -415,6 +433,15 @@ pub struct Kv {
     pub key: String,
     /// The value; none takes the key away.
     pub value: Option<Vec<u8>>,
+}
+
+/// A model as the matcher learned it. Its version is its place in history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// When it was learned.
+    pub at: Timestamp,
+    /// The model, as JSON.
+    pub json: String,
 }
 
 /// A piece of a pass through history: what the events of some claims come to for attributes that came after them. It is made outside the
@@ -455,6 +482,8 @@ const COMMAND: u8 = 7;
 const KV: u8 = 8;
 const POSITION: u8 = 9;
 const SWEEP: u8 = 10;
+const MATCH: u8 = 11;
+const MODEL: u8 = 12;
 
 /// Appends the payload of an event record; its kind is [`kind_of_event`]. Apart from [`Input::encode`] so that an event's
 /// JSON reaches history as the bytes that it already is.
@@ -538,6 +567,14 @@ impl Input {
                 json(out, sweep);
                 SWEEP
             }
+            Input::Match(proposal) => {
+                json(out, proposal);
+                MATCH
+            }
+            Input::Model(model) => {
+                json(out, model);
+                MODEL
+            }
         }
     }
 
@@ -571,6 +608,8 @@ impl Input {
                 Input::Position { intake, kv: Kv { stage, key, value } }
             }
             SWEEP => Input::Sweep(reader.json()?),
+            MATCH => Input::Match(reader.json()?),
+            MODEL => Input::Model(reader.json()?),
             _ => return Err(reader.error("the kind is unknown")),
         })
     }
@@ -640,6 +679,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
     use crate::attribute::{self, Attribute, Calculation, Mark, Streak, Zone};
+    use crate::claim::{Bits, Compared, Evidence, Outcome};
 
     #[test]
     fn every_input_reads_back() {
@@ -712,6 +752,14 @@ mod tests {
         let after = Some((ClaimId([6; 16]), attribute.id));
         check(Input::Sweep(Sweep { since: 3, after, through: None, claims: vec![swept], missing: 1 }));
         check(Input::Plan(Plan { attributes: vec![attribute, streak], ..Plan::default() }));
+        let pair = [ClaimId([1; 16]), claim];
+        check(Input::Command(Command::DecideMatch { pair, decision: Some(Decision::Accept), reason: "asked".into() }));
+        check(Input::Command(Command::Rejoin { parts: vec![Part::Match { pair }] }));
+        check(Input::Model(Model { at: Timestamp(7), json: "{}".into() }));
+        let compared = Compared { field: "name".into(), level: "same".into(), weight: Bits(1203) };
+        let (weight, prior, shared) = (Bits(-7), Bits(-1234), Bits(0));
+        let evidence = Evidence { weight, prior, shared, fields: vec![compared], model: 3, at: Timestamp(7) };
+        check(Input::Match(Proposal { pair, outcome: Outcome::Review, evidence }));
         assert!(Input::decode(99, b"").is_err());
     }
 

@@ -55,6 +55,8 @@ row!(Value, Kv, (String, String), |(stage, key)| text(begin(), stage).bytes(key.
 row!(Keys, Kv, String, |stage| text(begin(), stage));
 row!(Tally, Tally, TallyId, |(claim, attribute, stretch)| begin().bytes(&claim.0).u64(attribute.0).i64(*stretch));
 row!(Held, Held, ClaimId, |id| begin().bytes(&id.0));
+row!(OpenMatch, OpenMatch, [ClaimId; 2], |[one, other]| begin().bytes(&one.0).bytes(&other.0));
+row!(Piece, Model, u32, |number| begin().u32(*number));
 row!(Meta, Meta, (), |()| begin().bytes(b"fold"));
 
 /// A claim, and the facts of the events that are filed under it. The rules know them apart, as the one is of identity and the
@@ -88,6 +90,19 @@ pub struct Keys(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Held;
 
+/// That a match waits for a person: the key says which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OpenMatch;
+
+/// A piece of the matcher's model: a row holds no more than sled keeps in its own file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Piece(pub String);
+
+impl Piece {
+    /// Bytes of a piece.
+    pub const BYTES: usize = 64 * 1024;
+}
+
 /// What there is one of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Meta {
@@ -103,6 +118,8 @@ pub struct Meta {
     pub intake_through: u64,
     /// Where attributes stand.
     pub standings: Arc<Standings>,
+    /// The version of the matcher's model, when it was learned, and how many pieces it has; none where there is none.
+    pub model: Option<(u64, Timestamp, u32)>,
 }
 
 impl Meta {
@@ -171,6 +188,15 @@ pub fn claim_of(key: &[u8]) -> Option<ClaimId> {
     let mut parts = Parts::new(key);
     parts.u16()?;
     Some(ClaimId(parts.rest().try_into().ok()?))
+}
+
+/// The two claims of a match again, from its key.
+#[must_use]
+pub fn open_match_of(key: &[u8]) -> Option<[ClaimId; 2]> {
+    let mut parts = Parts::new(key);
+    parts.u16()?;
+    let (one, other) = parts.rest().split_first_chunk::<16>()?;
+    Some([ClaimId(*one), ClaimId(other.try_into().ok()?)])
 }
 
 /// A dead letter's id again, from its key.

@@ -2,6 +2,7 @@
 //! what keeps them apart.
 
 mod matching;
+pub(super) mod review;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -218,6 +219,7 @@ fn told(between: &Between, a: &Who, b: &Who) -> String {
     for reason in &between.reasons {
         match reason {
             Reason::Claim(one) => text.push_str(&link(one)),
+            Reason::Match(one) => text.push_str(&review::matched(one)),
             Reason::Separation(one) => {
                 let _ = writeln!(text, "  {} and {} were separated: {}", name(&one.a), name(&one.b), plain(&one.reason));
             }
