@@ -368,7 +368,7 @@ impl Config {
             profile_lanes: lanes(|destination| destination.profiles.is_some()),
             duplicate_window_events: self.limits.duplicate_window as usize,
             attributes: self.attributes.clone(),
-            matching: false,
+            matching: self.matching.is_some(),
         }
     }
 

@@ -270,3 +270,6 @@ pub const TRAINING_RETRY: Duration = Duration::from_secs(3_600);
 
 /// Wishes to learn, or to forget, that wait for the matcher.
 pub const MATCHING_WISHES_MAX: usize = 8;
+
+/// How often the matcher looks whether it is time to learn, where nothing happens.
+pub const MATCHING_LOOK_EVERY: Duration = Duration::from_secs(60);

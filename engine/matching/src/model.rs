@@ -187,6 +187,18 @@ impl Model {
         Ok(())
     }
 
+    /// Forgets all but so many frequent values of each component, the rarest first: for a model that must be small. What is forgotten
+    /// counts as the most common of the rare ones, since that errs on the side of saying less.
+    pub fn keep_frequent(&mut self, max: usize) {
+        for learned in self.components.iter_mut().filter(|learned| learned.frequent.len() > max) {
+            learned.frequent.sort_unstable_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
+            let most = learned.frequent[max..].first().map_or(learned.rare, |(_, share)| *share);
+            learned.rare = learned.rare.max(most);
+            learned.frequent.truncate(max);
+            learned.frequent.sort_unstable_by_key(|(hash, _)| *hash);
+        }
+    }
+
     /// What was learned of each level of each component: how much it says.
     #[must_use]
     pub fn summary(&self) -> Vec<Level> {

@@ -97,8 +97,15 @@ impl Index {
         let mut folder = Folder::open(path, options())?;
         let state = folder.begin_rebuild()?;
         let head = Head { indexed_by, walk: Some(Walk::default()), ..Head::default() };
-        let mut index =
-            Index { path: path.to_owned(), folder, state, blocks: HashMap::new(), people: HashMap::new(), head, is_head_new: true };
+        let mut index = Index {
+            path: path.to_owned(),
+            folder,
+            state,
+            blocks: HashMap::new(),
+            people: HashMap::new(),
+            head,
+            is_head_new: true,
+        };
         index.commit(*numbers.start())?;
         index.folder.adopt(&index.state)?;
         Ok(index)
@@ -286,10 +293,7 @@ impl Index {
 /// # Errors
 /// [`StoreError`], where the disk fails.
 pub(super) fn forget(path: &Path) -> Result<(), StoreError> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io("remove", path)(error)),
-        _ => Ok(()),
-    }
+    Folder::destroy(path)
 }
 
 /// Half of what state may cache: the rows are small.

@@ -7,14 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use weft_domain::claim::{ClaimId, CustomerId};
+use weft_domain::claim::{Bits, ClaimId, Compared, CustomerId, Evidence, Match, Outcome, Proposal, Verdict, fingerprint, pair};
+use weft_domain::limits::CLAIM_MATCHES_MAX;
 use weft_domain::value::Timestamp;
+use weft_matching::Model;
 use weft_matching::cluster::contradict;
-use weft_matching::{Evidence, Model, Record};
 
 use super::people::{Groups, Person};
 use super::rules::Rules;
-use super::said::{Compared, Match, Outcome, Proposal};
 use crate::limits;
 
 /// By what is judged.
@@ -32,6 +32,12 @@ pub(super) struct Other {
     pub(super) before: Vec<([ClaimId; 2], Match)>,
     /// Whether the two became one and were taken apart again so often that a person is to decide.
     pub(super) is_restless: bool,
+}
+
+/// Something to be said, and of whom beside the customer who is judged.
+pub(super) struct Said {
+    pub(super) proposal: Proposal,
+    pub(super) of: CustomerId,
 }
 
 impl Judge<'_> {
@@ -62,9 +68,7 @@ impl Judge<'_> {
     /// The weight with which the two sides of a match hold together: by themselves, or with all that other matches add to each; whichever
     /// says more, so that what was added later does not take apart what was sure.
     fn holds(&self, person: &Person, groups: &Groups, sides: [usize; 2]) -> f64 {
-        let weigh = |groups: &Groups| {
-            self.model.weight(&person.united(groups, sides[0]), &person.united(groups, sides[1]))
-        };
+        let weigh = |groups: &Groups| self.model.weight(&person.united(groups, sides[0]), &person.united(groups, sides[1]));
         let mut grown = groups.clone();
         for (others, _) in joints(person, groups).into_iter().filter(|(others, _)| *others != sides) {
             grown.join(others[0], others[1]);
@@ -74,36 +78,37 @@ impl Judge<'_> {
     }
 
     /// What is to be said of a customer and others: at most one merge, and what is taken back; or questions, the likeliest first.
-    pub(super) fn between(&self, person: &Person, others: &[Other]) -> Vec<Proposal> {
+    pub(super) fn between(&self, person: &Person, others: &[Other]) -> Vec<Said> {
         let mut said = Vec::new();
-        let mut open: Vec<(f64, &Other, Outcome)> = Vec::new();
+        let mut open: Vec<(Outcome, f64, &Other)> = Vec::new();
         for other in others.iter().filter(|other| !other.before.iter().any(|(_, one)| one.verdict.is_some())) {
             let weight = self.model.weight(&person.record, &other.person.record);
             let outcome = self.outcome(person, other, weight);
-            let is_said = other.before.iter().any(|(_, one)| one.outcome == outcome);
-            match outcome {
-                Outcome::Apart => {
-                    let stale = other.before.iter().filter(|(_, one)| one.outcome != Outcome::Apart);
-                    let evidence = self.model.explain(&person.record, &other.person.record);
-                    said.extend(stale.map(|(pair, _)| self.proposal(*pair, Outcome::Apart, &evidence)));
-                }
-                // One that is said and not carried out is forbidden by the rules, as long as it is said.
-                _ if is_said => (),
-                _ => open.push((weight, other, outcome)),
+            if outcome == Outcome::Apart {
+                said.extend(other.before.iter().map(|(pair, _)| self.said(*pair, Outcome::Apart, person, other)));
+            } else if !other.before.iter().any(|(_, one)| one.outcome == outcome) && has_room(person, other) {
+                // What is said and not carried out is forbidden by a guard, for as long as it is said.
+                open.push((outcome, weight, other));
             }
         }
-        open.sort_by(|one, other| one.2.cmp(&other.2).then(other.0.total_cmp(&one.0)).then(one.1.person.id.cmp(&other.1.person.id)));
+        open.sort_by(|one, other| {
+            one.0.cmp(&other.0).then(other.1.total_cmp(&one.1)).then(one.2.person.id.cmp(&other.2.person.id))
+        });
         let wanted = match open.first() {
-            Some((_, _, Outcome::Merge)) => 1,
+            Some((Outcome::Merge, ..)) => 1,
             _ => limits::MATCHING_REVIEWS_MAX,
         };
-        for (_, other, outcome) in open.into_iter().take(wanted) {
-            let own = [ClaimId::from(person.id).min(other.person.id.into()), ClaimId::from(person.id).max(other.person.id.into())];
+        said.extend(open.into_iter().take(wanted).map(|(outcome, _, other)| {
             // What was said of two is said again of the same two claims, in whatever customers they are today.
-            let pair = other.before.first().map_or(own, |(pair, _)| *pair);
-            said.push(self.proposal(pair, outcome, &self.model.explain(&person.record, &other.person.record)));
-        }
+            let own = pair(person.id.into(), other.person.id.into());
+            self.said(other.before.first().map_or(own, |(pair, _)| *pair), outcome, person, other)
+        }));
         said
+    }
+
+    fn said(&self, pair: [ClaimId; 2], outcome: Outcome, person: &Person, other: &Other) -> Said {
+        let evidence = self.model.explain(&person.record, &other.person.record);
+        Said { proposal: self.proposal(pair, outcome, &evidence), of: other.person.id }
     }
 
     fn outcome(&self, person: &Person, other: &Other, weight: f64) -> Outcome {
@@ -117,44 +122,43 @@ impl Judge<'_> {
         }
     }
 
-    fn proposal(&self, pair: [ClaimId; 2], outcome: Outcome, evidence: &Evidence) -> Proposal {
-        let fields = evidence.reasons.iter().map(|reason| Compared {
+    fn proposal(&self, pair: [ClaimId; 2], outcome: Outcome, found: &weft_matching::Evidence) -> Proposal {
+        let fields = found.reasons.iter().map(|reason| Compared {
             field: reason.component.clone(),
             level: reason.level.clone(),
-            weight: hundredths(reason.weight),
+            weight: Bits::of(reason.weight),
         });
-        Proposal {
-            pair,
-            outcome,
-            weight: hundredths(evidence.weight),
-            prior: hundredths(evidence.prior),
-            shared: hundredths(evidence.shared),
+        let evidence = Evidence {
+            weight: Bits::of(found.weight),
+            prior: Bits::of(found.prior),
+            shared: Bits::of(found.shared),
+            fields: fields.collect(),
             model: self.version,
             at: self.now,
-            fields: fields.collect(),
-        }
+        };
+        Proposal { pair, outcome, evidence }
     }
+}
+
+/// Whether the two claims by which customers are known have room for another match.
+fn has_room(person: &Person, other: &Other) -> bool {
+    let room = |one: &Person| one.place(one.id.into()).is_none_or(|place| one.parts[place].matches.len() < CLAIM_MATCHES_MAX);
+    !other.before.is_empty() || (room(person) && room(&other.person))
 }
 
 /// A match between two claims of one customer.
 struct Joint {
     pair: [ClaimId; 2],
-    verdict: Option<weft_domain::claim::Verdict>,
+    verdict: Option<Verdict>,
 }
 
-/// The matches within a customer that join groups, by the two groups: those that the matcher said are one, and those that a person
-/// accepted.
+/// The matches because of which groups are one customer, by the two groups.
 fn joints(person: &Person, groups: &Groups) -> BTreeMap<[usize; 2], Vec<Joint>> {
-    use weft_domain::claim::Decision;
     let mut joints: BTreeMap<[usize; 2], Vec<Joint>> = BTreeMap::new();
     for (place, part) in person.parts.iter().enumerate() {
-        // Both claims know of a match.
-        for one in part.matches.iter().filter(|one| part.id < one.other) {
-            let joins = match &one.verdict {
-                Some(verdict) => verdict.decision == Decision::Accept,
-                None => one.outcome == Outcome::Merge,
-            };
-            let Some(other) = person.place(one.other).filter(|_| joins) else { continue };
+        // Both claims know of a match: it is looked at once.
+        for one in part.matches.iter().filter(|one| part.id < one.other && one.is_joined()) {
+            let Some(other) = person.place(one.other) else { continue };
             let (a, b) = (groups.find(place), groups.find(other));
             if a != b {
                 let joint = Joint { pair: [part.id, one.other], verdict: one.verdict.clone() };
@@ -165,35 +169,16 @@ fn joints(person: &Person, groups: &Groups) -> BTreeMap<[usize; 2], Vec<Joint>> 
     joints
 }
 
-/// What was said before of a customer and others: by the claim of the other, the pair and the match.
-pub(super) fn said_before(person: &Person) -> impl Iterator<Item = (ClaimId, ([ClaimId; 2], &Match))> {
+/// What was said before of a customer and others: the claim of the other, the pair, and the match.
+pub(super) fn said_before(person: &Person) -> impl Iterator<Item = (ClaimId, [ClaimId; 2], &Match)> {
     person.parts.iter().flat_map(move |part| {
         let outside = part.matches.iter().filter(move |one| person.place(one.other).is_none());
-        outside.map(|one| (one.other, ([part.id.min(one.other), part.id.max(one.other)], one)))
+        outside.map(|one| (one.other, pair(part.id, one.other), one))
     })
 }
 
-/// Hundredths of a bit.
-fn hundredths(bits: f64) -> i32 {
-    // Past what an i32 holds, a float becomes the nearest that it does.
-    (bits * 100.0).round() as i32
-}
-
-/// Everybody's record, by which a change is noticed: what each claim says, and which claims there are.
+/// By what a change is noticed: what each claim says, and by what it was weighed.
 pub(super) fn print(person: &Person, weighed_by: u64) -> u64 {
-    let mut text = format!("{weighed_by:x}");
-    for part in &person.parts {
-        text.push_str(&format!(" {}:{:x}", part.id, part.record.fingerprint()));
-    }
-    weft_domain::claim::fingerprint(&text)
-}
-
-/// Whether somebody has nothing that could be compared.
-pub(super) fn is_nobody(record: &Record) -> bool {
-    record.is_empty()
-}
-
-/// Both customers of a proposal, as the judge named them.
-pub(super) fn customers(proposal: &Proposal) -> [CustomerId; 2] {
-    proposal.pair.map(CustomerId::from)
+    let parts = person.parts.iter().map(|part| format!(" {}:{:x}", part.id, part.record.fingerprint()));
+    fingerprint(&parts.fold(format!("{weighed_by:x}"), |text, part| text + &part))
 }

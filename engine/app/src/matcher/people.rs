@@ -1,11 +1,10 @@
 //! Customers as they are compared: their claims, what each says, and which hang together without a match.
 
-use weft_domain::claim::{ClaimId, CustomerId};
+use weft_domain::claim::{ClaimId, CustomerId, Match};
 use weft_domain::view::{Read, View};
 use weft_matching::{Model, Record};
 
 use super::rules::Rules;
-use super::said::{Match, matches_of};
 use crate::limits;
 
 /// A customer.
@@ -51,7 +50,7 @@ impl Person {
             let Some(node) = state.node(*claim)? else { continue };
             let mut record = rules.record(&node);
             model.weigh(&mut record);
-            let matches = state.claim(*claim)?.map(|claim| matches_of(&claim).to_vec()).unwrap_or_default();
+            let matches = state.claim(*claim)?.map(|claim| claim.matches.clone()).unwrap_or_default();
             let identifiers = node.identifiers.iter().map(|one| (one.kind.clone(), one.value.clone())).collect();
             parts.push(Part { id: *claim, identifiers, record, matches });
         }

@@ -83,7 +83,10 @@ impl Rules {
                 }
             }
         }
-        Record::read(&self.fields, values.iter().map(|(place, text)| (*place, &**text)).filter(|(_, text)| !text.trim().is_empty()))
+        Record::read(
+            &self.fields,
+            values.iter().map(|(place, text)| (*place, &**text)).filter(|(_, text)| !text.trim().is_empty()),
+        )
     }
 }
 

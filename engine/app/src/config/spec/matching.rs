@@ -148,11 +148,15 @@ impl MatchingSpec {
         let wrong = |key, message| Err(Wrong { key, message });
         if self.review_at > self.merge_at {
             let (review, merge) = (self.review_at, self.merge_at);
-            let message = format!("`review_at` is {review}, and `merge_at` is {merge}: what is sure enough to merge is not asked about");
+            let message =
+                format!("`review_at` is {review}, and `merge_at` is {merge}: what is sure enough to merge is not asked about");
             return wrong("review_at", message);
         }
         if self.train.schedule().is_some_and(|schedule| schedule.every.as_ms() < TRAIN_EVERY_MIN_MS) {
-            return wrong("train", "to learn more often than once an hour says nothing new: every customer is weighed again each time".into());
+            return wrong(
+                "train",
+                "to learn more often than once an hour says nothing new: every customer is weighed again each time".into(),
+            );
         }
         self.fields().map(drop).or_else(|message| wrong("compare", message))
     }
