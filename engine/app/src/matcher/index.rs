@@ -268,7 +268,10 @@ impl Index {
         let mut block = self.block(key)?;
         block.total = block.total.saturating_sub(1);
         block.customers.retain(|one| *one != id);
-        self.head.keys_closed -= u64::from(block.is_closed && block.total == 0);
+        if block.total == 0 {
+            self.head.keys_closed -= u64::from(block.is_closed);
+            block = Block::default();
+        }
         self.blocks.insert(key, block);
         Ok(())
     }

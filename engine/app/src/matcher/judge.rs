@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use weft_domain::claim::{Bits, ClaimId, Compared, CustomerId, Evidence, Match, Outcome, Proposal, Verdict, fingerprint, pair};
 use weft_domain::limits::CLAIM_MATCHES_MAX;
 use weft_domain::value::Timestamp;
-use weft_matching::Model;
 use weft_matching::cluster::contradict;
+use weft_matching::{Model, Record};
 
 use super::people::{Groups, Person};
 use super::rules::Rules;
@@ -41,40 +41,37 @@ pub(super) struct Said {
 }
 
 impl Judge<'_> {
-    /// Takes back the match within a customer that holds the least, if there is one that holds no more: all that was said of the same two sides.
+    /// Takes back the match within a customer that holds the least, if there is one that would not be made today: all that was said of the same
+    /// two sides. The sides of a match are what hangs together by identifiers, or all that further matches add to each; that which says
+    /// more counts, so that what was added later does not take apart what was sure.
     pub(super) fn within(&self, person: &Person) -> Vec<Proposal> {
         // Of somebody who is not known whole it cannot be said what hangs together.
         if person.left_out > 0 {
             return Vec::new();
         }
         let groups = person.groups();
+        let joints = joints(person, &groups);
         let mut worst: Option<(f64, Vec<Proposal>)> = None;
-        for (sides, matches) in joints(person, &groups) {
-            let weight = self.holds(person, &groups, sides);
-            if weight >= self.rules.review || worst.as_ref().is_some_and(|(least, _)| *least <= weight) {
+        // Where a person decided, that joins the two sides, whatever else was said.
+        for (sides, matches) in joints.iter().filter(|(_, matches)| matches.iter().all(|one| one.verdict.is_none())) {
+            let mut grown = groups.clone();
+            joints.keys().filter(|others| *others != sides).for_each(|[one, other]| grown.join(*one, *other));
+            let united = |groups: &Groups| sides.map(|side| person.united(groups, side));
+            let weigh = |[one, other]: &[Record; 2]| self.model.weight(one, other);
+            let (core, whole) = (united(&groups), united(&grown));
+            let is_bridge = grown.find(sides[0]) != grown.find(sides[1]);
+            let holds = if is_bridge { weigh(&core).max(weigh(&whole)) } else { weigh(&core) };
+            if holds >= self.rules.merge || worst.as_ref().is_some_and(|(least, _)| *least <= holds) {
                 continue;
             }
-            // A person may have decided of one of several, and that joins them.
-            if matches.iter().any(|one| one.verdict.is_some()) {
-                continue;
-            }
-            let evidence = self.model.explain(&person.united(&groups, sides[0]), &person.united(&groups, sides[1]));
-            let pairs = matches.iter().map(|one| one.pair);
-            worst = Some((weight, pairs.map(|pair| self.proposal(pair, Outcome::Apart, &evidence)).collect()));
+            // Of the sides as they are going to be compared from now on.
+            let [one, other] = if is_bridge { whole } else { core };
+            let evidence = self.model.explain(&one, &other);
+            let outcome = if evidence.weight < self.rules.review { Outcome::Apart } else { Outcome::Review };
+            let proposals = matches.iter().map(|one| self.proposal(one.pair, outcome, &evidence));
+            worst = Some((holds, proposals.collect()));
         }
         worst.map(|(_, proposals)| proposals).unwrap_or_default()
-    }
-
-    /// The weight with which the two sides of a match hold together: by themselves, or with all that other matches add to each; whichever
-    /// says more, so that what was added later does not take apart what was sure.
-    fn holds(&self, person: &Person, groups: &Groups, sides: [usize; 2]) -> f64 {
-        let weigh = |groups: &Groups| self.model.weight(&person.united(groups, sides[0]), &person.united(groups, sides[1]));
-        let mut grown = groups.clone();
-        for (others, _) in joints(person, groups).into_iter().filter(|(others, _)| *others != sides) {
-            grown.join(others[0], others[1]);
-        }
-        let by_themselves = weigh(groups);
-        if grown.find(sides[0]) == grown.find(sides[1]) { by_themselves } else { by_themselves.max(weigh(&grown)) }
     }
 
     /// What is to be said of a customer and others: at most one merge, and what is taken back; or questions, the likeliest first.

@@ -4,6 +4,7 @@
 //! each side is a record of its own, so that a model learns from the pairs that it is for. Where there are many customers, so many are drawn
 //! by hash. It works on one thread, and reads state in short looks.
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use weft_domain::claim::{ClaimId, CustomerId};
 use weft_domain::limits::MODEL_BYTES_MAX;
@@ -62,6 +63,8 @@ pub(super) fn learn(ledger: &Ledger, rules: &Rules, stop: &watch::Receiver<bool>
 
 /// The records of customers, of so many as are learned from.
 fn draw(ledger: &Ledger, rules: &Rules, stop: &watch::Receiver<bool>) -> Result<Vec<Record>, NotLearned> {
+    // Then sled has every claim that there is, and claims are looked for there.
+    Handle::current().block_on(ledger.commit());
     let untrained = Model::untrained(&rules.fields);
     let customers = ledger.state().totals().customers.max(1);
     // Ids are hashes: those that end below a share of all ends are a share of customers.
