@@ -115,6 +115,7 @@ pub fn terms(config: &Config) -> Terms {
         intake_lag_max: config.limits.intake_lag,
         intake_bytes_max: config.limits.intake_kept.as_bytes(),
         history_bytes_max: config.limits.history_kept.map(|kept| kept.as_bytes()),
+        suppress: config.erasure.suppress,
         requests_max: config.limits.requests_per_sender,
     };
     let matching = config.matching.as_ref().and_then(Rules::of);

@@ -56,7 +56,7 @@ pub use spec::matching::MatchingSpec;
 pub(crate) use spec::plain;
 pub use spec::scenario::Scenario;
 pub use spec::stage::{BucketSpec, EventsSpec, OnError};
-pub use spec::{LimitsSpec, Scope};
+pub use spec::{ErasureSpec, LimitsSpec, Scope};
 pub use units::{Duration, Rate, Size};
 pub use workspace::MAIN_FILE;
 
@@ -84,6 +84,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Bounds that the operator sets.
     pub limits: LimitsSpec,
+    /// What happens after somebody was erased.
+    pub erasure: ErasureSpec,
     /// Who may use the API, by name.
     pub tokens: BTreeMap<String, Token>,
     /// Plugins by name.
@@ -443,6 +445,7 @@ impl fmt::Debug for Config {
             .field("listen", &self.listen)
             .field("data", &self.data)
             .field("limits", &self.limits)
+            .field("erasure", &self.erasure)
             .field("plugins", &self.plugins)
             .field("connections", &self.connections)
             .field("sources", &self.sources)

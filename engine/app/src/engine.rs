@@ -30,6 +30,7 @@ use crate::config::{Making, Token};
 use crate::delivery::Lane;
 use crate::door::{Door, Doors, Open, in_order};
 use crate::driver::{Driver, Shore};
+use crate::erasure::{self, EraseError, Eraser};
 use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::limits;
@@ -38,6 +39,7 @@ use crate::pace::Pace;
 use crate::pipeline::{self, Chains, PipelineError, Switch};
 use crate::retry::Ways;
 use crate::status::{LaneReport, Look, Report, ShownDriver, ShownLane, Status};
+use crate::suppression::Suppression;
 use crate::sweeper::Sweeper;
 use crate::tail::Tails;
 use crate::telemetry::Metrics;
@@ -111,6 +113,9 @@ pub enum EngineError {
     /// The writer.
     #[error(transparent)]
     Writer(#[from] WriterError),
+    /// What is left of an erasure.
+    #[error("erasure: {0}")]
+    Erasure(#[from] EraseError),
     /// A log.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -149,6 +154,7 @@ pub struct Engine {
     notes: Vec<String>,
     keeper: Arc<Keeper>,
     matcher: Matcher,
+    eraser: Arc<Eraser>,
 }
 
 /// What runs for each stage.
@@ -200,8 +206,17 @@ impl Engine {
         let (intake, intake_thread) = Intake::start(vault.intake, metrics.clone());
         let in_force = vault.overlay.plan().clone();
         let state = vault.state;
-        let writer = Writer::start(vault.history, vault.overlay, state.clone(), settings.clock.clone(), metrics.clone());
+        let erasures = settings.data.erasures();
+        let opened = Suppression::open(&erasures, metrics.clone());
+        let suppression = Arc::new(opened.map_err(|error| EraseError::File { path: erasures.join("key"), error })?);
+        suppression.set_in_force(settings.terms.bounds.suppress);
+        let (clock, counted) = (settings.clock.clone(), metrics.clone());
+        let writer = Writer::start(vault.history, vault.overlay, state.clone(), clock, counted, suppression);
         let ledger = writer.ledger().clone();
+        erasure::restore(&ledger).map_err(EraseError::from)?;
+        let parts = (intake.clone(), ledger.clone(), state.clone());
+        let passes = Arc::default();
+        let eraser = Eraser::new(&erasures, settings.data.files.clone(), parts, settings.clock.clone(), Arc::clone(&passes))?;
         let stages = stages(&ledger).await?;
         open_all(&stages, &Crew::default()).await?;
         let Terms { mut plan, matching, tokens, bounds } = settings.terms;
@@ -244,12 +259,14 @@ impl Engine {
             notes: vault.notes,
             keeper: Arc::new(keeper),
             matcher,
+            eraser: Arc::new(eraser),
         };
         engine.run_pipeline(stages.chains.clone(), switched);
         engine.keeping.spawn(engine.keeper.clone().run(engine.stop_keeper.subscribe()));
-        let sweeper = Sweeper { ledger: engine.ledger.clone(), clock: engine.clock.clone() };
+        let sweeper = Sweeper { ledger: engine.ledger.clone(), clock: engine.clock.clone(), passes };
         engine.keeping.spawn(sweeper.run(engine.stop_keeper.subscribe()));
         engine.keeping.spawn(matching.run(engine.stop_keeper.subscribe()));
+        engine.keeping.spawn(engine.eraser.clone().run(engine.stop_keeper.subscribe()));
         engine.staff(&mut *engine.crew.lock().await, stages).await;
         if let Some(listener) = listener {
             engine.serve(listener);
@@ -277,6 +294,7 @@ impl Engine {
         self.matcher.adopt(matching);
         self.tokens.send_replace(tokens.into());
         self.bounds.send_replace(bounds);
+        self.ledger.suppression().set_in_force(bounds.suppress);
         self.staff(&mut crew, stages).await;
         Ok(generation)
     }
@@ -368,8 +386,8 @@ impl Engine {
         let (tokens, looks) = (self.tokens.subscribe(), self.looks.clone());
         let (tails, bounds) = (Tails::new(self.stop_server.subscribe()), self.bounds.subscribe());
         let (doors, clock) = (self.doors.clone(), self.clock.clone());
-        let pages =
-            Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, bounds, pace: Pace::default(), doors, clock });
+        let (pace, eraser) = (Pace::default(), self.eraser.clone());
+        let pages = Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, bounds, pace, eraser, doors, clock });
         let router = router(pages);
         self.server.spawn(crate::listener::serve(listener, router, self.stop_server.subscribe()));
     }
@@ -427,6 +445,12 @@ impl Engine {
     #[must_use]
     pub fn keeper(&self) -> &Arc<Keeper> {
         &self.keeper
+    }
+
+    /// What carries erasures out.
+    #[must_use]
+    pub fn eraser(&self) -> &Arc<Eraser> {
+        &self.eraser
     }
 
     /// Metrics.
@@ -501,10 +525,10 @@ impl Engine {
         dismiss(lanes.into_values()).await;
         self.stop_keeper.send_replace(true);
         join(&mut self.keeping).await;
-        let Engine { ledger, intake, status, doors, writer, intake_thread, keeper, matcher, .. } = self;
+        let Engine { ledger, intake, status, doors, writer, intake_thread, keeper, eraser, matcher, .. } = self;
         let trouble = status.obstacle();
         let state = keeper.state.clone();
-        drop((ledger, intake, status, doors, keeper, matcher));
+        drop((ledger, intake, status, doors, keeper, eraser, matcher));
         let ended = tokio::task::spawn_blocking(move || {
             let writer = writer.stop().map_err(EngineError::from);
             let intake = intake_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -113,6 +113,21 @@ pub const RETENTION_EVERY: Duration = Duration::from_secs(10);
 /// Bytes of intake kept after they have reached history, unless the workspace says otherwise: what `replay` can reach.
 pub const INTAKE_BYTES_MAX: u64 = 10 << 30;
 
+/// Erasures that wait for the one under way. Each reads both logs twice, so a hundred are hours of work already.
+pub const ERASURES_WAITING_MAX: usize = 100;
+/// Rows of one kind that one command takes away for an erasure: some hundred KB of history, for as long as it takes.
+pub const ERASED_AT_ONCE: usize = 10_000;
+/// How often events of people who were erased are taken out of intake that were known only behind it. Each time seals a segment.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// Places of such events that are remembered: some 5 MB.
+pub const LATE_MAX: usize = 100_000;
+/// How often an erasure looks again for what came while it gathered. Without suppression new events may come for ever.
+pub const ERASURE_ROUNDS_MAX: usize = 5;
+/// Erasures that are remembered after they are completed; the oldest are let go. A year of a hundred a day.
+pub const ERASURES_REMEMBERED_MAX: usize = 36_500;
+/// Bytes of a reason.
+pub const ERASURE_REASON_BYTES_MAX: usize = 1_000;
+
 /// How often the engine looks whether its parts still run.
 pub const WATCH_EVERY: Duration = Duration::from_millis(100);
 

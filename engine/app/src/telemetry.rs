@@ -48,6 +48,8 @@ pub struct Metrics {
     pub duplicates: Counter,
     /// Events that a transform dropped on purpose.
     pub dropped: Family<Stage, Counter>,
+    /// Events left out because they name somebody who was erased.
+    pub suppressed: Family<Stage, Counter>,
     /// Records that became dead letters.
     pub dead_letters: Family<Ending, Counter>,
     /// Deliveries that came to an end.
@@ -141,6 +143,11 @@ impl Default for Metrics {
             events: metric!("events_folded", "Events folded into state", Counter::default()),
             duplicates: metric!("events_duplicate", "Events left out as repetitions", Counter::default()),
             dropped: metric!("transform_dropped", "Events that a transform dropped on purpose", Family::default()),
+            suppressed: metric!(
+                "events_suppressed",
+                "Events left out because they name somebody who was erased",
+                Family::default()
+            ),
             dead_letters: metric!("dead_letters", "Records that became dead letters", Family::default()),
             deliveries: metric!("deliveries", "Deliveries that came to an end", Family::default()),
             failures: metric!("delivery_failures", "Calls of a destination that failed as a whole", Family::default()),
@@ -336,13 +343,14 @@ mod tests {
         }
         drop(metrics.received.get_or_create(&stage));
         drop(metrics.dropped.get_or_create(&stage));
+        drop(metrics.suppressed.get_or_create(&stage));
         drop(metrics.lane_waiting.get_or_create(&stage));
         drop(metrics.lane_tried.get_or_create(&stage));
         drop(metrics.matching.said.get_or_create(&Said { outcome: "merge".into() }));
         let text = metrics.text();
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let want = "weft_source_requests counter, weft_requests_too_many counter, weft_source_events counter, weft_events_folded counter, \
-                    weft_events_duplicate counter, weft_transform_dropped counter, weft_dead_letters counter, \
+                    weft_events_duplicate counter, weft_transform_dropped counter, weft_events_suppressed counter, weft_dead_letters counter, \
                     weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \

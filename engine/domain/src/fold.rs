@@ -8,6 +8,8 @@
 //! made of which claims; the event's facts, its place and what it counts for go to its claim's node; and where a profile changed, a timer
 //! is set so that destinations hear of it once it rests.
 
+mod erase;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use serde_json::json;
 use crate::attribute::{Effect, Pass};
 use crate::claim::{ClaimId, CustomerId, Decision, Proposal, Trained, Verdict, Witness, fingerprint};
 use crate::event::Event;
-use crate::input::{Command, DeadLetter, Input, Kv, Part, Receipts, Stream, Sweep};
+use crate::input::{Command, DeadLetter, ERASED, Input, Kv, Part, Receipts, Stream, Sweep};
 use crate::limits;
 use crate::measure::{self, measure};
 use crate::plan::{MATCHING_LANE, Plan};
@@ -116,7 +118,7 @@ fn file(plan: &Plan, step: &mut Step<'_, impl View>, claim: ClaimId, told: &Told
     kept.page.push(Entry { occurred: told.event.occurred(), position: told.position });
     if kept.page.len() >= limits::INDEX_PAGE_ENTRIES {
         let full = std::mem::take(&mut kept.page);
-        step.changes.pages.insert((claim, kept.pages), Arc::new(full));
+        step.changes.pages.insert((claim, kept.pages), Some(Arc::new(full)));
         kept.pages += 1;
     }
     let customer = kept.customer;
@@ -323,7 +325,7 @@ fn deliver(step: &mut Step<'_, impl View>, name: &str, told: &Arc<str>) -> Read<
 fn close_deliveries(step: &mut Step<'_, impl View>, position: u64, receipts: &Receipts) -> Read<()> {
     let mut lane = step.lane(&receipts.lane)?;
     let again = end_again(step, &mut lane, receipts)?;
-    for (ordinal, refused) in (0..).zip(&receipts.rejected) {
+    for (ordinal, refused) in (0..).zip(&receipts.rejected).filter(|(_, refused)| refused.code != ERASED) {
         let bytes = match receipts.stream {
             Stream::Events => LetterBytes::Event(refused.position),
             Stream::Profiles => {
@@ -482,8 +484,12 @@ fn tell_again(plan: &Plan, step: &mut Step<'_, impl View>, letters: &[(u64, u32)
 #[must_use]
 pub fn refused_customer(plan: &Plan, letter: &Letter) -> Option<CustomerId> {
     let LetterBytes::Here(text) = &letter.bytes else { return None };
-    let named: serde_json::Value = serde_json::from_str(text).ok().filter(|_| plan.profile_lanes.contains(&letter.stage))?;
-    named.get("customer_id")?.as_str()?.parse().ok()
+    customer_in(text).filter(|_| plan.profile_lanes.contains(&letter.stage))
+}
+
+/// The customer whom a profile, as destinations get it, is of.
+fn customer_in(told: &str) -> Option<CustomerId> {
+    serde_json::from_str::<serde_json::Value>(told).ok()?.get("customer_id")?.as_str()?.parse().ok()
 }
 
 /// Pauses a destination, or resumes it. One that is paused already was paused then.
@@ -511,6 +517,7 @@ fn obey(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, command: &Co
         Command::DropLetters { letters, .. } => return drop_letters(step, letters),
         Command::DeliverAgain { letters } => return deliver_again(plan, step, position, letters),
         Command::TellAgain { letters } => return tell_again(plan, step, letters),
+        Command::Erase(gone) => return erase::erase(plan, step, gone),
         Command::Pause { lane } => return pause(step, lane, Some(step.before().clock())),
         Command::Resume { lane } => return pause(step, lane, None),
     };

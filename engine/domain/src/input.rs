@@ -235,6 +235,8 @@ pub enum Passed {
         /// The transform.
         stage: String,
     },
+    /// It names somebody who was erased.
+    Suppressed,
 }
 
 /// A record that a stage could not take: kept with its bytes until somebody replays or drops it (invariant 3).
@@ -301,6 +303,9 @@ impl Stream {
         }
     }
 }
+
+/// The code of a delivery that came to nothing and was of somebody who was erased: its place among the others stays, and no letter waits.
+pub const ERASED: &str = "erased";
 
 /// A delivery that came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -389,6 +394,36 @@ pub enum Command {
         /// Why, for the next person who asks.
         reason: String,
     },
+    /// A person goes, with everything that state has of them.
+    Erase(Box<Erase>),
+}
+
+/// What goes of a person. Ids of claims can be guessed from what they join, so the record itself goes as well, once state is durable
+/// without them: what stays of an erasure are keyed hashes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erase {
+    /// The erasure's own id.
+    pub erasure: String,
+    /// The claims, with all that is filed under them.
+    pub claims: Vec<ClaimId>,
+    /// Dead letters, by place in history and ordinal.
+    pub letters: Vec<(u64, u32)>,
+    /// Dead letters of others whose message names the person: it becomes [`ERASED`].
+    #[serde(default)]
+    pub reworded: Vec<(u64, u32)>,
+    /// Reasons that name the person, of what people said of others' claims and identifiers: each becomes [`ERASED`].
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    /// The claims of which something was said for such a reason.
+    #[serde(default)]
+    pub reasoned_claims: Vec<ClaimId>,
+    /// The identifiers that were separated for such a reason.
+    #[serde(default)]
+    pub reasoned_identifiers: Vec<IdentifierId>,
+    /// Deliveries that wait, by destination and number.
+    pub deliveries: Vec<(String, u64)>,
+    /// Values of stages' small stores, by stage and key.
+    pub values: Vec<(String, String)>,
 }
 
 /// What a split takes apart.
@@ -696,6 +731,7 @@ mod tests {
         check(Input::Passed { intake: 8, reason: Passed::Duplicate });
         check(Input::Passed { intake: 8, reason: Passed::Dropped { stage: "tidy".into() } });
         let (code, message) = ("plugin_trapped".to_owned(), "unreachable".to_owned());
+        check(Input::Passed { intake: 8, reason: Passed::Suppressed });
         check(Input::DeadLetter(DeadLetter {
             stage: "tidy".into(),
             code,
@@ -728,6 +764,17 @@ mod tests {
         check(Input::Command(Command::DeliverAgain { letters: vec![(7, 0), (8, 1)] }));
         check(Input::Command(Command::Resume { lane: "lake".into() }));
         check(Input::Command(Command::DropLetters { letters: vec![(7, 0), (u64::MAX, 3)], reason: "seen to".into() }));
+        check(Input::Command(Command::Erase(Box::new(Erase {
+            erasure: "e1".into(),
+            claims: vec![ClaimId([7; 16])],
+            letters: vec![(7, 0)],
+            reworded: vec![(8, 1)],
+            reasons: vec!["ann@x is his sister".into()],
+            reasoned_claims: vec![claim],
+            reasoned_identifiers: vec![IdentifierId([3; 16])],
+            deliveries: vec![("lake".into(), 3)],
+            values: vec![("crm".into(), "k".into())],
+        }))));
         let kv = |value| Kv { stage: positions_of("crm"), key: "k".into(), value };
         check(Input::Kv(kv(Some(vec![1]))));
         check(Input::Position { intake: 9, kv: kv(Some(vec![1])) });

@@ -23,7 +23,7 @@ pub mod view;
 pub mod measure;
 pub mod resolve;
 pub mod fold;
-pub mod impact;
 pub mod explain;
+pub mod impact;
 pub mod between;
 pub mod portrait;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::claim::{Claim, ClaimId, CustomerId, Guard, Heard, IdentifierId, Match, Outcome, Proposal, Verdict, Witness, pair};
 use crate::event::Identifier;
-use crate::identity::{Placement, Rules, Separations, partition};
+use crate::identity::{Rules, Separations, partition};
 use crate::limits;
 use crate::view::{Apart, IdentifierRow, Read, Step, View};
 
@@ -127,6 +127,66 @@ pub fn separate(
         moves.extend(divide(rules, step, component, None)?);
     }
     Ok(moves)
+}
+
+/// Takes claims out for good, and divides anew what had hung together through them: those who stay are who they would be had the claims
+/// never been (invariant 6). What was said of the claims goes too, and so do separations from identifiers that nobody names any more.
+#[allow(clippy::missing_errors_doc)]
+pub fn forget(rules: &Rules, step: &mut Step<'_, impl View>, gone: &BTreeSet<ClaimId>) -> Read<Vec<Move>> {
+    let (mut named, mut shared) = (BTreeSet::new(), Vec::new());
+    for id in gone {
+        let Some(claim) = step.claim(*id)? else { continue };
+        named.extend(ids_of(&claim));
+        count_guards(step, *id, Some(&claim), &[]);
+        shared.extend(unmatch(step, *id, &claim, gone)?);
+        step.changes.claims.insert(*id, None);
+        step.count(|totals| totals.claims -= 1);
+    }
+    for id in named {
+        let Some(mut row) = step.identifier(id)? else { continue };
+        let kept = Arc::make_mut(&mut row);
+        kept.claims.retain(|claim| !gone.contains(claim));
+        // The two of a pair are identifiers of the claim whose split parted them, so both are looked at here.
+        kept.apart.retain(|apart| apart.of.is_none_or(|of| !gone.contains(&of)));
+        if kept.claims.is_empty() {
+            for apart in &kept.apart {
+                let Some(mut other) = step.identifier(apart.other)? else { continue };
+                Arc::make_mut(&mut other).apart.retain(|known| known.other != id);
+                step.changes.identifiers.insert(apart.other, Some(other));
+            }
+            step.changes.identifiers.insert(id, None);
+            step.count(|totals| totals.identifiers -= 1);
+        } else {
+            step.changes.identifiers.insert(id, Some(row));
+            shared.push(id);
+        }
+    }
+    let (mut moves, mut divided) = (Vec::new(), BTreeSet::new());
+    for id in shared {
+        let Some(component) = component(step, vec![id])? else { continue };
+        let first = component.claims.keys().next().copied();
+        if divided.insert(first) {
+            moves.extend(divide(rules, step, component, None)?);
+        }
+    }
+    Ok(moves)
+}
+
+/// Forgets what is known of a claim that goes and others by comparison. The identifiers of those that hung together with it because of that.
+fn unmatch(step: &mut Step<'_, impl View>, id: ClaimId, claim: &Claim, gone: &BTreeSet<ClaimId>) -> Read<Vec<IdentifierId>> {
+    count_matches(step, id, Some(claim), &Claim { matches: Vec::new(), ..claim.clone() });
+    let mut matched = Vec::new();
+    for known in claim.matches.iter().filter(|known| !gone.contains(&known.other)) {
+        let Some(before) = step.claim(known.other)? else { continue };
+        let mut after = before.clone();
+        Arc::make_mut(&mut after).note(id, None);
+        count_matches(step, known.other, Some(&before), &after);
+        step.changes.claims.insert(known.other, Some(after));
+        if known.joins() {
+            matched.extend(ids_of(&before));
+        }
+    }
+    Ok(matched)
 }
 
 /// Takes in what the matcher says of two customers. It counts where the two are customers as it knew them, or the match is known; what a
@@ -340,7 +400,7 @@ fn divide(rules: &Rules, step: &mut Step<'_, impl View>, component: Component, t
         }
         let stored = step.claim(*id)?;
         let is_new = stored.is_none();
-        count_guards(step, *id, stored.as_deref(), &placement);
+        count_guards(step, *id, stored.as_deref(), &placement.set_aside);
         let mut row = Claim::clone(claim);
         row.matches.iter_mut().for_each(|known| {
             known.guard = placement.kept_apart.iter().find(|(other, _)| *other == known.other).map(|(_, guard)| *guard);
@@ -365,10 +425,10 @@ fn divide(rules: &Rules, step: &mut Step<'_, impl View>, component: Component, t
 }
 
 /// Keeps the list of claims that are held, and counts those and the ones past a limit of merges.
-fn count_guards(step: &mut Step<'_, impl View>, id: ClaimId, before: Option<&Claim>, now: &Placement) {
+fn count_guards(step: &mut Step<'_, impl View>, id: ClaimId, before: Option<&Claim>, now: &[(Identifier, Guard)]) {
     let differs = |guard: Guard| {
         let is_in = |set_aside: &[(Identifier, Guard)]| set_aside.iter().any(|(_, by)| *by == guard);
-        let (before, now) = (before.is_some_and(|claim| is_in(&claim.set_aside)), is_in(&now.set_aside));
+        let (before, now) = (before.is_some_and(|claim| is_in(&claim.set_aside)), is_in(now));
         (before != now).then_some(now)
     };
     if let Some(held) = differs(Guard::Held) {

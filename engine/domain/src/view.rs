@@ -204,7 +204,7 @@ pub struct Changes {
     /// Facts.
     pub nodes: Rows<ClaimId, Node>,
     /// Full pages of the history index: they are written once.
-    pub pages: BTreeMap<(ClaimId, u32), Arc<Vec<Entry>>>,
+    pub pages: Rows<(ClaimId, u32), Vec<Entry>>,
     /// Customers.
     pub customers: Rows<CustomerId, Customer>,
     /// Timers: set (true) or taken away.
@@ -389,7 +389,7 @@ impl Memory {
         put(&mut self.deliveries, changes.deliveries);
         put(&mut self.kv, changes.kv);
         put(&mut self.tallies, changes.tallies);
-        self.pages.extend(changes.pages);
+        put(&mut self.pages, changes.pages);
         self.lanes.extend(changes.lanes);
         self.keys.extend(changes.keys);
         set(&mut self.timers, changes.timers);

@@ -1,14 +1,15 @@
 //! Properties of the rules over thousands of small worlds: arrival order does not matter, repetitions change nothing, and a
 //! retracted claim leaves no trace (invariants 5 and 6). Worlds have all kinds of rules: see [`rules`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use weft_domain::claim::{Bits, ClaimId, CustomerId, Decision, Evidence, Guard, IdentifierId, Outcome, Proposal, pair};
 use weft_domain::event::{Event, Identifier, Learnt};
+use weft_domain::explain::claims_of;
 use weft_domain::fold::{fold, is_repetition};
 use weft_domain::identity::{MergeLimit, OnLogin, OnLogout, Quarantine, Rules, Strategy as Preset};
-use weft_domain::input::{Command, Input, Part};
+use weft_domain::input::{Command, Erase, Input, Part};
 use weft_domain::plan::Plan;
 use weft_domain::profile::Profile;
 use weft_domain::value::Timestamp;
@@ -184,6 +185,37 @@ impl World {
         self.position += 1;
     }
 
+    /// Whether everything is there that an order speaks of.
+    fn knows(&self, command: &Command) -> bool {
+        let says_so = |claim: &ClaimId, source: &str| {
+            self.state.claims.get(claim).is_some_and(|claim| claim.witnesses.iter().any(|one| one.source == source))
+        };
+        match command {
+            Command::Decide { claim, .. } => self.state.claims.contains_key(claim),
+            Command::DecideMatch { pair, .. } => pair.iter().all(|claim| self.state.claims.contains_key(claim)),
+            Command::Split { parts, .. } => parts.iter().all(|part| match part {
+                Part::Claim { claim } => self.state.claims.contains_key(claim),
+                Part::Word { claim, source } => says_so(claim, source),
+                Part::Match { pair } => pair.iter().all(|claim| self.state.claims.contains_key(claim)),
+                Part::Pair { one, other, .. } => [one, other].iter().all(|id| self.state.identifiers.contains_key(*id)),
+            }),
+            _ => false,
+        }
+    }
+
+    /// Erases one of the customers; the places in history of their events.
+    fn erase(&mut self, which: &prop::sample::Index) -> BTreeSet<u64> {
+        let customers: BTreeSet<CustomerId> = self.state.nodes.values().filter_map(|node| node.customer).collect();
+        if customers.is_empty() {
+            return BTreeSet::new();
+        }
+        let customer = *customers.iter().nth(which.index(customers.len())).expect("it is there");
+        let claims = claims_of(&self.state, customer).expect("memory can be read");
+        let theirs = claims.iter().flat_map(|claim| &self.state.nodes[claim].page).map(|entry| entry.position).collect();
+        self.order(&Command::Erase(Box::new(Erase { erasure: "e".into(), claims, ..Erase::default() })));
+        theirs
+    }
+
     fn profiles(&self) -> Vec<Profile> {
         let mut claims: BTreeMap<_, Vec<ClaimId>> = BTreeMap::new();
         for (id, node) in &self.state.nodes {
@@ -349,6 +381,46 @@ proptest! {
     }
 
     #[test]
+    fn who_is_erased_is_as_if_they_had_never_been(rules in rules(), told in prop::collection::vec(told(), 1..14), said in prop::collection::vec((said(), any::<prop::sample::Index>()), 0..5), erasures in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..4)) {
+        let mut said = said;
+        let about = |(said, _): &(Said, prop::sample::Index)| format!("{:?}", said.commands(&rules, &told)[1]);
+        said.sort_by_key(about);
+        said.dedup_by_key(|said| about(said));
+        let events = events(&told);
+        let (mut one, mut places, mut orders) = (World::new(&rules), BTreeMap::new(), Vec::new());
+        for place in 0..=events.len() {
+            for (said, _) in said.iter().filter(|(_, when)| when.index(events.len() + 1) == place) {
+                let command = said.commands(&rules, &told)[0].clone();
+                if one.knows(&command) {
+                    one.order(&command);
+                    orders.push(command);
+                }
+            }
+            for (who, _) in erasures.iter().filter(|(_, when)| when.index(events.len() + 1) == place) {
+                let gone = one.erase(who);
+                places.retain(|position, _| !gone.contains(position));
+                // What was said of those who are there holds.
+                orders.retain(|command| one.knows(command));
+            }
+            if let Some(event) = events.get(place) {
+                places.insert(one.position, event.clone());
+                one.tell(event);
+            }
+        }
+        let others: Vec<(&str, Event)> = places.into_values().collect();
+        let mut other = World::of(&rules, &others);
+        orders.iter().for_each(|command| other.order(command));
+        prop_assert_eq!(&one.state.claims, &other.state.claims);
+        prop_assert_eq!(&one.state.identifiers, &other.state.identifiers);
+        prop_assert_eq!(&one.state.held, &other.state.held);
+        prop_assert_eq!(one.profiles(), other.profiles());
+        let made_of = |world: &World| -> BTreeMap<CustomerId, Vec<ClaimId>> {
+            world.state.customers.iter().filter(|(_, row)| row.claims.len() > 1).map(|(id, row)| (*id, row.claims.clone())).collect()
+        };
+        prop_assert_eq!(made_of(&one), made_of(&other));
+    }
+
+    #[test]
     fn what_people_say_commutes_with_what_events_say(rules in rules(), told in prop::collection::vec(told(), 1..10), said in prop::collection::vec(said(), 1..5), seed in any::<u64>(), when in any::<prop::sample::Index>()) {
         // Of two words about the same thing the later holds, and who speaks of what is not there is not heard: here everything is
         // said once, of what both worlds know.
@@ -362,22 +434,7 @@ proptest! {
         let all = World::of(&rules, &events);
         let at = when.index(shuffled.len() + 1);
         let mut other = World::of(&rules, &shuffled[..at]);
-        let known = |world: &World, said: &Said| match &said.commands(&rules, &told)[0] {
-            Command::Decide { claim, .. } => world.state.claims.contains_key(claim),
-            Command::DecideMatch { pair, .. } => pair.iter().all(|claim| world.state.claims.contains_key(claim)),
-            Command::Split { parts, .. } => parts.iter().all(|part| match part {
-                Part::Claim { claim } => world.state.claims.contains_key(claim),
-                Part::Word { claim, source } => {
-                    let says_so = |claim: &weft_domain::claim::Claim| claim.witnesses.iter().any(|one| one.source == *source);
-                    world.state.claims.get(claim).is_some_and(|claim| says_so(claim))
-                }
-                Part::Match { pair } => pair.iter().all(|claim| world.state.claims.contains_key(claim)),
-                Part::Pair { one, other, .. } => {
-                    world.state.identifiers.contains_key(one) && world.state.identifiers.contains_key(other)
-                }
-            }),
-            _ => false,
-        };
+        let known = |world: &World, said: &Said| world.knows(&said.commands(&rules, &told)[0]);
         let mut one = all;
         let early: Vec<bool> = said.iter().map(|said| known(&other, said)).collect();
         said.iter().zip(&early).filter(|(_, early)| **early).for_each(|(said, _)| other.order(&said.commands(&rules, &told)[0]));

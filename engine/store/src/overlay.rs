@@ -410,14 +410,24 @@ impl Overlay {
     pub fn apply(&mut self, position: u64, intake: Option<u64>, changes: Changes) -> Read<()> {
         let epoch = self.epoch;
         self.identifiers.put_all(epoch, changes.identifiers);
+        let claims_gone = changes.claims.iter().filter(|(_, claim)| claim.is_none()).map(|(id, _)| *id);
+        let nodes_gone = changes.nodes.iter().filter(|(_, node)| node.is_none()).map(|(id, _)| *id);
+        let emptied: Vec<ClaimId> = claims_gone.chain(nodes_gone).collect();
         for (id, claim) in changes.claims {
             self.filed.change(&*self.base, epoch, id, |filed| filed.claim = claim)?;
         }
         for (id, node) in changes.nodes {
             self.filed.change(&*self.base, epoch, id, |filed| filed.node = node)?;
         }
+        for id in emptied {
+            let filed = self.filed.get(&*self.base, epoch, &id).map_err(unreadable)?;
+            if filed.is_some_and(|filed| *filed == Filed::default()) {
+                self.filed.put(epoch, id, None);
+            }
+        }
         self.customers.put_all(epoch, changes.customers);
         self.letters.put_all(epoch, changes.letters);
+        self.pages.put_all(epoch, changes.pages);
         self.again.put_all(epoch, changes.again);
         for (claim, held) in changes.held {
             self.held.put(epoch, claim, held.then(|| Arc::new(Held)));
@@ -427,9 +437,6 @@ impl Overlay {
         }
         if let Some(model) = changes.model {
             self.learn(epoch, model);
-        }
-        for (id, page) in changes.pages {
-            self.pages.put(epoch, id, Some(page));
         }
         for (name, lane) in changes.lanes {
             self.lanes.put(epoch, name, Some(Arc::new(lane)));

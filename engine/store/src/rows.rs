@@ -144,6 +144,29 @@ pub fn value_key(stage: &str, key: &str) -> Vec<u8> {
     text(begin(), stage).bytes(key.as_bytes()).finish()
 }
 
+/// The stage and the key of a value again, from its row's key; the key is empty in the row that counts the others.
+#[must_use]
+pub fn value_of(key: &[u8]) -> Option<(String, String)> {
+    let (stage, name) = after_text(key)?;
+    Some((stage, String::from_utf8(name.to_vec()).ok()?))
+}
+
+/// The destination and the number of a delivery again, from its key.
+#[must_use]
+pub fn delivery_of(key: &[u8]) -> Option<(String, u64)> {
+    let (lane, number) = after_text(key)?;
+    Some((lane, u64::from_be_bytes(number.try_into().ok()?)))
+}
+
+/// The text that a key begins with, and what follows it.
+fn after_text(key: &[u8]) -> Option<(String, &[u8])> {
+    let mut parts = Parts::new(key);
+    parts.u16()?;
+    let length = usize::from(parts.u16()?);
+    let (text, rest) = parts.rest().split_at_checked(length)?;
+    Some((String::from_utf8(text.to_vec()).ok()?, rest))
+}
+
 /// How the keys of the events begin that a lane is to have again.
 #[must_use]
 pub fn again_key(lane: &str) -> Vec<u8> {
@@ -188,6 +211,12 @@ pub fn claim_of(key: &[u8]) -> Option<ClaimId> {
     let mut parts = Parts::new(key);
     parts.u16()?;
     Some(ClaimId(parts.rest().try_into().ok()?))
+}
+
+/// An identifier's id again, from its row's key.
+#[must_use]
+pub fn identifier_of(key: &[u8]) -> Option<IdentifierId> {
+    claim_of(key).map(|ClaimId(bytes)| IdentifierId(bytes))
 }
 
 /// The two claims of a match again, from its key.

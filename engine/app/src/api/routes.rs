@@ -114,6 +114,24 @@ pub(super) fn all() -> Vec<Route> {
             .reads::<super::Reason>()
             .gives::<crate::identity::Decided>()
             .refuses(&[400, 404, 409, 413, 415, 422, 503]),
+        get(
+            "matches",
+            "/api/v1/identity/matches",
+            "Matches by comparison that wait for a person, each with what would come of accepting it, a page at a time",
+            identity::matches,
+        )
+        .takes::<crate::review::Waiting>()
+        .gives::<crate::review::List>()
+        .refuses(&[400]),
+        post(
+            "decide_match",
+            "/api/v1/identity/matches",
+            "Say whether two customers are one person, or take that back",
+            identity::decide_match,
+        )
+        .reads::<crate::review::Said>()
+        .gives::<crate::identity::Decided>()
+        .refuses(&[400, 409, 413, 415, 422, 503]),
         post("split", "/api/v1/identity/split", "Take apart what is not one person's", identity::split)
             .reads::<crate::identity::Asked>()
             .gives::<crate::identity::Outcome>()
@@ -179,6 +197,35 @@ pub(super) fn all() -> Vec<Route> {
             .takes::<super::Looking>()
             .gives::<Reloaded>()
             .refuses(&[400, 422, 503]),
+        post("erase", "/api/v1/erasures", "Have everything go that is known of a person", super::erasures::ask)
+            .reads::<super::erasures::ErasureRequest>()
+            .gives::<crate::erasure::Erasure>()
+            .refuses(&[400, 404, 413, 415, 422, 503]),
+        post("lift", "/api/v1/erasures/lift", "Take events of an identifier again that was erased", super::erasures::lift)
+            .reads::<super::erasures::Lift>()
+            .gives::<super::erasures::Lifted>()
+            .refuses(&[400, 413, 415, 422, 503]),
+        get("erasures", "/api/v1/erasures", "All erasures, and how far each is", super::erasures::all)
+            .gives::<super::erasures::Erasures>(),
+        get("erasure", "/api/v1/erasures/{id}", "How far an erasure is, and what went", super::erasures::one)
+            .gives::<crate::erasure::Erasure>()
+            .refuses(&[404]),
+        get(
+            "access",
+            "/api/v1/access/{type}/{value}",
+            "Everything that is known of the customer who has an identifier, as lines of JSON",
+            super::erasures::access_by_identifier,
+        )
+        .gives_text("application/x-ndjson")
+        .refuses(&[404]),
+        get(
+            "access_by_id",
+            "/api/v1/access/{id}",
+            "Everything that is known of a customer, as lines of JSON",
+            super::erasures::access_by_id,
+        )
+        .gives_text("application/x-ndjson")
+        .refuses(&[400, 404]),
         get("openapi", "/api/v1/openapi.json", "This document", super::openapi_page)
             .gives::<serde_json::Map<String, serde_json::Value>>()
             .open(),

@@ -12,7 +12,7 @@ use clap::Subcommand;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weft_domain::between::{Between, Link, Reason, between};
-use weft_domain::claim::{ClaimId, CustomerId};
+use weft_domain::claim::{ClaimId, CustomerId, Decision};
 use weft_domain::event::Identifier;
 use weft_domain::explain::Who;
 use weft_domain::impact::{Became, Impact, Standing};
@@ -43,6 +43,14 @@ pub(super) enum Identity {
     Accept(Decide),
     /// Have a claim that is held join no customers, whatever the rules are later. The engine must run.
     Refuse(Decide),
+    /// List the matches by comparison that wait for a person: what each field says, and what would come of saying that they are one.
+    Review(review::Listing),
+    /// Say that two customers are one person, whatever a comparison says. The engine must run.
+    Join(review::Say),
+    /// Say that two customers are not one person, whatever a comparison says. The engine must run.
+    KeepApart(review::Say),
+    /// Take back what was said of two customers with `join` or `keep-apart`. The engine must run.
+    Undecide(review::Unsay),
     /// Take apart what is not one person's. The engine must run.
     Split(Change),
     /// Take a split back, in the words in which it was made. The engine must run.
@@ -115,6 +123,10 @@ pub(super) async fn run(command: Identity) -> Result<(), Failed> {
         }
         Identity::Accept(decide) => decision(decide, "accept", "may join customers").await,
         Identity::Refuse(decide) => decision(decide, "refuse", "joins no customers").await,
+        Identity::Review(listing) => review::list(&listing).await,
+        Identity::Join(say) => review::say(say, Decision::Accept).await,
+        Identity::KeepApart(say) => review::say(say, Decision::Refuse).await,
+        Identity::Undecide(unsay) => review::unsay(unsay).await,
         Identity::Split(change) => changed(change, "split").await,
         Identity::Restore(change) => changed(change, "restore").await,
         Identity::Resolve(resolve) => matching::resolve(&resolve),

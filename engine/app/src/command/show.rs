@@ -108,6 +108,12 @@ pub(super) fn portrait(portrait: &Portrait) -> String {
     for reason in &explained.claims {
         let _ = writeln!(text, "  {}", because(reason));
     }
+    if !explained.matches.is_empty() {
+        let _ = writeln!(text, "\nwho was compared with it");
+    }
+    for one in &explained.matches {
+        text.push_str(&super::identity::review::matched(one));
+    }
     text
 }
 
