@@ -475,3 +475,27 @@ async fn without_matching_there_is_neither_a_folder_nor_a_lane() {
     assert_eq!(world.persons(&["1", "2"]), [0, 0]);
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_erased_is_found_no_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut world = World::start(folder.path()).await;
+    world
+        .tell(&["list 1|John Doe||john.doe@acme.example||12 Harbour Road|Bonn", "app 2|Carl Carlson||carl@carlson.example|||"])
+        .await;
+    let who = weft::events::Who::Identifier("user_id".into(), "1".into());
+    let asked = world.engine.eraser().ask(who, "asked for it".into()).await.expect("can be asked");
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    let done =
+        |world: &World| weft::erasure::find(world.engine.ledger(), &asked.id).expect("readable").and_then(|one| one.completed);
+    while done(&world).is_none() {
+        assert!(std::time::Instant::now() < until, "it is never done");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.rest().await;
+    assert_eq!(world.engine.matcher().standing().expect("it matches").customers, 1);
+    world.tell(&["app 3|John Doe||john.doe@acme.example||12 Harbour Road|Bonn"]).await;
+    assert_ne!(world.customer("3"), world.customer("2"));
+    assert_eq!(world.said(), (0, 0, 0));
+    world.stop().await;
+}
