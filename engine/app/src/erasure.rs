@@ -1,7 +1,8 @@
 //! Erasure: everything that is known of a person goes, from state, both logs and what lies beside them (invariant 10).
 //!
 //! ```text
-//! asked ─► gathered ─► out of state ─► state copied without old pages, as state and as base; index of matching anew ─► intake anew ─► history anew ─► done
+//! asked ─► gathered ─► out of state ─► state copied without old pages, as state and as base ─► index of matching anew
+//!       ─► intake anew ─► history anew ─► done
 //! ```
 //!
 //! One at a time, beside everything else: doors and lanes go on. What is to go is written into a file of the data folder before anything

@@ -22,6 +22,7 @@ use super::rules::Rules;
 use super::{ModelStanding, Standing};
 use crate::clock::Clock;
 use crate::limits;
+use crate::telemetry::Metrics;
 use crate::writer::{Ledger, Order};
 
 /// Why a piece was not done.
@@ -57,6 +58,7 @@ pub(super) struct Used {
 pub(super) struct Tools {
     pub(super) ledger: Ledger,
     pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) standing: Arc<Mutex<Standing>>,
 }
 
@@ -260,6 +262,7 @@ impl Desk {
 
     /// What is to be said of a customer. Nothing, where `unless_known` and it is as it was.
     fn look(&mut self, id: CustomerId, unless_known: bool, refused: &BTreeSet<[ClaimId; 2]>) -> Result<Vec<Said>, Trouble> {
+        let began = Instant::now();
         let person = Person::read(&*self.tools.ledger.state(), id, &self.rules, &self.used.model)?;
         let Some(person) = person else {
             self.index.remove(id)?;
@@ -289,7 +292,9 @@ impl Desk {
             return Ok(taken_back);
         }
         let others = self.others(&person, &keys, refused)?;
-        Ok(judge(self, Some(&others)))
+        let said = judge(self, Some(&others));
+        self.tools.metrics.matching.compare.observe(began.elapsed().as_secs_f64());
+        Ok(said)
     }
 
     /// Those who are like a customer, and those of whom something was said.
