@@ -98,6 +98,8 @@ pub struct Config {
     pub transforms: BTreeMap<String, Transform>,
     /// Who is who.
     pub identity: Rules,
+    /// How people are found who are one and share no identifier; none where they are not looked for.
+    pub matching: Option<MatchingSpec>,
     /// What events come to, and traits with a rule of their own, by their ids.
     pub attributes: Vec<Attribute>,
     /// Destinations by name.
@@ -368,7 +370,7 @@ impl Config {
             profile_lanes: lanes(|destination| destination.profiles.is_some()),
             duplicate_window_events: self.limits.duplicate_window as usize,
             attributes: self.attributes.clone(),
-            matching: false,
+            matching: self.matching.is_some(),
         }
     }
 

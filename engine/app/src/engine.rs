@@ -34,6 +34,7 @@ use crate::erasure::{self, EraseError, Eraser};
 use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::limits;
+use crate::matcher::{Matcher, Rules};
 use crate::pace::Pace;
 use crate::pipeline::{self, Chains, PipelineError, Switch};
 use crate::retry::Ways;
@@ -63,6 +64,8 @@ pub struct Settings {
 pub struct Terms {
     /// The rules of the fold.
     pub plan: Plan,
+    /// By what customers are compared; nothing, where the plan says that they are not.
+    pub matching: Option<Rules>,
     /// Who may read the engine's pages.
     pub tokens: Vec<Token>,
     /// Bounds that the operator sets.
@@ -150,6 +153,7 @@ pub struct Engine {
     keeping: JoinSet<()>,
     notes: Vec<String>,
     keeper: Arc<Keeper>,
+    matcher: Matcher,
     eraser: Arc<Eraser>,
 }
 
@@ -215,7 +219,7 @@ impl Engine {
         let eraser = Eraser::new(&erasures, settings.data.files.clone(), parts, settings.clock.clone(), Arc::clone(&passes))?;
         let stages = stages(&ledger).await?;
         open_all(&stages, &Crew::default()).await?;
-        let Terms { mut plan, tokens, bounds } = settings.terms;
+        let Terms { mut plan, matching, tokens, bounds } = settings.terms;
         if in_force.generation == 0 || !plan.says_the_same(&in_force) {
             plan.generation = in_force.generation + 1;
             ledger.log(Input::Plan(plan)).await;
@@ -224,13 +228,15 @@ impl Engine {
         let (bounds, bounds_in_force) = watch::channel(bounds);
         let clock = settings.clock;
         let doors = Doors::new(opened, intake.clone(), ledger.clone(), clock.clone(), metrics.clone(), bounds_in_force.clone());
+        let (matcher, matching) =
+            Matcher::new(ledger.clone(), clock.clone(), metrics.clone(), settings.data.matching(), matching);
         let keeper = Keeper { intake: intake.clone(), ledger: ledger.clone(), state, bounds: bounds_in_force };
         let (switches, switched) = mpsc::channel(1);
         let (looks, wanted) = mpsc::channel(limits::LOOKS_WAITING_MAX);
         let mut engine = Engine {
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             doors: Arc::new(doors),
-            status: Arc::new(Status::of(intake.clone(), metrics.clone())),
+            status: Arc::new(Status::of(intake.clone(), metrics.clone(), matcher.clone())),
             ledger,
             intake,
             metrics,
@@ -252,12 +258,14 @@ impl Engine {
             keeping: JoinSet::new(),
             notes: vault.notes,
             keeper: Arc::new(keeper),
+            matcher,
             eraser: Arc::new(eraser),
         };
         engine.run_pipeline(stages.chains.clone(), switched);
         engine.keeping.spawn(engine.keeper.clone().run(engine.stop_keeper.subscribe()));
         let sweeper = Sweeper { ledger: engine.ledger.clone(), clock: engine.clock.clone(), passes };
         engine.keeping.spawn(sweeper.run(engine.stop_keeper.subscribe()));
+        engine.keeping.spawn(matching.run(engine.stop_keeper.subscribe()));
         engine.keeping.spawn(engine.eraser.clone().run(engine.stop_keeper.subscribe()));
         engine.staff(&mut *engine.crew.lock().await, stages).await;
         if let Some(listener) = listener {
@@ -275,7 +283,7 @@ impl Engine {
     pub async fn adopt(&self, terms: Terms, stages: Stages) -> Result<u64, EngineError> {
         let mut crew = self.crew.lock().await;
         open_all(&stages, &crew).await?;
-        let Terms { mut plan, tokens, bounds } = terms;
+        let Terms { mut plan, matching, tokens, bounds } = terms;
         plan.generation = self.ledger.state().plan().generation + 1;
         let generation = plan.generation;
         let (done, switched) = oneshot::channel();
@@ -283,6 +291,7 @@ impl Engine {
         let ended = || EngineError::Broken("the pipeline has ended".into());
         self.switches.send(switch).await.map_err(|_| ended())?;
         switched.await.map_err(|_| ended())?;
+        self.matcher.adopt(matching);
         self.tokens.send_replace(tokens.into());
         self.bounds.send_replace(bounds);
         self.ledger.suppression().set_in_force(bounds.suppress);
@@ -426,6 +435,12 @@ impl Engine {
         Ways { intake, ledger, status, doors, clock }
     }
 
+    /// What looks for customers who are one.
+    #[must_use]
+    pub fn matcher(&self) -> &Matcher {
+        &self.matcher
+    }
+
     /// What looks after what is kept; it looks by itself now and then.
     #[must_use]
     pub fn keeper(&self) -> &Arc<Keeper> {
@@ -478,6 +493,9 @@ impl Engine {
         if report.trouble.is_some() {
             return true;
         }
+        if !self.matcher.is_idle(&self.ledger) {
+            return false;
+        }
         let state = self.ledger.state();
         let timers = state.due(Timestamp(i64::MAX), 1).is_ok_and(|due| !due.is_empty());
         let told = |lane: &LaneReport| match &*lane.stream {
@@ -507,10 +525,10 @@ impl Engine {
         dismiss(lanes.into_values()).await;
         self.stop_keeper.send_replace(true);
         join(&mut self.keeping).await;
-        let Engine { ledger, intake, status, doors, writer, intake_thread, keeper, eraser, .. } = self;
+        let Engine { ledger, intake, status, doors, writer, intake_thread, keeper, eraser, matcher, .. } = self;
         let trouble = status.obstacle();
         let state = keeper.state.clone();
-        drop((ledger, intake, status, doors, keeper, eraser));
+        drop((ledger, intake, status, doors, keeper, eraser, matcher));
         let ended = tokio::task::spawn_blocking(move || {
             let writer = writer.stop().map_err(EngineError::from);
             let intake = intake_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -27,6 +27,7 @@ pub mod driver;
 pub mod pipeline;
 pub mod delivery;
 pub mod door;
+pub mod matcher;
 pub mod status;
 pub mod letters;
 pub mod events;

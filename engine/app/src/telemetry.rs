@@ -64,6 +64,8 @@ pub struct Metrics {
     pub lane_tried: Family<Stage, Gauge>,
     /// What state holds, and what its bounds cost.
     pub totals: TotalsMetrics,
+    /// Comparing customers with each other.
+    pub matching: MatchingMetrics,
     /// Seconds of a barrier of the intake log: what a sender waits for at least.
     pub intake_sync: Histogram,
     /// Seconds of a barrier of the history log.
@@ -89,6 +91,35 @@ pub struct TotalsMetrics {
     matches_joined: Gauge,
     matches_open: Gauge,
     matches_refused: Counter,
+}
+
+/// What comparing customers with each other comes to.
+pub struct MatchingMetrics {
+    /// Customers that are found by what they say.
+    pub customers: Gauge,
+    /// Customers whose profile changed and who wait to be compared.
+    pub waiting: Gauge,
+    /// Pairs compared.
+    pub compared: Counter,
+    /// What was said of pairs: `merge`, `review`, `apart`.
+    pub said: Family<Said, Counter>,
+    /// Keys that so many share that nobody is compared because of them.
+    pub keys_closed: Gauge,
+    /// Customers and claims past the bounds that were not looked at.
+    pub left_out: Counter,
+    /// The version of the model in use; 0 for the one that Weft comes with.
+    pub model_version: Gauge,
+    /// When it was learned, in seconds since 1970; 0 where it was not.
+    pub model_learned: Gauge,
+    /// Pieces of the work that failed, and were done again.
+    pub failures: Counter,
+}
+
+/// What was said of two customers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Said {
+    /// `merge`, `review` or `apart`.
+    pub outcome: String,
 }
 
 fn seconds() -> Histogram {
@@ -159,6 +190,37 @@ impl Default for Metrics {
                 matches_refused: metric!(
                     "matches_refused",
                     "Matches by comparison that found no room within the bounds of identity",
+                    Counter::default()
+                ),
+            },
+            matching: MatchingMetrics {
+                customers: metric!("matching_customers", "Customers that matching finds by what they say", Gauge::default()),
+                waiting: metric!("matching_waiting_customers", "Changed customers that wait to be compared", Gauge::default()),
+                compared: metric!("matching_compared", "Pairs of customers that were compared", Counter::default()),
+                said: metric!("matching_said", "What was said of pairs of customers: merge, review, apart", Family::default()),
+                keys_closed: metric!(
+                    "matching_keys_closed",
+                    "Keys that so many customers share that nobody is compared because of them",
+                    Gauge::default()
+                ),
+                left_out: metric!(
+                    "matching_left_out",
+                    "Customers and claims past the bounds that matching did not look at",
+                    Counter::default()
+                ),
+                model_version: metric!(
+                    "matching_model_version",
+                    "The place in history of the model in use; 0 for the one that Weft comes with",
+                    Gauge::default()
+                ),
+                model_learned: metric!(
+                    "matching_model_learned_timestamp_seconds",
+                    "When the model in use was learned, in seconds since 1970",
+                    Gauge::default()
+                ),
+                failures: metric!(
+                    "matching_failures",
+                    "Pieces of matching's work that failed, and were done again",
                     Counter::default()
                 ),
             },
@@ -284,6 +346,7 @@ mod tests {
         drop(metrics.suppressed.get_or_create(&stage));
         drop(metrics.lane_waiting.get_or_create(&stage));
         drop(metrics.lane_tried.get_or_create(&stage));
+        drop(metrics.matching.said.get_or_create(&Said { outcome: "merge".into() }));
         let text = metrics.text();
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let want = "weft_source_requests counter, weft_requests_too_many counter, weft_source_events counter, weft_events_folded counter, \
@@ -293,7 +356,10 @@ mod tests {
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
                     weft_facts_refused counter, weft_values_unusable counter, weft_claims_held gauge, \
                     weft_claims_past_limit gauge, weft_matches_joined gauge, weft_matches_open gauge, weft_matches_refused counter, \
-                    weft_intake_sync_seconds histogram, \
+                    weft_matching_customers gauge, weft_matching_waiting_customers gauge, weft_matching_compared counter, \
+                    weft_matching_said counter, weft_matching_keys_closed gauge, weft_matching_left_out counter, \
+                    weft_matching_model_version gauge, weft_matching_model_learned_timestamp_seconds gauge, \
+                    weft_matching_failures counter, weft_intake_sync_seconds histogram, \
                     weft_history_sync_seconds histogram, weft_commit_seconds histogram, weft_fold_event_seconds histogram";
         assert_eq!(names.join(", "), want);
     }

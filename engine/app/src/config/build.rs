@@ -149,7 +149,7 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
 }
 
 /// What the engine keeps in its data folder.
-const DATA_PARTS: [&str; 4] = ["intake", "history", "state", "generations"];
+const DATA_PARTS: [&str; 5] = ["intake", "history", "state", "matching", "generations"];
 
 /// Puts what is in the files that plugins' blocks name in their places.
 fn inline(tree: &mut Node, ground: &Ground<'_>, kept: Option<&Inlined>, sources: &mut Sources, report: &mut Report) -> Inlined {
@@ -463,6 +463,7 @@ impl Parts {
             sources,
             transforms,
             identity: self.identity,
+            matching: spec.identity.matching,
             attributes: self.attributes,
             destinations,
             tests: spec.tests,

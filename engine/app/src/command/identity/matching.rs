@@ -164,6 +164,7 @@ pub(in crate::command) fn compare(Compare { people, a, b, model, json }: &Compar
 fn load(people: &People, output: Output, progress: &Steps) -> Result<Loaded, Failed> {
     let refused = |problems: Problems| Failed::Problems(problems, output);
     let spec: MatchingSpec = alone::document(&people.fields).map_err(refused)?;
+    spec.check().map_err(|wrong| anyhow!("`{}`: {}", people.fields.display(), wrong.message))?;
     let fields = spec.fields().map_err(|message| anyhow!(message))?;
     let table = Table::open(&people.file)?;
     let id = match (&people.id, table.columns()) {
