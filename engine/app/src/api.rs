@@ -5,6 +5,7 @@
 
 mod erasures;
 mod identity;
+mod matching;
 pub mod openapi;
 mod routes;
 

@@ -126,7 +126,9 @@ pub struct ShownLevel {
 }
 
 impl Shown {
-    fn of(standing: ModelStanding, model: &weft_matching::Model) -> Shown {
+    /// A model, wherever it is from.
+    #[must_use]
+    pub fn of(standing: ModelStanding, model: &weft_matching::Model) -> Shown {
         let level = |Level { component, level, matches, strangers }| ShownLevel { component, level, matches, strangers };
         Shown { model: standing, share: model.shares[0], levels: model.summary().into_iter().map(level).collect() }
     }
@@ -413,7 +415,11 @@ impl Worker {
             let rules = self.rules.borrow().clone().ok_or(NotLearned::Off)?;
             let used = work::model_of(self.ledger.state().model().map(|model| &**model), &rules);
             // Fields may have changed meanwhile: then it is of no use.
-            if used.standing.version == version { Ok(Shown::of(used.standing, &used.model)) } else { Err(NotLearned::Ended) }
+            if used.standing.version == version {
+                Ok(Shown::of(used.standing, &used.model))
+            } else {
+                Err(NotLearned::OtherFields)
+            }
         });
         match &shown {
             Ok(shown) => tracing::info!(version = shown.model.version, records = shown.model.records, "has learned a model"),

@@ -8,7 +8,7 @@ use axum::middleware;
 use axum::routing::{self, MethodRouter};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{Pages, identity};
+use super::{Pages, identity, matching};
 use crate::config::Scope;
 use crate::status::{Reloaded, Report};
 use crate::{events, letters, tail};
@@ -132,6 +132,22 @@ pub(super) fn all() -> Vec<Route> {
         .reads::<crate::review::Said>()
         .gives::<crate::identity::Decided>()
         .refuses(&[400, 409, 413, 415, 422, 503]),
+        get(
+            "matching_model",
+            "/api/v1/identity/model",
+            "The model by which customers are compared: what each level of each field says",
+            matching::model,
+        )
+        .gives::<crate::matcher::Shown>()
+        .refuses(&[409]),
+        post(
+            "learn_matching_model",
+            "/api/v1/identity/model",
+            "Learn a model from the customers that there are; the answer comes when it is a part of history",
+            matching::learn,
+        )
+        .gives::<crate::matcher::Shown>()
+        .refuses(&[409, 503]),
         post("split", "/api/v1/identity/split", "Take apart what is not one person's", identity::split)
             .reads::<crate::identity::Asked>()
             .gives::<crate::identity::Outcome>()

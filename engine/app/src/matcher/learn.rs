@@ -33,8 +33,11 @@ pub enum NotLearned {
     /// What was learned does not hold together.
     #[error("what was learned is not used: {0}")]
     Unsound(String),
-    /// The engine ends, or matching has got other rules.
-    #[error("learning was ended: the engine stops, or compares by other rules now")]
+    /// Matching has got other fields meanwhile.
+    #[error("other fields are compared since, and what was learned is not of them: learn again")]
+    OtherFields,
+    /// The engine ends.
+    #[error("the engine ends")]
     Ended,
 }
 
