@@ -280,6 +280,10 @@ pub const TRAINING_CUSTOMERS_MAX: u64 = 200_000;
 /// Customers without whom nothing is learned: from fewer, a share of pairs is a guess.
 pub const TRAINING_CUSTOMERS_MIN: usize = 100;
 
+/// How many times as many people as a model was learned from there must be for another to be learned before its time: what is rare among a
+/// thousand is not among ten thousand, and all weighing together is then no more than twice the last.
+pub const TRAINING_GROWTH: u64 = 2;
+
 /// How long until it is tried again to learn by itself, where that failed.
 pub const TRAINING_RETRY: Duration = Duration::from_secs(3_600);
 

@@ -154,6 +154,8 @@ pub struct Worker {
     desk: Option<Desk>,
     learning: Option<JoinHandle<Result<String, NotLearned>>>,
     learners: Vec<oneshot::Sender<Result<Shown, NotLearned>>>,
+    /// How many people there were when it last learned by itself since the start.
+    people_then: u64,
     /// When it is tried again to learn by itself.
     not_before: Option<Instant>,
 }
@@ -176,6 +178,7 @@ impl Matcher {
             desk: None,
             learning: None,
             learners: Vec::new(),
+            people_then: 0,
             not_before: None,
         };
         (Matcher { rules, wishes, standing }, worker)
@@ -376,13 +379,17 @@ impl Worker {
         if self.not_before.is_some_and(|not_before| Instant::now() < not_before) {
             return;
         }
-        let (customers, learned) = {
-            let state = self.ledger.state();
-            (state.totals().customers, state.model().map(|model| model.at))
-        };
-        let usable = self.desk.as_ref().is_some_and(Desk::has_learned);
-        let due = learned.filter(|_| usable).is_none_or(|at| at.plus_ms(schedule.every_ms) <= self.clock.now());
-        if customers >= schedule.after && due {
+        let totals = self.ledger.state().totals();
+        let learned = self.desk.as_ref().map(Desk::learned).unwrap_or_default();
+        let is_old = learned.learned.is_none_or(|at| at.plus_ms(schedule.every_ms) <= self.clock.now());
+        // Of those who are one by a match each is learned from for itself.
+        let people = totals.customers + totals.matches_joined;
+        let most = limits::TRAINING_CUSTOMERS_MAX;
+        // Not all have something to learn from, so what there was last time counts as well.
+        let before = learned.records.max(self.people_then);
+        let has_grown = before < most && people.min(most) >= before.saturating_mul(limits::TRAINING_GROWTH);
+        if totals.customers >= schedule.after && (is_old || has_grown) {
+            self.people_then = people;
             self.begin_learning(stop);
         }
     }

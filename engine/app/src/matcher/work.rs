@@ -128,9 +128,9 @@ impl Desk {
         self.index.destroy()
     }
 
-    /// Whether the model in use has learned from somebody.
-    pub(super) fn has_learned(&self) -> bool {
-        self.used.standing.version > 0
+    /// The model in use.
+    pub(super) fn learned(&self) -> ModelStanding {
+        self.used.standing.clone()
     }
 
     /// Does a piece of the work.

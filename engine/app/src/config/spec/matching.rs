@@ -60,7 +60,7 @@ pub struct ScheduleSpec {
     #[serde(default = "train_after")]
     #[schemars(range(min = 100, max = 1_000_000_000))]
     pub after: u64,
-    /// How often after that.
+    /// How often after that; sooner where there are twice as many people as the last model was learned from.
     #[serde(default = "train_every")]
     pub every: Duration,
 }
