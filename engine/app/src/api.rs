@@ -3,7 +3,9 @@
 //! Requests with a token where the workspace has tokens; answers are JSON, errors RFC 9457 problems. The paths of sources are
 //! [`crate::door`]'s. Which pages there are is in the table of [`routes`], which [`openapi`] writes down for others.
 
+mod erasures;
 mod identity;
+mod matching;
 pub mod openapi;
 mod profiles;
 mod routes;
@@ -34,6 +36,7 @@ use crate::bounds::InForce as InForceBounds;
 use crate::clock::Clock;
 use crate::config::{Scope, Token};
 use crate::door::{Doors, knock, problem};
+use crate::erasure::Eraser;
 use crate::events::{self, Who};
 use crate::export::stream::Exports;
 use crate::letters::{self, Asked};
@@ -66,6 +69,8 @@ pub struct Pages {
     pub bounds: InForceBounds,
     /// How many requests each sender makes.
     pub pace: Pace,
+    /// What carries erasures out.
+    pub eraser: Arc<Eraser>,
     /// The doors of its sources.
     pub doors: Arc<Doors>,
     /// What time it is.

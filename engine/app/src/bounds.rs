@@ -13,6 +13,8 @@ pub struct Bounds {
     pub intake_bytes_max: u64,
     /// Bytes of history kept; none for all of it.
     pub history_bytes_max: Option<u64>,
+    /// Whether events that name somebody who was erased are left out.
+    pub suppress: bool,
     /// Requests that one sender may make in a second; none for as many as it likes.
     pub requests_max: Option<u32>,
 }
@@ -23,6 +25,7 @@ impl Default for Bounds {
             intake_lag_max: limits::INTAKE_LAG_RECORDS_MAX,
             intake_bytes_max: limits::INTAKE_BYTES_MAX,
             history_bytes_max: None,
+            suppress: true,
             requests_max: None,
         }
     }

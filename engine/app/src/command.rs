@@ -6,6 +6,7 @@
 mod client;
 mod destination;
 mod dlq;
+mod erase;
 mod events;
 mod export;
 mod fmt;
@@ -106,6 +107,10 @@ enum Command {
         #[command(subcommand)]
         command: dlq::Dlq,
     },
+    /// Erase a person from everywhere, say how far that is, or take events of theirs again. The engine must run.
+    Erase(erase::Erase),
+    /// Print everything that is known of a person, as lines of JSON. The engine must run.
+    Access(erase::Access),
     /// Pause a destination, or let it go on.
     Destination {
         #[command(subcommand)]
@@ -256,6 +261,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Events(events) => events::run(events).await,
         Command::Tail(tail) => tail::run(tail).await,
         Command::Dlq { command } => dlq::run(command).await,
+        Command::Erase(erase) => erase::run(erase).await,
+        Command::Access(access) => erase::access(access).await,
         Command::Destination { command } => destination::run(command).await,
         Command::Explain { what, other: None, .. } => show::code(&what).map(|text| print(&text)).map_err(Failed::Other),
         Command::Explain { what, other: Some(b), workspace, json } => match what.parse::<Who>() {

@@ -57,7 +57,7 @@ pub use spec::matching::MatchingSpec;
 pub(crate) use spec::plain;
 pub use spec::scenario::Scenario;
 pub use spec::stage::{BucketSpec, EventsSpec, OnError};
-pub use spec::{LimitsSpec, Scope};
+pub use spec::{ErasureSpec, LimitsSpec, Scope};
 pub use units::{Duration, Rate, Size};
 pub use workspace::MAIN_FILE;
 
@@ -85,6 +85,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Bounds that the operator sets.
     pub limits: LimitsSpec,
+    /// What happens after somebody was erased.
+    pub erasure: ErasureSpec,
     /// Who may use the API, by name.
     pub tokens: BTreeMap<String, Token>,
     /// Plugins by name.
@@ -97,6 +99,8 @@ pub struct Config {
     pub transforms: BTreeMap<String, Transform>,
     /// Who is who.
     pub identity: Rules,
+    /// How people are found who are one and share no identifier; none where they are not looked for.
+    pub matching: Option<MatchingSpec>,
     /// What events come to, and traits with a rule of their own, by their ids.
     pub attributes: Vec<Attribute>,
     /// Destinations by name.
@@ -367,6 +371,7 @@ impl Config {
             profile_lanes: lanes(|destination| destination.profiles.is_some()),
             duplicate_window_events: self.limits.duplicate_window as usize,
             attributes: self.attributes.clone(),
+            matching: self.matching.is_some(),
         }
     }
 
@@ -441,6 +446,7 @@ impl fmt::Debug for Config {
             .field("listen", &self.listen)
             .field("data", &self.data)
             .field("limits", &self.limits)
+            .field("erasure", &self.erasure)
             .field("plugins", &self.plugins)
             .field("connections", &self.connections)
             .field("sources", &self.sources)

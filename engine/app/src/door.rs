@@ -29,6 +29,7 @@ use crate::bounds::InForce;
 use crate::clock::Clock;
 use crate::intake::{Arrived, Intake, Origin};
 use crate::limits;
+use crate::suppression::Suppression;
 use crate::telemetry::{Ending, Metrics, Stage};
 use crate::writer::Ledger;
 
@@ -153,7 +154,7 @@ impl Doors {
                 return busy("the source's plugin does not answer");
             }
         };
-        let arrived = stamp(door, &received, received_at, (head, &original));
+        let arrived = stamp(door, &received, received_at, (head, &original), self.ledger.suppression());
         self.metrics.received.get_or_create(&Stage { stage: door.name.clone() }).inc_by(received.events.len() as u64);
         if !arrived.is_empty()
             && let Err(unavailable) = self.intake.append(arrived).await
@@ -173,9 +174,15 @@ enum Original {
 }
 
 /// What a plugin made of a request, as records of intake.
-fn stamp(door: &Door, received: &Received, at: Timestamp, (head, original): (Head, &Original)) -> Arrived {
+fn stamp(
+    door: &Door,
+    received: &Received,
+    at: Timestamp,
+    (head, original): (Head, &Original),
+    suppression: &Suppression,
+) -> Arrived {
     let mut arrived = Arrived::default();
-    let origin = Origin { source: &door.name, environment: door.environment, at };
+    let origin = Origin { source: &door.name, environment: door.environment, at, suppression };
     for json in &received.events {
         origin.event(json, &mut arrived);
     }

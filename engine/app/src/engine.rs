@@ -30,14 +30,17 @@ use crate::config::{Making, Token};
 use crate::delivery::Lane;
 use crate::door::{Door, Doors, Open, in_order};
 use crate::driver::{Driver, Shore};
+use crate::erasure::{self, EraseError, Eraser};
 use crate::export::stream::Exports;
 use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::limits;
+use crate::matcher::{Matcher, Rules};
 use crate::pace::Pace;
 use crate::pipeline::{self, Chains, PipelineError, Switch};
 use crate::retry::Ways;
 use crate::status::{LaneReport, Look, Report, ShownDriver, ShownLane, Status};
+use crate::suppression::Suppression;
 use crate::sweeper::Sweeper;
 use crate::tail::Tails;
 use crate::telemetry::Metrics;
@@ -62,6 +65,8 @@ pub struct Settings {
 pub struct Terms {
     /// The rules of the fold.
     pub plan: Plan,
+    /// By what customers are compared; nothing, where the plan says that they are not.
+    pub matching: Option<Rules>,
     /// Who may read the engine's pages.
     pub tokens: Vec<Token>,
     /// Bounds that the operator sets.
@@ -109,6 +114,9 @@ pub enum EngineError {
     /// The writer.
     #[error(transparent)]
     Writer(#[from] WriterError),
+    /// What is left of an erasure.
+    #[error("erasure: {0}")]
+    Erasure(#[from] EraseError),
     /// A log.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -146,6 +154,8 @@ pub struct Engine {
     keeping: JoinSet<()>,
     notes: Vec<String>,
     keeper: Arc<Keeper>,
+    matcher: Matcher,
+    eraser: Arc<Eraser>,
 }
 
 /// What runs for each stage.
@@ -197,11 +207,20 @@ impl Engine {
         let (intake, intake_thread) = Intake::start(vault.intake, metrics.clone());
         let in_force = vault.overlay.plan().clone();
         let state = vault.state;
-        let writer = Writer::start(vault.history, vault.overlay, state.clone(), settings.clock.clone(), metrics.clone());
+        let erasures = settings.data.erasures();
+        let opened = Suppression::open(&erasures, metrics.clone());
+        let suppression = Arc::new(opened.map_err(|error| EraseError::File { path: erasures.join("key"), error })?);
+        suppression.set_in_force(settings.terms.bounds.suppress);
+        let (clock, counted) = (settings.clock.clone(), metrics.clone());
+        let writer = Writer::start(vault.history, vault.overlay, state.clone(), clock, counted, suppression);
         let ledger = writer.ledger().clone();
+        erasure::restore(&ledger).map_err(EraseError::from)?;
+        let parts = (intake.clone(), ledger.clone(), state.clone());
+        let passes = Arc::default();
+        let eraser = Eraser::new(&erasures, settings.data.files.clone(), parts, settings.clock.clone(), Arc::clone(&passes))?;
         let stages = stages(&ledger).await?;
         open_all(&stages, &Crew::default()).await?;
-        let Terms { mut plan, tokens, bounds } = settings.terms;
+        let Terms { mut plan, matching, tokens, bounds } = settings.terms;
         if in_force.generation == 0 || !plan.says_the_same(&in_force) {
             plan.generation = in_force.generation + 1;
             ledger.log(Input::Plan(plan)).await;
@@ -210,13 +229,15 @@ impl Engine {
         let (bounds, bounds_in_force) = watch::channel(bounds);
         let clock = settings.clock;
         let doors = Doors::new(opened, intake.clone(), ledger.clone(), clock.clone(), metrics.clone(), bounds_in_force.clone());
+        let (matcher, matching) =
+            Matcher::new(ledger.clone(), clock.clone(), metrics.clone(), settings.data.matching(), matching);
         let keeper = Keeper { intake: intake.clone(), ledger: ledger.clone(), state, bounds: bounds_in_force };
         let (switches, switched) = mpsc::channel(1);
         let (looks, wanted) = mpsc::channel(limits::LOOKS_WAITING_MAX);
         let mut engine = Engine {
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             doors: Arc::new(doors),
-            status: Arc::new(Status::of(intake.clone(), metrics.clone())),
+            status: Arc::new(Status::of(intake.clone(), metrics.clone(), matcher.clone())),
             ledger,
             intake,
             metrics,
@@ -238,11 +259,15 @@ impl Engine {
             keeping: JoinSet::new(),
             notes: vault.notes,
             keeper: Arc::new(keeper),
+            matcher,
+            eraser: Arc::new(eraser),
         };
         engine.run_pipeline(stages.chains.clone(), switched);
         engine.keeping.spawn(engine.keeper.clone().run(engine.stop_keeper.subscribe()));
-        let sweeper = Sweeper { ledger: engine.ledger.clone(), clock: engine.clock.clone() };
+        let sweeper = Sweeper { ledger: engine.ledger.clone(), clock: engine.clock.clone(), passes };
         engine.keeping.spawn(sweeper.run(engine.stop_keeper.subscribe()));
+        engine.keeping.spawn(matching.run(engine.stop_keeper.subscribe()));
+        engine.keeping.spawn(engine.eraser.clone().run(engine.stop_keeper.subscribe()));
         engine.staff(&mut *engine.crew.lock().await, stages).await;
         if let Some(listener) = listener {
             engine.serve(listener);
@@ -259,7 +284,7 @@ impl Engine {
     pub async fn adopt(&self, terms: Terms, stages: Stages) -> Result<u64, EngineError> {
         let mut crew = self.crew.lock().await;
         open_all(&stages, &crew).await?;
-        let Terms { mut plan, tokens, bounds } = terms;
+        let Terms { mut plan, matching, tokens, bounds } = terms;
         plan.generation = self.ledger.state().plan().generation + 1;
         let generation = plan.generation;
         let (done, switched) = oneshot::channel();
@@ -267,8 +292,10 @@ impl Engine {
         let ended = || EngineError::Broken("the pipeline has ended".into());
         self.switches.send(switch).await.map_err(|_| ended())?;
         switched.await.map_err(|_| ended())?;
+        self.matcher.adopt(matching);
         self.tokens.send_replace(tokens.into());
         self.bounds.send_replace(bounds);
+        self.ledger.suppression().set_in_force(bounds.suppress);
         self.staff(&mut crew, stages).await;
         Ok(generation)
     }
@@ -361,19 +388,9 @@ impl Engine {
         let (tails, bounds) = (Tails::new(self.stop_server.subscribe()), self.bounds.subscribe());
         let exports = Exports::new(self.stop_server.subscribe());
         let (doors, clock) = (self.doors.clone(), self.clock.clone());
-        let pages = Arc::new(Pages {
-            ledger,
-            metrics,
-            status,
-            tokens,
-            looks,
-            tails,
-            exports,
-            bounds,
-            pace: Pace::default(),
-            doors,
-            clock,
-        });
+        let (pace, eraser) = (Pace::default(), self.eraser.clone());
+        let pages =
+            Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, exports, bounds, pace, eraser, doors, clock });
         let router = router(pages);
         self.server.spawn(crate::listener::serve(listener, router, self.stop_server.subscribe()));
     }
@@ -421,10 +438,22 @@ impl Engine {
         Ways { intake, ledger, status, doors, clock }
     }
 
+    /// What looks for customers who are one.
+    #[must_use]
+    pub fn matcher(&self) -> &Matcher {
+        &self.matcher
+    }
+
     /// What looks after what is kept; it looks by itself now and then.
     #[must_use]
     pub fn keeper(&self) -> &Arc<Keeper> {
         &self.keeper
+    }
+
+    /// What carries erasures out.
+    #[must_use]
+    pub fn eraser(&self) -> &Arc<Eraser> {
+        &self.eraser
     }
 
     /// Metrics.
@@ -467,6 +496,9 @@ impl Engine {
         if report.trouble.is_some() {
             return true;
         }
+        if !self.matcher.is_idle(&self.ledger) {
+            return false;
+        }
         let state = self.ledger.state();
         let timers = state.due(Timestamp(i64::MAX), 1).is_ok_and(|due| !due.is_empty());
         let told = |lane: &LaneReport| match &*lane.stream {
@@ -496,10 +528,10 @@ impl Engine {
         dismiss(lanes.into_values()).await;
         self.stop_keeper.send_replace(true);
         join(&mut self.keeping).await;
-        let Engine { ledger, intake, status, doors, writer, intake_thread, keeper, .. } = self;
+        let Engine { ledger, intake, status, doors, writer, intake_thread, keeper, eraser, matcher, .. } = self;
         let trouble = status.obstacle();
         let state = keeper.state.clone();
-        drop((ledger, intake, status, doors, keeper));
+        drop((ledger, intake, status, doors, keeper, eraser, matcher));
         let ended = tokio::task::spawn_blocking(move || {
             let writer = writer.stop().map_err(EngineError::from);
             let intake = intake_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -547,7 +547,7 @@ impl<'de> Deserialize<'de> for Named {
 }
 
 /// State in short looks, one for each row: the writer goes on between them, and what two looks see may be of two moments.
-struct Glance<'a>(&'a Ledger);
+pub(crate) struct Glance<'a>(pub(crate) &'a Ledger);
 
 impl View for Glance<'_> {
     fn identifier(&self, id: IdentifierId) -> Read<Option<Arc<IdentifierRow>>> {

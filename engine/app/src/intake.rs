@@ -13,9 +13,10 @@ use weft_domain::event::{Environment, Event};
 use weft_domain::input::{Arrival, Carrier, Coming, Named};
 use weft_domain::value::Timestamp;
 use weft_store::StoreError;
-use weft_store::log::{Log, LogReader, Record};
+use weft_store::log::{Draft, Log, LogReader, Record};
 
 use crate::limits;
+use crate::suppression::Suppression;
 use crate::telemetry::Metrics;
 
 /// Records on their way into the log: encoded once, by those who made them.
@@ -64,7 +65,7 @@ impl Arrived {
 }
 
 /// Where events come from: what the engine adds to what a source's plugin says of them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Origin<'a> {
     /// The source stage.
     pub source: &'a str,
@@ -72,10 +73,13 @@ pub struct Origin<'a> {
     pub environment: Environment,
     /// When they were received.
     pub at: Timestamp,
+    /// Whose events are not taken.
+    pub suppression: &'a Suppression,
 }
 
 impl Origin<'_> {
-    /// Adds what a plugin gave as an event; as a dead letter where it is none (invariant 3).
+    /// Adds what a plugin gave as an event; as a dead letter where it is none (invariant 3). Of somebody who was erased nothing is added,
+    /// and it is counted.
     pub fn event(&self, json: &[u8], arrived: &mut Arrived) {
         self.event_named(json, None, arrived);
     }
@@ -84,6 +88,7 @@ impl Origin<'_> {
     pub fn event_named(&self, json: &[u8], name: Option<&str>, arrived: &mut Arrived) {
         let source = self.source;
         match Event::parse(json) {
+            Ok(event) if self.suppression.refuses(source, &event.claims) => (),
             Ok(mut event) => {
                 event.message_id = event.message_id.or_else(|| name.map(str::to_owned));
                 event.stamp(self.at, self.environment);
@@ -120,6 +125,8 @@ pub enum Unavailable {
 enum Order {
     Append(Arrived, oneshot::Sender<()>),
     Trim(u64),
+    Rotate(oneshot::Sender<()>),
+    Adopt(Box<Draft>, oneshot::Sender<Result<(), StoreError>>),
 }
 
 /// The way into the intake log.
@@ -170,6 +177,19 @@ impl Intake {
         let _ = self.queue.send(Order::Trim(before)).await;
     }
 
+    /// Seals the segment being written, so that it can be written anew. False where the log takes nothing more.
+    pub async fn rotate(&self) -> bool {
+        let (done, rotated) = oneshot::channel();
+        self.queue.send(Order::Rotate(done)).await.is_ok() && rotated.await.is_ok()
+    }
+
+    /// Gives a segment that was written anew its place. None where the log takes nothing more.
+    pub async fn adopt(&self, draft: Draft) -> Option<Result<(), StoreError>> {
+        let (done, adopted) = oneshot::channel();
+        self.queue.send(Order::Adopt(Box::new(draft), done)).await.ok()?;
+        adopted.await.ok()
+    }
+
     /// Reads the log.
     #[must_use]
     pub fn reader(&self) -> &LogReader {
@@ -192,7 +212,7 @@ fn work(
     let mut group: Vec<(Arrived, oneshot::Sender<()>)> = Vec::new();
     while let Some(order) = inbox.blocking_recv() {
         let (mut order, mut records, mut bytes) = (Some(order), 0, 0);
-        let mut trim = None;
+        let mut upkeep = Vec::new();
         while let Some(next) = order.take() {
             match next {
                 Order::Append(arrived, done) => {
@@ -200,7 +220,7 @@ fn work(
                     bytes += arrived.bytes.len();
                     group.push((arrived, done));
                 }
-                Order::Trim(before) => trim = Some(before),
+                other => upkeep.push(other),
             }
             if records < limits::INTAKE_GROUP_RECORDS_MAX && bytes < limits::INTAKE_GROUP_BYTES_MAX {
                 order = inbox.try_recv().ok();
@@ -215,11 +235,32 @@ fn work(
             // A sender that went away meanwhile keeps its events all the same.
             let _ = done.send(());
         }
-        if let Some(before) = trim {
-            log.trim(before)?;
+        for order in upkeep {
+            keep_up(&mut log, order)?;
         }
     }
     log.close()
+}
+
+/// What is done to the log beside appending to it.
+fn keep_up(log: &mut Log, order: Order) -> Result<(), StoreError> {
+    match order {
+        Order::Append(..) => (),
+        Order::Trim(before) => drop(log.trim(before)?),
+        Order::Rotate(done) => {
+            log.rotate()?;
+            // Whoever asked may have gone away; so below.
+            let _ = done.send(());
+        }
+        Order::Adopt(draft, done) => match log.adopt(*draft) {
+            Err(error @ StoreError::Refused(_)) => drop(done.send(Err(error))),
+            adopted => {
+                adopted?;
+                let _ = done.send(Ok(()));
+            }
+        },
+    }
+    Ok(())
 }
 
 /// Appends a group in as few blocks as its bytes allow; one request's records may fill a block, and are never divided.

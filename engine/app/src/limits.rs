@@ -144,6 +144,21 @@ pub const RETENTION_EVERY: Duration = Duration::from_secs(10);
 /// Bytes of intake kept after they have reached history, unless the workspace says otherwise: what `replay` can reach.
 pub const INTAKE_BYTES_MAX: u64 = 10 << 30;
 
+/// Erasures that wait for the one under way. Each reads both logs twice, so a hundred are hours of work already.
+pub const ERASURES_WAITING_MAX: usize = 100;
+/// Rows of one kind that one command takes away for an erasure: some hundred KB of history, for as long as it takes.
+pub const ERASED_AT_ONCE: usize = 10_000;
+/// How often events of people who were erased are taken out of intake that were known only behind it. Each time seals a segment.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// Places of such events that are remembered: some 5 MB.
+pub const LATE_MAX: usize = 100_000;
+/// How often an erasure looks again for what came while it gathered. Without suppression new events may come for ever.
+pub const ERASURE_ROUNDS_MAX: usize = 5;
+/// Erasures that are remembered after they are completed; the oldest are let go. A year of a hundred a day.
+pub const ERASURES_REMEMBERED_MAX: usize = 36_500;
+/// Bytes of a reason.
+pub const ERASURE_REASON_BYTES_MAX: usize = 1_000;
+
 /// How often the engine looks whether its parts still run.
 pub const WATCH_EVERY: Duration = Duration::from_millis(100);
 
@@ -254,3 +269,57 @@ pub const PAST_EVENTS_MAX: usize = 500_000;
 
 /// Bytes of one row of a file that a command reads. A row of a customer list has some hundred.
 pub const TABLE_ROW_BYTES_MAX: usize = 1024 * 1024;
+
+/// Customers whose profile changed that are matched in one go: what one commit of the index and one receipt are for.
+pub const MATCHING_BATCH: usize = 256;
+
+/// Claims that a walk through all customers looks at in one go: some tenths of a second.
+pub const MATCHING_WALK_CLAIMS: usize = 256;
+
+/// Claims of a customer that are read to compare it: as many as identifiers can tie together.
+pub const MATCHING_CLAIMS_MAX: usize = weft_domain::limits::COMPONENT_CLAIMS_MAX;
+
+/// Customers with whom one is compared, those who share the most keys first: a person has some ten who are alike, and this is a
+/// millisecond or two.
+pub const MATCHING_CANDIDATES_MAX: usize = 200;
+
+/// Questions about one customer that are asked at once: what a person looks at in one sitting.
+pub const MATCHING_REVIEWS_MAX: usize = 8;
+
+/// How often two are taken apart that matching had made one, before it only asks: evidence that turns so often does not settle it.
+pub const MATCHING_TURNS_MAX: u8 = 3;
+
+/// Pairs that have turned and are remembered for one customer. Each takes 33 bytes of its row.
+pub const MATCHING_TURNS_KEPT_MAX: usize = 32;
+
+/// Rounds in which customers are compared of whom others became one meanwhile, or with whom they may not become one. Each is a barrier of
+/// history.
+pub const MATCHING_ROUNDS_MAX: usize = 16;
+
+/// What the index of matching may cache; sled takes about twice as much. Half of what state has: its rows are small.
+pub const MATCHING_CACHE_BYTES: u64 = 32 << 20;
+
+/// How long matching rests when something could not be read or kept.
+pub const MATCHING_REST: Duration = Duration::from_secs(5);
+
+/// The longest rest between two pieces of a walk, each of which is followed by one as long as it took: half of a processor's time.
+pub const MATCHING_WALK_REST_MAX: Duration = Duration::from_millis(500);
+
+/// Customers from whom a model is learned, drawn by hash where there are more: in memory some 400 bytes each and as many for the pairs.
+pub const TRAINING_CUSTOMERS_MAX: u64 = 200_000;
+
+/// Customers without whom nothing is learned: from fewer, a share of pairs is a guess.
+pub const TRAINING_CUSTOMERS_MIN: usize = 100;
+
+/// How many times as many people as a model was learned from there must be for another to be learned before its time: what is rare among a
+/// thousand is not among ten thousand, and all weighing together is then no more than twice the last.
+pub const TRAINING_GROWTH: u64 = 2;
+
+/// How long until it is tried again to learn by itself, where that failed.
+pub const TRAINING_RETRY: Duration = Duration::from_secs(3_600);
+
+/// Wishes to learn, or to forget, that wait for the matcher.
+pub const MATCHING_WISHES_MAX: usize = 8;
+
+/// How often the matcher looks whether it is time to learn, where nothing happens.
+pub const MATCHING_LOOK_EVERY: Duration = Duration::from_secs(60);

@@ -87,7 +87,8 @@ async fn pass(engine: &Engine, now: Timestamp) {
             state.due(now, 1).is_ok_and(|due| due.is_empty()) && state.changing(now, 1).is_ok_and(|changing| changing.is_empty())
         };
         let durable = engine.ledger().history().durable_end() >= engine.ledger().state().position();
-        if (arrived && fired && durable) || engine.report().trouble.is_some() {
+        let compared = engine.matcher().is_idle(engine.ledger());
+        if (arrived && fired && durable && compared) || engine.report().trouble.is_some() {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;

@@ -7,8 +7,9 @@
 //! writer up.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use weft_domain::attribute::{Attribute, AttributeId, Pass, Stretches};
 use weft_domain::claim::ClaimId;
 use weft_domain::input::{Input, Sweep, Swept};
@@ -30,6 +31,8 @@ pub struct Sweeper {
     pub ledger: Ledger,
     /// What time it is, for windows: what has left one is not counted.
     pub clock: Clock,
+    /// Held while a piece is made and logged: what is erased in between would be in it.
+    pub passes: Arc<Mutex<()>>,
 }
 
 impl Sweeper {
@@ -37,8 +40,10 @@ impl Sweeper {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let (mut durable, mut committed_for) = (self.ledger.durable(), None);
         while !*stop.borrow() {
+            let making = self.passes.clone().lock_owned().await;
             let pass = self.ledger.state().standings().passes.first().cloned();
             let Some(pass) = pass else {
+                drop(making);
                 tokio::select! {
                     changed = durable.changed() => if changed.is_err() { return },
                     _ = stop.wait_for(|stop| *stop) => return,
@@ -66,10 +71,12 @@ impl Sweeper {
                 }
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "history cannot be gone through for attributes, and is tried again");
+                    drop(making);
                     self.rest(&mut stop).await;
                 }
                 Err(panic) => {
                     tracing::error!(%panic, "history cannot be gone through for attributes, and is tried again");
+                    drop(making);
                     self.rest(&mut stop).await;
                 }
             }
@@ -87,9 +94,18 @@ impl Sweeper {
         // A claim that a piece ended within is gone through once more for the attributes that are left.
         let halfway = pass.after.filter(|(_, id)| *id < LAST_ATTRIBUTE).map(|(claim, _)| claim);
         let mut claims: Vec<ClaimId> = halfway.into_iter().collect();
-        let more = self.ledger.state().committed_claims(pass.after.map(|(claim, _)| claim), limits::SWEEP_CLAIMS_MAX)?;
-        let is_end = more.len() < limits::SWEEP_CLAIMS_MAX;
-        claims.extend(more);
+        let mut from = pass.after.map(|(claim, _)| claim);
+        let is_end = loop {
+            let more = self.ledger.state().committed_claims(from, limits::SWEEP_CLAIMS_MAX)?;
+            let is_end = more.len() < limits::SWEEP_CLAIMS_MAX;
+            from = more.last().copied();
+            claims.extend(more);
+            // One that was erased may be committed yet; nothing is said of it any more.
+            self.only_known(&mut claims)?;
+            if is_end || !claims.is_empty() {
+                break is_end;
+            }
+        };
         for (place, claim) in claims.iter().enumerate() {
             let from = if Some(*claim) == halfway { pass.after.map(|(_, id)| id) } else { None };
             let ended = self.claim(&mut piece, *claim, from)?;
@@ -101,6 +117,18 @@ impl Sweeper {
             }
         }
         Ok(piece.sweep)
+    }
+
+    fn only_known(&self, claims: &mut Vec<ClaimId>) -> Read<()> {
+        let state = self.ledger.state();
+        let mut known = Vec::with_capacity(claims.len());
+        for claim in claims.drain(..) {
+            if state.claim(claim)?.is_some() {
+                known.push(claim);
+            }
+        }
+        *claims = known;
+        Ok(())
     }
 
     /// Goes through a claim for the attributes behind `from`. The attribute that it came to, [`LAST_ATTRIBUTE`] where it came to the end.

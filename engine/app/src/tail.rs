@@ -226,7 +226,7 @@ fn message(name: &str, id: Option<u64>, data: &impl Serialize) -> String {
 }
 
 /// A body that is written while it is read.
-struct Lines(mpsc::Receiver<Bytes>);
+pub(crate) struct Lines(pub(crate) mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Lines {
     type Data = Bytes;

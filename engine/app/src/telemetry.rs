@@ -48,6 +48,8 @@ pub struct Metrics {
     pub duplicates: Counter,
     /// Events that a transform dropped on purpose.
     pub dropped: Family<Stage, Counter>,
+    /// Events left out because they name somebody who was erased.
+    pub suppressed: Family<Stage, Counter>,
     /// Records that became dead letters.
     pub dead_letters: Family<Ending, Counter>,
     /// Deliveries that came to an end.
@@ -62,6 +64,8 @@ pub struct Metrics {
     pub lane_tried: Family<Stage, Gauge>,
     /// What state holds, and what its bounds cost.
     pub totals: TotalsMetrics,
+    /// Comparing customers with each other.
+    pub matching: MatchingMetrics,
     /// Seconds of a barrier of the intake log: what a sender waits for at least.
     pub intake_sync: Histogram,
     /// Seconds of a barrier of the history log.
@@ -84,6 +88,38 @@ pub struct TotalsMetrics {
     values_unusable: Counter,
     claims_held: Gauge,
     claims_past_limit: Gauge,
+    matches_joined: Gauge,
+    matches_open: Gauge,
+    matches_refused: Counter,
+}
+
+/// What comparing customers with each other comes to.
+pub struct MatchingMetrics {
+    /// Customers that are found by what they say.
+    pub customers: Gauge,
+    /// Customers whose profile changed and who wait to be compared.
+    pub waiting: Gauge,
+    /// Pairs compared.
+    pub compared: Counter,
+    /// What was said of pairs: `merge`, `review`, `apart`.
+    pub said: Family<Said, Counter>,
+    /// Keys that so many share that nobody is compared because of them.
+    pub keys_closed: Gauge,
+    /// Customers and claims past the bounds that were not looked at.
+    pub left_out: Counter,
+    /// The version of the model in use; 0 for the one that Weft comes with.
+    pub model_version: Gauge,
+    /// When it was learned, in seconds since 1970; 0 where it was not.
+    pub model_learned: Gauge,
+    /// Pieces of the work that failed, and were done again.
+    pub failures: Counter,
+}
+
+/// What was said of two customers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Said {
+    /// `merge`, `review` or `apart`.
+    pub outcome: String,
 }
 
 fn seconds() -> Histogram {
@@ -107,6 +143,11 @@ impl Default for Metrics {
             events: metric!("events_folded", "Events folded into state", Counter::default()),
             duplicates: metric!("events_duplicate", "Events left out as repetitions", Counter::default()),
             dropped: metric!("transform_dropped", "Events that a transform dropped on purpose", Family::default()),
+            suppressed: metric!(
+                "events_suppressed",
+                "Events left out because they name somebody who was erased",
+                Family::default()
+            ),
             dead_letters: metric!("dead_letters", "Records that became dead letters", Family::default()),
             deliveries: metric!("deliveries", "Deliveries that came to an end", Family::default()),
             failures: metric!("delivery_failures", "Calls of a destination that failed as a whole", Family::default()),
@@ -139,6 +180,48 @@ impl Default for Metrics {
                     "claims_past_limit",
                     "Claims that would make a customer of more than its limit of merges or identifiers",
                     Gauge::default()
+                ),
+                matches_joined: metric!(
+                    "matches_joined",
+                    "Matches by comparison because of which two customers are one",
+                    Gauge::default()
+                ),
+                matches_open: metric!("matches_open", "Matches by comparison that wait for somebody to decide", Gauge::default()),
+                matches_refused: metric!(
+                    "matches_refused",
+                    "Matches by comparison that found no room within the bounds of identity",
+                    Counter::default()
+                ),
+            },
+            matching: MatchingMetrics {
+                customers: metric!("matching_customers", "Customers that matching finds by what they say", Gauge::default()),
+                waiting: metric!("matching_waiting_customers", "Changed customers that wait to be compared", Gauge::default()),
+                compared: metric!("matching_compared", "Pairs of customers that were compared", Counter::default()),
+                said: metric!("matching_said", "What was said of pairs of customers: merge, review, apart", Family::default()),
+                keys_closed: metric!(
+                    "matching_keys_closed",
+                    "Keys that so many customers share that nobody is compared because of them",
+                    Gauge::default()
+                ),
+                left_out: metric!(
+                    "matching_left_out",
+                    "Customers and claims past the bounds that matching did not look at",
+                    Counter::default()
+                ),
+                model_version: metric!(
+                    "matching_model_version",
+                    "The place in history of the model in use; 0 for the one that Weft comes with",
+                    Gauge::default()
+                ),
+                model_learned: metric!(
+                    "matching_model_learned_timestamp_seconds",
+                    "When the model in use was learned, in seconds since 1970",
+                    Gauge::default()
+                ),
+                failures: metric!(
+                    "matching_failures",
+                    "Pieces of matching's work that failed, and were done again",
+                    Counter::default()
                 ),
             },
             intake_sync: metric!("intake_sync_seconds", "A barrier of the intake log", seconds()),
@@ -182,6 +265,9 @@ impl Metrics {
             values_unusable,
             claims_held,
             claims_past_limit,
+            matches_joined,
+            matches_open,
+            matches_refused,
         } = *totals;
         let all = &self.totals;
         let gauges = [
@@ -192,6 +278,8 @@ impl Metrics {
             (&all.letters, letters),
             (&all.claims_held, claims_held),
             (&all.claims_past_limit, claims_past_limit),
+            (&all.matches_joined, matches_joined),
+            (&all.matches_open, matches_open),
         ];
         for (gauge, count) in gauges {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -200,6 +288,7 @@ impl Metrics {
         all.claims_shrunk.inner().store(claims_shrunk, Ordering::Relaxed);
         all.facts_refused.inner().store(facts_refused, Ordering::Relaxed);
         all.values_unusable.inner().store(values_unusable, Ordering::Relaxed);
+        all.matches_refused.inner().store(matches_refused, Ordering::Relaxed);
     }
 
     /// A batch was folded in this time.
@@ -254,17 +343,23 @@ mod tests {
         }
         drop(metrics.received.get_or_create(&stage));
         drop(metrics.dropped.get_or_create(&stage));
+        drop(metrics.suppressed.get_or_create(&stage));
         drop(metrics.lane_waiting.get_or_create(&stage));
         drop(metrics.lane_tried.get_or_create(&stage));
+        drop(metrics.matching.said.get_or_create(&Said { outcome: "merge".into() }));
         let text = metrics.text();
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let want = "weft_source_requests counter, weft_requests_too_many counter, weft_source_events counter, weft_events_folded counter, \
-                    weft_events_duplicate counter, weft_transform_dropped counter, weft_dead_letters counter, \
+                    weft_events_duplicate counter, weft_transform_dropped counter, weft_events_suppressed counter, weft_dead_letters counter, \
                     weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
                     weft_facts_refused counter, weft_values_unusable counter, weft_claims_held gauge, \
-                    weft_claims_past_limit gauge, weft_intake_sync_seconds histogram, \
+                    weft_claims_past_limit gauge, weft_matches_joined gauge, weft_matches_open gauge, weft_matches_refused counter, \
+                    weft_matching_customers gauge, weft_matching_waiting_customers gauge, weft_matching_compared counter, \
+                    weft_matching_said counter, weft_matching_keys_closed gauge, weft_matching_left_out counter, \
+                    weft_matching_model_version gauge, weft_matching_model_learned_timestamp_seconds gauge, \
+                    weft_matching_failures counter, weft_intake_sync_seconds histogram, \
                     weft_history_sync_seconds histogram, weft_commit_seconds histogram, weft_fold_event_seconds histogram";
         assert_eq!(names.join(", "), want);
     }
@@ -282,6 +377,9 @@ mod tests {
             values_unusable: 8,
             claims_held: 9,
             claims_past_limit: 10,
+            matches_joined: 11,
+            matches_open: 12,
+            matches_refused: 13,
         };
         metrics.counted(&Totals { claims_shrunk: 5, ..totals });
         metrics.counted(&totals);
@@ -297,6 +395,9 @@ mod tests {
             "weft_values_unusable_total 8",
             "weft_claims_held 9",
             "weft_claims_past_limit 10",
+            "weft_matches_joined 11",
+            "weft_matches_open 12",
+            "weft_matches_refused_total 13",
         ] {
             assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
         }

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! data/intake/   what came through the doors      data/history/  what the fold consumed: the truth
-//! data/state/    what follows from history
+//! data/state/    what follows from history           data/matching/  where customers are found by what they say, if they are compared
 //! ```
 //!
 //! State that is missing, damaged or from another history is thrown away and folded anew (invariant 4), from the base where the
 //! beginning of history has been let go; nothing is sent
 //! meanwhile, because no lane exists yet. History and intake are never thrown away: damage there stops the start and is named.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -122,10 +123,22 @@ impl DataFolder {
         self.root.join("history")
     }
 
+    /// Where erasures are written down until they are done, and the key of the hashes that stay.
+    #[must_use]
+    pub fn erasures(&self) -> PathBuf {
+        self.root.join("erasure")
+    }
+
     /// State.
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.root.join("state")
+    }
+
+    /// The index of matching.
+    #[must_use]
+    pub fn matching(&self) -> PathBuf {
+        self.root.join("matching")
     }
 }
 
@@ -167,9 +180,9 @@ impl Vault {
             Rebuild::Always => None,
             Rebuild::WhereNeeded => usable(folder.open_current(), &history.reader(), &mut notes)?,
         };
-        let start = history.reader().start();
+        let there = history.reader().start()..history.durable_end();
         let mut doing = if kept.is_some() { "folding what came after the last commit" } else { ANEW };
-        let state = kept.map_or_else(|| begin(&mut folder, start), Ok)?;
+        let state = kept.map_or_else(|| begin(&mut folder, &there, Begin::Base), Ok)?;
         let mut state = Arc::new(Live::new(folder, state));
         let mut overlay = match Overlay::open(state.clone(), limits::ROWS_HELD) {
             Ok(overlay) => overlay,
@@ -177,7 +190,9 @@ impl Vault {
                 notes.push(format!("state cannot be read ({error}), as after an upgrade: it is rebuilt"));
                 doing = ANEW;
                 let mut folder = Arc::into_inner(state).expect("nobody else has it").into_folder();
-                let anew = begin(&mut folder, start)?;
+                // The base is of the same version as the state was.
+                let from = if there.start == 0 { Begin::Beginning } else { Begin::Base };
+                let anew = begin(&mut folder, &there, from)?;
                 state = Arc::new(Live::new(folder, anew));
                 Overlay::open(state.clone(), limits::ROWS_HELD)?
             }
@@ -221,14 +236,28 @@ fn open_log(name: &'static str, data: &DataFolder, dir: &Path, notes: &mut Vec<S
 /// What is being done where state is folded anew.
 const ANEW: &str = "rebuilding state from history";
 
-/// A new state to fold history into: empty, or a copy of the base where history does not begin at its beginning.
-fn begin(folder: &mut Folder, start: u64) -> Result<State, VaultError> {
-    if start == 0 {
+/// Where a rebuild begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// At the base, where there is one.
+    Base,
+    /// At the beginning of history.
+    Beginning,
+}
+
+/// A new state to fold history into: a copy of the base, where there is one; empty where history is there from its beginning. A base goes
+/// first because after an erasure history before it does not say everything any more: which deliveries there were, and which repetitions.
+fn begin(folder: &mut Folder, history: &Range<u64>, from: Begin) -> Result<State, VaultError> {
+    let start = history.start;
+    let no_base = |base: String| VaultError::NoBase { start, base };
+    if from == Begin::Beginning {
         return Ok(folder.begin_rebuild()?);
     }
-    let no_base = |base: String| VaultError::NoBase { start, base };
     match folder.begin_from_base() {
-        Ok(Some(state)) if state.position() >= start => Ok(state),
+        Ok(None) | Err(StoreError::StateDamaged { .. }) if start == 0 => Ok(folder.begin_rebuild()?),
+        Ok(Some(state)) if (start..=history.end).contains(&state.position()) => Ok(state),
+        // It is of a longer history than this.
+        Ok(Some(_)) if start == 0 => Ok(folder.begin_rebuild()?),
         Ok(Some(state)) => Err(no_base(format!("its base stands for {} records", state.position()))),
         Ok(None) => Err(no_base("it has no base".into())),
         Err(StoreError::Version { found, known, .. }) if found < known => {

@@ -20,16 +20,17 @@ use tokio::sync::{oneshot, watch};
 use weft_domain::claim::fingerprint;
 use weft_domain::event::Event;
 use weft_domain::fold::fold;
-use weft_domain::input::{Input, Kv, Passed, encode_event, kind_of_event};
+use weft_domain::input::{DeadLetter, Input, Kv, Passed, encode_event, kind_of_event};
 use weft_domain::value::Timestamp;
 use weft_domain::view::View;
 use weft_store::StoreError;
-use weft_store::log::{Log, LogReader, Record};
+use weft_store::log::{Draft, Log, LogReader, Record};
 use weft_store::overlay::{Committed, Frozen, Overlay};
 use weft_store::state::StateStore;
 
 use crate::clock::Clock;
 use crate::limits;
+use crate::suppression::Suppression;
 use crate::telemetry::Metrics;
 
 /// Something for the writer to do.
@@ -40,6 +41,10 @@ pub enum Order {
     Input(Box<Input>, Option<Answer>),
     /// Let go of segments of history wholly below a record.
     Trim(u64),
+    /// Seal the segment of history being written, so that it can be written anew.
+    Rotate(oneshot::Sender<()>),
+    /// Give a segment of history that was written anew its place.
+    Adopt(Box<Draft>, oneshot::Sender<Result<(), StoreError>>),
     /// Commit everything now, and say so.
     Commit(oneshot::Sender<()>),
     /// Finish what is in the queue, commit, and end.
@@ -98,6 +103,7 @@ pub struct Ledger {
     history: LogReader,
     durable: watch::Receiver<u64>,
     intake_through: Arc<AtomicU64>,
+    suppression: Arc<Suppression>,
 }
 
 impl Ledger {
@@ -142,6 +148,24 @@ impl Ledger {
         }
     }
 
+    /// Seals the segment of history being written. False where the writer has ended.
+    pub async fn rotate(&self) -> bool {
+        let (done, rotated) = oneshot::channel();
+        self.order(Order::Rotate(done)).await && rotated.await.is_ok()
+    }
+
+    /// Gives a segment of history that was written anew its place. None where the writer has ended.
+    pub async fn adopt(&self, draft: Draft) -> Option<Result<(), StoreError>> {
+        let (done, adopted) = oneshot::channel();
+        if self.order(Order::Adopt(Box::new(draft), done)).await { adopted.await.ok() } else { None }
+    }
+
+    /// Whose events are not taken.
+    #[must_use]
+    pub fn suppression(&self) -> &Arc<Suppression> {
+        &self.suppression
+    }
+
     /// State, as far as it has been folded. Hold it shortly: the writer waits.
     pub fn state(&self) -> MutexGuard<'_, Overlay> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -175,14 +199,28 @@ pub struct Writer {
 impl Writer {
     /// Starts it over a history whose records before `state.position()` are folded already.
     #[must_use]
-    pub fn start(history: Log, overlay: Overlay, base: Arc<dyn StateStore>, clock: Clock, metrics: Arc<Metrics>) -> Writer {
+    pub fn start(
+        history: Log,
+        overlay: Overlay,
+        base: Arc<dyn StateStore>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        suppression: Arc<Suppression>,
+    ) -> Writer {
         metrics.counted(&overlay.totals());
         let (orders, inbox) = sync_channel(limits::WRITER_ORDERS_MAX);
         let (durable, durable_seen) = watch::channel(history.durable_end());
         let state = Arc::new(Mutex::new(overlay));
         let intake_through = Arc::new(AtomicU64::new(state.lock().unwrap_or_else(PoisonError::into_inner).intake_through()));
         let (reader, seen) = (history.reader(), intake_through.clone());
-        let ledger = Ledger { orders, state: state.clone(), history: reader, durable: durable_seen, intake_through: seen };
+        let ledger = Ledger {
+            orders,
+            state: state.clone(),
+            history: reader,
+            durable: durable_seen,
+            intake_through: seen,
+            suppression: suppression.clone(),
+        };
         let desk = Desk {
             history,
             state,
@@ -197,6 +235,7 @@ impl Writer {
             committed_at: Instant::now(),
             clean: true,
             intake_through,
+            suppression,
         };
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || desk.work(&inbox));
         Writer { thread: thread.expect("the system has room for a thread at the start"), ledger }
@@ -239,6 +278,7 @@ struct Desk {
     committed_at: Instant,
     clean: bool,
     intake_through: Arc<AtomicU64>,
+    suppression: Arc<Suppression>,
 }
 
 impl Desk {
@@ -300,6 +340,19 @@ impl Desk {
                 self.answers.extend(answer.map(|answer| (answer, position)));
             }
             Order::Trim(before) => drop(self.history.trim(before)?),
+            Order::Rotate(done) => {
+                self.sync()?;
+                self.history.rotate()?;
+                // Whoever asked may have gone away; so below.
+                let _ = done.send(());
+            }
+            Order::Adopt(draft, done) => match self.history.adopt(*draft) {
+                Err(error @ StoreError::Refused(_)) => drop(done.send(Err(error))),
+                adopted => {
+                    adopted?;
+                    let _ = done.send(Ok(()));
+                }
+            },
             Order::Commit(answer) => self.commits.push(answer),
             Order::Stop => return Ok(true),
         }
@@ -332,7 +385,7 @@ impl Desk {
     }
 
     /// The inputs of a batch and where each stands in the payload. An event whose message id the duplicate window knows, or
-    /// that came before in the same batch, has become [`Passed::Duplicate`].
+    /// that came before in the same batch, has become [`Passed::Duplicate`]; what names somebody who was erased [`Passed::Suppressed`].
     fn lay_out(&mut self, batch: Vec<Prepared>) -> (Vec<Input>, Vec<(u8, std::ops::Range<usize>)>) {
         self.payload.clear();
         let (mut inputs, mut spans) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
@@ -340,7 +393,8 @@ impl Desk {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for prepared in batch {
             let start = self.payload.len();
-            let (kind, input) = match prepared {
+            let passed = self.suppressed(&prepared);
+            let (kind, input) = match passed.map_or(prepared, Prepared::Other) {
                 Prepared::Event { source, intake, event, json } => {
                     let tie = event.message_id.as_deref().map(fingerprint);
                     let repeated = tie.is_some_and(|tie| state.repeated(tie) || !fresh.insert(tie));
@@ -360,9 +414,29 @@ impl Desk {
         (inputs, spans)
     }
 
+    /// What a record comes to that names somebody who was erased. It is known here for the first time where a transform brought the
+    /// identifier, or where it was in intake before.
+    fn suppressed(&self, prepared: &Prepared) -> Option<Input> {
+        let (refused, intake) = match prepared {
+            Prepared::Event { source, intake, event, .. } => (self.suppression.refuses(source, &event.claims), *intake),
+            Prepared::Other(Input::DeadLetter(DeadLetter { source, bytes, intake: Some(intake), .. })) => {
+                (self.suppression.refuses_bytes(source.as_deref().unwrap_or_default(), bytes), *intake)
+            }
+            Prepared::Other(_) => return None,
+        };
+        if refused {
+            self.suppression.note_late(intake);
+        }
+        refused.then_some(Input::Passed { intake, reason: Passed::Suppressed })
+    }
+
     /// Whether there is no room for a value. Asked before it enters history, so that history has only what was kept (invariant 4).
     fn is_full(&self, input: &Input) -> Result<bool, WriterError> {
         let Input::Kv(Kv { stage, key, value: Some(_) }) = input else { return Ok(false) };
+        // What the engine keeps under a stage of its own is no plugin's, and is bounded where it is kept.
+        if stage.contains('/') {
+            return Ok(false);
+        }
         let state = self.lock();
         Ok(state.keys(stage)? >= limits::KV_KEYS_MAX && !state.has_key(stage, key)?)
     }

@@ -212,6 +212,9 @@ fn summary(config: &Config) -> String {
     if more != format!("{:?} {:?} {:?} {:?}", usual.on_login, usual.on_logout, usual.merge_limit, usual.quarantine) {
         line(&mut out, format!("identity {more}"));
     }
+    if let Some(matching) = &config.matching {
+        line(&mut out, format!("matching {}", serde_json::to_string(matching).unwrap()));
+    }
     let mut attributes: Vec<_> = config.attributes.iter().collect();
     attributes.sort_by_key(|attribute| (attribute.is_trait, &attribute.name));
     for attribute in attributes {

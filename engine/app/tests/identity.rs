@@ -6,12 +6,13 @@ use weft::clock::Clock;
 use weft::engine::{Engine, Settings, Stages, Terms};
 use weft::identity::{Asked, Decided, Refused, Waiting, decide, held_of, restore, split};
 use weft::intake::Arrived;
+use weft::review::{self, Said};
 use weft::vault::{DataFolder, Vault};
-use weft_domain::claim::{ClaimId, Decision};
+use weft_domain::claim::{Bits, ClaimId, Compared, Decision, Evidence, Outcome, Proposal, pair};
 use weft_domain::event::{Environment, Event, Identifier};
 use weft_domain::explain::whose;
 use weft_domain::identity::{Quarantine, Rules};
-use weft_domain::input::{Arrival, Named};
+use weft_domain::input::{Arrival, Input, Named};
 use weft_domain::limits::{REASON_BYTES_MAX, SPLIT_PARTS_MAX};
 use weft_domain::plan::Plan;
 use weft_domain::view::View;
@@ -94,6 +95,19 @@ fn named(identifiers: &[&str], apart_from: &[&str]) -> Asked {
     let read = |all: &[&str]| all.iter().map(|text| text.parse().expect("TYPE:VALUE")).collect();
     let reason = Some("two people".into());
     Asked { identifiers: read(identifiers), apart_from: read(apart_from), reason, ..Asked::default() }
+}
+
+/// Has the matcher speak of two customers, each by all that its first event names.
+async fn compare(engine: &Engine, a: &str, b: &str, outcome: Outcome) {
+    let fields = vec![Compared { field: "name.given".into(), level: "nickname".into(), weight: Bits::of(6.5) }];
+    let at = NOON.parse().expect("valid");
+    let evidence = Evidence { weight: Bits::of(1.5), prior: Bits::of(-5.0), shared: Bits(0), fields, model: 0, at };
+    let proposal = Proposal { pair: pair(claim(a), claim(b)), outcome, evidence };
+    engine.ledger().log(Input::Match(proposal)).await.expect("the engine runs");
+}
+
+fn two(a: &str, b: &str, decision: Option<Decision>) -> Said {
+    Said { a: a.into(), b: b.into(), decision, reason: decision.map(|_| "asked them".into()) }
 }
 
 fn contradicts<T: std::fmt::Debug>(outcome: Result<T, Refused>, want: &str) {
@@ -264,5 +278,80 @@ async fn what_is_unclear_is_refused() {
         split(engine.ledger(), &claims("a:1")).await,
         &format!("the claim {alone} joins nothing: there is nothing to split"),
     );
+    engine.stop().await.expect("an orderly stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_match_waits_for_a_person_who_has_the_last_word() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = start(folder.path()).await;
+    tell(&engine, &["web 1 u:ann e:x", "list 2 e:y", "web 3 u:bob", "list 4 e:z"]).await;
+    let ledger = engine.ledger();
+    compare(&engine, "u:ann e:x", "e:y", Outcome::Review).await;
+    compare(&engine, "u:bob", "e:z", Outcome::Review).await;
+    let list = review::open_of(ledger, &review::Waiting { after: None, limit: Some(1) }).expect("state can be read");
+    let rest = review::open_of(ledger, &review::Waiting { after: list.next, limit: Some(1) }).expect("state can be read");
+    assert_eq!((list.matches.len(), rest.matches.len(), rest.next), (1, 1, None));
+    let all: Vec<_> = list.matches.iter().chain(&rest.matches).collect();
+    let ann = all.iter().find(|one| one.matched.pair == pair(claim("u:ann e:x"), claim("e:y"))).expect("it waits");
+    assert_eq!((ann.impact.customers_total, ann.impact.events_moved), (2, 1));
+    let names: Vec<&str> = ann.people.iter().flat_map(|person| &person.identifiers).map(|one| &*one.value).collect();
+    assert!(["ann", "x", "y"].iter().all(|name| names.contains(name)), "{names:?}");
+    // By identifiers, by customers' ids, in any order; what is so already changes nothing.
+    let accept = Some(Decision::Accept);
+    assert!(review::decide(ledger, &two("email:y", "user_id:ann", accept)).await.expect("it can be decided").position.is_some());
+    assert!(same(&engine, "u:ann", "e:y"));
+    let (a, b) = (claim("u:ann e:x").to_string(), claim("e:y").to_string());
+    assert_eq!(review::decide(ledger, &two(&a, &b, accept)).await, Ok(Decided { position: None }));
+    assert_eq!(review::decide(ledger, &two("email:x", "email:y", accept)).await, Ok(Decided { position: None }));
+    review::decide(ledger, &two("email:x", "email:y", Some(Decision::Refuse))).await.expect("it can be decided");
+    assert!(!same(&engine, "u:ann", "e:y"));
+    // Whoever they are: what no comparison says can be said by a person, and taken back.
+    review::decide(ledger, &two("email:y", "email:z", accept)).await.expect("it can be decided");
+    assert!(same(&engine, "e:y", "e:z"));
+    review::decide(ledger, &two("email:y", "email:z", None)).await.expect("it can be taken back");
+    assert!(!same(&engine, "e:y", "e:z"));
+    engine.stop().await.expect("an orderly stop");
+    // The state is what history says.
+    let before = Vault::open(&DataFolder::at(folder.path()), |_| ()).expect("opens");
+    let hash = before.state_hash().expect("state can be read");
+    let waits = before.overlay.open_matches([ClaimId([0; 16]); 2], 9).expect("state can be read");
+    assert_eq!(waits, [pair(claim("u:bob"), claim("e:z"))]);
+    before.close().expect("closes");
+    let rebuilt = Vault::rebuild(&DataFolder::at(folder.path()), |_| ()).expect("rebuilds");
+    assert_eq!(rebuilt.state_hash().expect("state can be read"), hash);
+    rebuilt.close().expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_makes_no_sense_of_two_customers_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = start(folder.path()).await;
+    tell(&engine, &["web 1 u:ann e:x", "web 2 e:x a:1", "web 3 u:bob", "web 4 u:cy", "web 5 e:y"]).await;
+    let ledger = engine.ledger();
+    let (accept, refuse) = (Some(Decision::Accept), Some(Decision::Refuse));
+    contradicts(
+        review::decide(ledger, &two("user_id:ann", "anonymous_id:1", refuse)).await,
+        "`user_id:ann` and `anonymous_id:1` are one customer by what events say: `weft explain user_id:ann anonymous_id:1` shows how, \
+         `weft identity split` takes it apart",
+    );
+    contradicts(
+        review::decide(ledger, &two("user_id:ann", "email:y", None)).await,
+        "nobody has decided that: there is nothing to take back",
+    );
+    // Two user ids for one customer, and no third.
+    review::decide(ledger, &two("user_id:ann", "user_id:bob", accept)).await.expect("it can be decided");
+    for third in ["user_id:ann", "user_id:bob"] {
+        match review::decide(ledger, &two(third, "user_id:cy", accept)).await {
+            Err(Refused::Contradicts(message)) => assert!(message.starts_with("the rules "), "{message}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(same(&engine, "u:ann", "u:bob"));
+    let unknown = review::decide(ledger, &two("user_id:ann", "user_id:nobody", accept)).await;
+    assert_eq!(unknown, Err(Refused::Unknown("nobody is known by `user_id:nobody`".into())));
+    let unclear = review::decide(ledger, &Said { reason: None, ..two("user_id:ann", "email:y", accept) }).await;
+    assert_eq!(unclear, Err(Refused::Unclear("say why: `reason` is for the next person who asks".into())));
+    assert!(matches!(review::decide(ledger, &two("ann", "email:y", accept)).await, Err(Refused::Unclear(_))));
     engine.stop().await.expect("an orderly stop");
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::claim::{Claim, ClaimId, CustomerId, IdentifierId};
 use crate::event::Identifier;
-use crate::explain::{Because, SetAside, Who, claims_of};
+use crate::explain::{Because, Matched, SetAside, Who, claims_of};
 use crate::limits;
 use crate::view::{Read, View};
 
@@ -38,6 +38,8 @@ pub struct Between {
 pub enum Reason {
     /// A claim on the way from the first to the second.
     Claim(Box<Link>),
+    /// What comparing two claims on the way came to.
+    Match(Box<Matched>),
     /// Somebody said that an identifier of the first and one of the second are not one person's.
     Separation(Separation),
     /// No claim names anything of both, nor do claims that hang together.
@@ -49,10 +51,10 @@ pub enum Reason {
 /// A claim on the way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
-    /// The identifier through which the way comes to it; none where it begins here.
+    /// The identifier through which the way comes to it; none where it begins here, or comes by a match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Identifier>,
-    /// The identifier through which the way goes on; none where it ends here.
+    /// The identifier through which the way goes on; none where it ends here, or goes on by a match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Identifier>,
     /// What of these the claim had to set aside: here the two are kept apart.
@@ -165,6 +167,7 @@ impl<V: View> Search<'_, V> {
                 for one in &claim.identifiers {
                     next.push((Place::Identifier(IdentifierId::of(&one.kind, &one.value)), is_aside(&claim, one)));
                 }
+                next.extend(claim.matches.iter().map(|known| (Place::Claim(known.other), !known.is_joined())));
             }
             Place::Identifier(id) => {
                 let Some(row) = self.view.identifier(id)? else { return Ok(next) };
@@ -213,6 +216,9 @@ impl<V: View> Search<'_, V> {
             let on_the_way = |aside: &&SetAside| [&from, &to].into_iter().flatten().any(|one| *one == aside.identifier);
             let kept_apart = because.set_aside.iter().filter(on_the_way).cloned().collect();
             links.push(Reason::Claim(Box::new(Link { from, to, kept_apart, because })));
+            if let Some(Place::Claim(next)) = way.get(number + 1) {
+                links.extend(claim.matched(*next).map(|known| Reason::Match(Box::new(Matched::of(*id, known)))));
+            }
         }
         Ok(links)
     }

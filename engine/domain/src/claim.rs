@@ -4,6 +4,8 @@
 //! neither the order in which events arrive nor an earlier merge leaves a trace (invariant 6). Events are filed under their
 //! claim and stay there: a merge moves claims between customers and rewrites no event.
 
+mod matched;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +17,8 @@ use sha2::{Digest, Sha256};
 use crate::event::{Identifier, Learnt};
 use crate::limits;
 use crate::value::Timestamp;
+
+pub use self::matched::{Bits, Compared, Evidence, Match, Outcome, Proposal, Trained, pair};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -151,6 +155,8 @@ pub struct Claim {
     pub struck: BTreeMap<String, String>,
     /// What somebody decided of a claim that was held.
     pub verdict: Option<Verdict>,
+    /// What is known of it and other claims by comparison, in the order of those; at most [`limits::CLAIM_MATCHES_MAX`].
+    pub matches: Vec<Match>,
     /// The customer whom it belongs to: derived, kept so that an event finds its customer in one look.
     pub customer: CustomerId,
     /// Identifiers that the guards kept from joining here, with the reason: derived.
@@ -210,6 +216,7 @@ impl Claim {
             retracted: None,
             struck: BTreeMap::new(),
             verdict: None,
+            matches: Vec::new(),
             customer,
             set_aside: Vec::new(),
         }
@@ -229,6 +236,22 @@ impl Claim {
     pub fn struck_witness(&self) -> Option<&Witness> {
         let struck = |witness: &&Witness| self.struck.contains_key(&witness.source);
         self.witnesses.iter().find(struck).filter(|_| !self.is_retracted())
+    }
+
+    /// What is known of it and another by comparison.
+    #[must_use]
+    pub fn matched(&self, other: ClaimId) -> Option<&Match> {
+        self.matches.binary_search_by_key(&other, |one| one.other).ok().map(|place| &self.matches[place])
+    }
+
+    /// Notes what is known of it and another; none forgets it.
+    pub fn note(&mut self, other: ClaimId, known: Option<Match>) {
+        match (self.matches.binary_search_by_key(&other, |one| one.other), known) {
+            (Ok(place), Some(known)) => self.matches[place] = known,
+            (Ok(place), None) => drop(self.matches.remove(place)),
+            (Err(place), Some(known)) => self.matches.insert(place, known),
+            (Err(_), None) => (),
+        }
     }
 
     /// Whether it joins nothing: somebody took it back, or the word of every source that says so.

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::claim::{Claim, ClaimId, CustomerId, Guard, IdentifierId, Verdict, Witness};
+use crate::claim::{Claim, ClaimId, CustomerId, Evidence, Guard, IdentifierId, Match, Outcome, Verdict, Witness, pair};
 use crate::event::Identifier;
 use crate::identity::Rules;
 use crate::limits;
@@ -27,6 +27,46 @@ pub struct Explained {
     pub facts: BTreeMap<String, Fact>,
     /// What makes this one customer, the earliest first.
     pub claims: Vec<Because>,
+    /// What comparing it with others came to, whether it is one customer because of that or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<Matched>,
+}
+
+/// What comparing two came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Matched {
+    /// The two claims, by which it can be decided.
+    #[schemars(with = "[String; 2]")]
+    pub pair: [ClaimId; 2],
+    /// What the matcher concludes.
+    pub outcome: Outcome,
+    /// Whether the two are one customer because of it.
+    pub joined: bool,
+    /// Why; none where a person said so and the matcher nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+    /// What a person decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// The guard that keeps the two apart all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub guard: Option<Guard>,
+}
+
+impl Matched {
+    /// What a claim knows of it and another.
+    #[must_use]
+    pub fn of(id: ClaimId, known: &Match) -> Self {
+        Matched {
+            pair: pair(id, known.other),
+            outcome: known.outcome,
+            joined: known.is_joined(),
+            evidence: known.evidence.clone(),
+            verdict: known.verdict.clone(),
+            guard: known.guard,
+        }
+    }
 }
 
 /// One reason.
@@ -219,15 +259,22 @@ pub fn explain(view: &impl View, id: CustomerId) -> Read<Option<Explained>> {
     let facts = facts.into_iter().filter(|(_, fact)| !fact.value.is_null()).map(|(name, fact)| (name.to_owned(), fact.clone()));
     let mut brought: Vec<(String, String)> = Vec::new();
     let mut claims = Vec::with_capacity(reasons.len());
+    let mut matches: BTreeMap<[ClaimId; 2], Matched> = BTreeMap::new();
     for (id, claim, events_total) in reasons {
         let aside = |one: &&Identifier| claim.set_aside.iter().any(|(set_aside, _)| set_aside == *one);
         let held: Vec<&Identifier> = claim.identifiers.iter().filter(|one| !aside(one)).collect();
         let known = |one: &&&Identifier| brought.contains(&(one.kind.clone(), one.value.clone()));
         let shared = held.iter().filter(known).map(|one| (*one).clone()).collect();
         brought.extend(held.iter().map(|one| (one.kind.clone(), one.value.clone())));
+        matches.extend(claim.matches.iter().map(|known| (pair(id, known.other), Matched::of(id, known))));
         claims.push(Because { shared, ..Because::of(id, &claim, events_total) });
     }
-    Ok(Some(Explained { profile: Profile::unite(id, &nodes), facts: facts.collect(), claims }))
+    Ok(Some(Explained {
+        profile: Profile::unite(id, &nodes),
+        facts: facts.collect(),
+        claims,
+        matches: matches.into_values().collect(),
+    }))
 }
 
 impl Because {

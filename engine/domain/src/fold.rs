@@ -8,21 +8,23 @@
 //! customers because of it; moves change who is made of which claims; the event's facts, its place and what it counts for go to its
 //! claim's node; and where a profile changed, a timer is set so that destinations hear of it once it rests.
 
+mod erase;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use crate::attribute::{Effect, Pass};
-use crate::claim::{ClaimId, CustomerId, Verdict, Witness, fingerprint};
+use crate::claim::{ClaimId, CustomerId, Decision, Proposal, Trained, Verdict, Witness, fingerprint};
 use crate::correction::correct;
 use crate::event::Event;
-use crate::input::{Command, DeadLetter, Input, Kv, Part, Receipts, Stream, Sweep};
+use crate::input::{Command, DeadLetter, ERASED, Input, Kv, Part, Receipts, Stream, Sweep};
 use crate::limits;
 use crate::measure::{self, measure};
-use crate::plan::Plan;
+use crate::plan::{MATCHING_LANE, Plan};
 use crate::profile::{Entry, Profile, Told};
-use crate::resolve::{Move, decide, resolve, retract, separate, strike};
+use crate::resolve::{Move, compare, decide, decide_match, resolve, retract, separate, strike};
 use crate::value::Timestamp;
 use crate::view::{Again, Changes, Customer, Lane, Letter, LetterBytes, Read, Step, View};
 
@@ -42,6 +44,11 @@ pub fn fold(plan: &Plan, view: &impl View, position: u64, input: &Input) -> Read
         Input::Command(command) => obey(plan, &mut step, position, command)?,
         Input::Kv(kv) | Input::Position { kv, .. } => keep_value(&mut step, kv)?,
         Input::Sweep(sweep) => take_sweep(plan, &mut step, sweep)?,
+        Input::Match(proposal) => take_match(plan, &mut step, proposal)?,
+        Input::Model(model) => {
+            let (at, json) = (model.at, model.json.clone());
+            step.changes.model = Some(Arc::new(Trained { version: position, at, json }));
+        }
     }
     Ok(step.changes)
 }
@@ -59,12 +66,26 @@ fn adopt(before: &Plan, step: &mut Step<'_, impl View>, position: u64, plan: &Pl
         let lane = step.lane(name)?;
         step.changes.lanes.insert(name.clone(), Lane { events_through: position, ..lane });
     }
+    if before.matching && !plan.matching {
+        stop_matching(step)?;
+    }
     let (standings, has_claims) = (step.standings(), step.before().totals().claims > 0);
     let adopted = standings.adopt(plan.meanings().map(|attribute| attribute.id), position, has_claims);
     if adopted != *standings {
         step.changes.standings = Some(Arc::new(adopted));
     }
     step.changes.plan = Some(Arc::new(plan.clone()));
+    Ok(())
+}
+
+/// Nobody compares customers any more: what waited to be compared waits no longer.
+fn stop_matching(step: &mut Step<'_, impl View>) -> Read<()> {
+    let mut lane = step.lane(MATCHING_LANE)?;
+    for number in lane.profiles_through..lane.profiles_next {
+        step.changes.deliveries.insert((MATCHING_LANE.to_owned(), number), None);
+    }
+    lane.profiles_through = lane.profiles_next;
+    step.changes.lanes.insert(MATCHING_LANE.to_owned(), lane);
     Ok(())
 }
 
@@ -100,7 +121,7 @@ fn file(plan: &Plan, step: &mut Step<'_, impl View>, claim: ClaimId, told: &Told
     kept.page.push(Entry { occurred: told.event.occurred(), position: told.position });
     if kept.page.len() >= limits::INDEX_PAGE_ENTRIES {
         let full = std::mem::take(&mut kept.page);
-        step.changes.pages.insert((claim, kept.pages), Arc::new(full));
+        step.changes.pages.insert((claim, kept.pages), Some(Arc::new(full)));
         kept.pages += 1;
     }
     let customer = kept.customer;
@@ -177,7 +198,7 @@ fn save(step: &mut Step<'_, impl View>, id: CustomerId, customer: Customer) {
 
 /// Sets the timer at which destinations hear of a profile, unless it runs already.
 fn announce(plan: &Plan, step: &mut Step<'_, impl View>, id: CustomerId, due: Timestamp) -> Read<()> {
-    if plan.profile_lanes.is_empty() {
+    if !plan.tells_of_profiles() {
         return Ok(());
     }
     let mut customer = customer_of(step, id)?;
@@ -223,6 +244,16 @@ fn fire_timers(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, now: 
         step.changes.timers.insert((at, id), false);
         let mut customer = customer_of(step, id)?;
         customer.pending = None;
+        if plan.matching {
+            let changed =
+                if customer.claims.is_empty() { merged(step, id)? } else { json!({ "customer_id": id }).to_string().into() };
+            deliver(step, MATCHING_LANE, &changed)?;
+        }
+        if plan.profile_lanes.is_empty() {
+            customer.told = !customer.claims.is_empty();
+            save(step, id, customer);
+            continue;
+        }
         let told = if customer.claims.is_empty() { merged(step, id)? } else { profile_of(plan, step, id, &customer, now)? };
         customer.told = !customer.claims.is_empty();
         save(step, id, customer);
@@ -245,6 +276,13 @@ fn profile_of(plan: &Plan, step: &Step<'_, impl View>, id: CustomerId, customer:
     profile.add(&measure(plan, &step.standings(), &nodes, now, |tally| step.tally(tally))?);
     let text = serde_json::to_string(&profile).expect("a profile has string keys and valid JSON in it");
     Ok(text.into())
+}
+
+/// Takes in what the matcher says of two customers.
+fn take_match(plan: &Plan, step: &mut Step<'_, impl View>, proposal: &Proposal) -> Read<()> {
+    let moves = compare(&plan.identity, step, proposal)?;
+    let settled = step.before().clock().plus_ms(limits::PROFILE_SETTLE_MS);
+    carry_out(plan, step, &moves, settled)
 }
 
 /// Takes in a piece of a pass through history, where the pass stands at its beginning.
@@ -296,7 +334,7 @@ fn deliver(step: &mut Step<'_, impl View>, name: &str, told: &Arc<str>) -> Read<
 fn close_deliveries(step: &mut Step<'_, impl View>, position: u64, receipts: &Receipts) -> Read<()> {
     let mut lane = step.lane(&receipts.lane)?;
     let again = end_again(step, &mut lane, receipts)?;
-    for (ordinal, refused) in (0..).zip(&receipts.rejected) {
+    for (ordinal, refused) in (0..).zip(&receipts.rejected).filter(|(_, refused)| refused.code != ERASED) {
         let bytes = match receipts.stream {
             Stream::Events => LetterBytes::Event(refused.position),
             Stream::Profiles => {
@@ -455,8 +493,12 @@ fn tell_again(plan: &Plan, step: &mut Step<'_, impl View>, letters: &[(u64, u32)
 #[must_use]
 pub fn refused_customer(plan: &Plan, letter: &Letter) -> Option<CustomerId> {
     let LetterBytes::Here(text) = &letter.bytes else { return None };
-    let named: serde_json::Value = serde_json::from_str(text).ok().filter(|_| plan.profile_lanes.contains(&letter.stage))?;
-    named.get("customer_id")?.as_str()?.parse().ok()
+    customer_in(text).filter(|_| plan.profile_lanes.contains(&letter.stage))
+}
+
+/// The customer whom a profile, as destinations get it, is of.
+fn customer_in(told: &str) -> Option<CustomerId> {
+    serde_json::from_str::<serde_json::Value>(told).ok()?.get("customer_id")?.as_str()?.parse().ok()
 }
 
 /// Pauses a destination, or resumes it. One that is paused already was paused then.
@@ -477,9 +519,14 @@ fn obey(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, command: &Co
             let verdict = decision.map(|decision| Verdict { decision, reason: reason.clone() });
             decide(&plan.identity, step, *claim, verdict)?
         }
+        Command::DecideMatch { pair, decision, reason } => {
+            let verdict = decision.map(|decision| Verdict { decision, reason: reason.clone() });
+            decide_match(&plan.identity, step, *pair, verdict)?
+        }
         Command::DropLetters { letters, .. } => return drop_letters(step, letters),
         Command::DeliverAgain { letters } => return deliver_again(plan, step, position, letters),
         Command::TellAgain { letters } => return tell_again(plan, step, letters),
+        Command::Erase(gone) => return erase::erase(plan, step, gone),
         Command::Pause { lane } => return pause(step, lane, Some(step.before().clock())),
         Command::Resume { lane } => return pause(step, lane, None),
     };
@@ -494,6 +541,10 @@ fn split(plan: &Plan, step: &mut Step<'_, impl View>, parts: &[Part], reason: Op
         let moves = match part {
             Part::Claim { claim } => retract(rules, step, *claim, reason)?,
             Part::Word { claim, source } => strike(rules, step, *claim, source, reason)?,
+            Part::Match { pair } => {
+                let refused = |reason: &str| Verdict { decision: Decision::Refuse, reason: reason.to_owned() };
+                decide_match(rules, step, *pair, reason.map(refused))?
+            }
             Part::Pair { one, other, of } => separate(rules, step, [*one, *other], *of, reason)?,
         };
         carry_out(plan, step, &moves, now)?;

@@ -10,8 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::{Standings, Tally};
-use crate::claim::{Claim, ClaimId, CustomerId, IdentifierId};
+use crate::claim::{Claim, ClaimId, CustomerId, IdentifierId, Match};
 use crate::event::Identifier;
+use crate::explain::Matched;
 use crate::fold::fold;
 use crate::identity::Rules;
 use crate::input::{Command, Input};
@@ -118,6 +119,19 @@ impl<'v, V: View> Imagined<'v, V> {
         self.nodes.extend(nodes);
         self.customers.extend(customers);
         Ok(())
+    }
+
+    /// The matches because of which customers are one, and would be no longer.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn undone(&self) -> Read<Vec<Matched>> {
+        let mut undone = Vec::new();
+        for (id, after) in &self.claims {
+            let Some(before) = self.view.claim(*id)? else { continue };
+            let stays = |one: &Match| after.as_ref().and_then(|after| after.matched(one.other)).is_some_and(Match::is_joined);
+            let gone = before.matches.iter().filter(|one| one.other > *id && one.is_joined() && !stays(one));
+            undone.extend(gone.map(|one| Matched::of(*id, one)));
+        }
+        Ok(undone)
     }
 
     /// What has come of it.

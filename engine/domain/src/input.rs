@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::{AttributeId, Place, Tally};
-use crate::claim::{ClaimId, Decision, IdentifierId};
+use crate::claim::{ClaimId, Decision, IdentifierId, Proposal};
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::value::Timestamp;
@@ -212,6 +212,10 @@ pub enum Input {
     },
     /// What events come to that were there before an attribute was.
     Sweep(Sweep),
+    /// What the matcher says of two customers.
+    Match(Proposal),
+    /// A model by which the matcher compares from here on.
+    Model(Model),
 }
 
 /// The stage under which the positions of a source are kept: no stage has a slash in its name, so no plugin reaches them.
@@ -231,6 +235,8 @@ pub enum Passed {
         /// The transform.
         stage: String,
     },
+    /// It names somebody who was erased.
+    Suppressed,
 }
 
 /// A record that a stage could not take: kept with its bytes until somebody replays or drops it (invariant 3).
@@ -298,6 +304,9 @@ impl Stream {
     }
 }
 
+/// The code of a delivery that came to nothing and was of somebody who was erased: its place among the others stays, and no letter waits.
+pub const ERASED: &str = "erased";
+
 /// A delivery that came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
@@ -348,6 +357,15 @@ pub enum Command {
         /// Why, for the next person who asks.
         reason: String,
     },
+    /// Two customers are one person, whatever the matcher says, or are not; or, with no decision, it is as if nobody had decided.
+    DecideMatch {
+        /// The two, by their earliest claims.
+        pair: [ClaimId; 2],
+        /// Which; none takes a decision back.
+        decision: Option<Decision>,
+        /// Why, for the next person who asks.
+        reason: String,
+    },
     /// A destination is given nothing until it is resumed; what it would be given waits.
     Pause {
         /// The destination.
@@ -376,6 +394,36 @@ pub enum Command {
         /// Why, for the next person who asks.
         reason: String,
     },
+    /// A person goes, with everything that state has of them.
+    Erase(Box<Erase>),
+}
+
+/// What goes of a person. Ids of claims can be guessed from what they join, so the record itself goes as well, once state is durable
+/// without them: what stays of an erasure are keyed hashes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erase {
+    /// The erasure's own id.
+    pub erasure: String,
+    /// The claims, with all that is filed under them.
+    pub claims: Vec<ClaimId>,
+    /// Dead letters, by place in history and ordinal.
+    pub letters: Vec<(u64, u32)>,
+    /// Dead letters of others whose message names the person: it becomes [`ERASED`].
+    #[serde(default)]
+    pub reworded: Vec<(u64, u32)>,
+    /// Reasons that name the person, of what people said of others' claims and identifiers: each becomes [`ERASED`].
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    /// The claims of which something was said for such a reason.
+    #[serde(default)]
+    pub reasoned_claims: Vec<ClaimId>,
+    /// The identifiers that were separated for such a reason.
+    #[serde(default)]
+    pub reasoned_identifiers: Vec<IdentifierId>,
+    /// Deliveries that wait, by destination and number.
+    pub deliveries: Vec<(String, u64)>,
+    /// Values of stages' small stores, by stage and key.
+    pub values: Vec<(String, String)>,
 }
 
 /// What a split takes apart.
@@ -393,6 +441,11 @@ pub enum Part {
         claim: ClaimId,
         /// The source.
         source: String,
+    },
+    /// A match: the two claims are not one person's because of it, whatever the matcher says later.
+    Match {
+        /// The two claims.
+        pair: [ClaimId; 2],
     },
     /// Two identifiers: they are not one person's, whatever says so later.
     Pair {
@@ -415,6 +468,15 @@ pub struct Kv {
     pub key: String,
     /// The value; none takes the key away.
     pub value: Option<Vec<u8>>,
+}
+
+/// A model as the matcher learned it. Its version is its place in history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// When it was learned.
+    pub at: Timestamp,
+    /// The model, as JSON.
+    pub json: String,
 }
 
 /// A piece of a pass through history: what the events of some claims come to for attributes that came after them. It is made outside the
@@ -455,6 +517,8 @@ const COMMAND: u8 = 7;
 const KV: u8 = 8;
 const POSITION: u8 = 9;
 const SWEEP: u8 = 10;
+const MATCH: u8 = 11;
+const MODEL: u8 = 12;
 
 /// Appends the payload of an event record; its kind is [`kind_of_event`]. Apart from [`Input::encode`] so that an event's
 /// JSON reaches history as the bytes that it already is.
@@ -538,6 +602,14 @@ impl Input {
                 json(out, sweep);
                 SWEEP
             }
+            Input::Match(proposal) => {
+                json(out, proposal);
+                MATCH
+            }
+            Input::Model(model) => {
+                json(out, model);
+                MODEL
+            }
         }
     }
 
@@ -571,6 +643,8 @@ impl Input {
                 Input::Position { intake, kv: Kv { stage, key, value } }
             }
             SWEEP => Input::Sweep(reader.json()?),
+            MATCH => Input::Match(reader.json()?),
+            MODEL => Input::Model(reader.json()?),
             _ => return Err(reader.error("the kind is unknown")),
         })
     }
@@ -640,6 +714,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
     use crate::attribute::{self, Attribute, Calculation, Mark, Streak, Zone};
+    use crate::claim::{Bits, Compared, Evidence, Outcome};
 
     #[test]
     fn every_input_reads_back() {
@@ -656,6 +731,7 @@ mod tests {
         check(Input::Passed { intake: 8, reason: Passed::Duplicate });
         check(Input::Passed { intake: 8, reason: Passed::Dropped { stage: "tidy".into() } });
         let (code, message) = ("plugin_trapped".to_owned(), "unreachable".to_owned());
+        check(Input::Passed { intake: 8, reason: Passed::Suppressed });
         check(Input::DeadLetter(DeadLetter {
             stage: "tidy".into(),
             code,
@@ -688,6 +764,17 @@ mod tests {
         check(Input::Command(Command::DeliverAgain { letters: vec![(7, 0), (8, 1)] }));
         check(Input::Command(Command::Resume { lane: "lake".into() }));
         check(Input::Command(Command::DropLetters { letters: vec![(7, 0), (u64::MAX, 3)], reason: "seen to".into() }));
+        check(Input::Command(Command::Erase(Box::new(Erase {
+            erasure: "e1".into(),
+            claims: vec![ClaimId([7; 16])],
+            letters: vec![(7, 0)],
+            reworded: vec![(8, 1)],
+            reasons: vec!["ann@x is his sister".into()],
+            reasoned_claims: vec![claim],
+            reasoned_identifiers: vec![IdentifierId([3; 16])],
+            deliveries: vec![("lake".into(), 3)],
+            values: vec![("crm".into(), "k".into())],
+        }))));
         let kv = |value| Kv { stage: positions_of("crm"), key: "k".into(), value };
         check(Input::Kv(kv(Some(vec![1]))));
         check(Input::Position { intake: 9, kv: kv(Some(vec![1])) });
@@ -712,6 +799,14 @@ mod tests {
         let after = Some((ClaimId([6; 16]), attribute.id));
         check(Input::Sweep(Sweep { since: 3, after, through: None, claims: vec![swept], missing: 1 }));
         check(Input::Plan(Plan { attributes: vec![attribute, streak], ..Plan::default() }));
+        let pair = [ClaimId([1; 16]), claim];
+        check(Input::Command(Command::DecideMatch { pair, decision: Some(Decision::Accept), reason: "asked".into() }));
+        check(Input::Command(Command::Rejoin { parts: vec![Part::Match { pair }] }));
+        check(Input::Model(Model { at: Timestamp(7), json: "{}".into() }));
+        let compared = Compared { field: "name".into(), level: "same".into(), weight: Bits(1203) };
+        let (weight, prior, shared) = (Bits(-7), Bits(-1234), Bits(0));
+        let evidence = Evidence { weight, prior, shared, fields: vec![compared], model: 3, at: Timestamp(7) };
+        check(Input::Match(Proposal { pair, outcome: Outcome::Review, evidence }));
         assert!(Input::decode(99, b"").is_err());
     }
 

@@ -24,7 +24,7 @@ pub mod measure;
 pub mod resolve;
 pub mod correction;
 pub mod fold;
-pub mod impact;
 pub mod explain;
+pub mod impact;
 pub mod between;
 pub mod portrait;

@@ -60,6 +60,18 @@ pub const SEPARATIONS_MAX: usize = 128;
 /// Identifiers of a customer that somebody who looks one up is told. A person has some ten; a shared device may have gathered thousands.
 pub const IDENTIFIERS_TOLD_MAX: usize = 1_000;
 
+/// Other claims with which one may be matched by comparison. Each takes some three hundred bytes of the claim's row, with the evidence. A
+/// person is in a few lists, and every match makes the next one a match with the customer whom it made.
+pub const CLAIM_MATCHES_MAX: usize = 24;
+
+/// Fields of a comparison that are kept as evidence, and bytes of the name of each and of its level. See [`CLAIM_MATCHES_MAX`].
+pub const EVIDENCE_FIELDS_MAX: usize = 24;
+/// See [`EVIDENCE_FIELDS_MAX`].
+pub const EVIDENCE_NAME_BYTES_MAX: usize = 64;
+
+/// Bytes of a model as JSON: its most frequent values are most of it, and it is one record of history.
+pub const MODEL_BYTES_MAX: usize = 6 << 20;
+
 /// Bytes of the reason that somebody gives for a decision: two sentences. Reasons stand in rows, many beside each other.
 pub const REASON_BYTES_MAX: usize = 400;
 

@@ -164,6 +164,14 @@ pub(crate) fn sweep(
     Ok(())
 }
 
+/// Takes away all that is kept of a claim's events.
+pub(crate) fn forget(step: &mut Step<'_, impl View>, claim: ClaimId, node: &Node) {
+    for (id, kept) in &node.tallies {
+        step.changes.tallies.extend(kept.of.iter().map(|stretch| ((claim, *id, *stretch), None)));
+    }
+    step.changes.changing.extend(node.changes_at.map(|at| ((at, claim), false)));
+}
+
 /// What some events of one claim come to, by attribute and stretch of time; and how many values could not be used.
 pub struct Count<'p> {
     attributes: Vec<&'p Attribute>,

@@ -25,7 +25,13 @@ pub struct Plan {
     /// What events come to, and traits of which more decides than the latest event; sorted by their ids, then by their names.
     #[serde(default)]
     pub attributes: Vec<Attribute>,
+    /// Whether customers are compared with each other: then the matcher hears of changed profiles, as a destination does.
+    #[serde(default)]
+    pub matching: bool,
 }
+
+/// The lane of the matcher. No destination has such a name.
+pub const MATCHING_LANE: &str = "#matching";
 
 impl Default for Plan {
     /// The plan before the first: default identity, no destination.
@@ -37,6 +43,7 @@ impl Default for Plan {
             profile_lanes: Vec::new(),
             duplicate_window_events: limits::DUPLICATE_WINDOW_EVENTS,
             attributes: Vec::new(),
+            matching: false,
         }
     }
 }
@@ -46,6 +53,12 @@ impl Plan {
     #[must_use]
     pub fn says_the_same(&self, other: &Plan) -> bool {
         *self == Plan { generation: self.generation, ..other.clone() }
+    }
+
+    /// Whether anybody hears of changed profiles.
+    #[must_use]
+    pub fn tells_of_profiles(&self) -> bool {
+        self.matching || !self.profile_lanes.is_empty()
     }
 
     /// The attributes, one of each meaning.

@@ -145,7 +145,9 @@ impl<'p> Past<'p> {
         let facts = latest(nodes.iter().map(|node| &node.traits)).into_iter().filter(|(_, fact)| !fact.value.is_null());
         let facts = facts.map(|(name, fact)| (name.to_owned(), fact.clone())).collect();
         let missing = Some(missing).filter(|missing| *missing > 0);
-        let explained = Explained { profile, facts, claims };
+        let mut matches = now.matches;
+        matches.retain(|one| one.pair.iter().all(|claim| self.nodes.contains_key(claim)));
+        let explained = Explained { profile, facts, claims, matches };
         let mut portrait = Portrait { explained, more: More { as_of: Some(self.at), missing, ..More::default() } };
         portrait.add(&self.plan.attributes.iter().map(|attribute| self.count.measured(attribute)).collect::<Vec<_>>());
         Some(portrait)

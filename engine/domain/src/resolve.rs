@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::claim::{Claim, ClaimId, CustomerId, Guard, Heard, IdentifierId, Verdict, Witness};
+use crate::claim::{Claim, ClaimId, CustomerId, Guard, Heard, IdentifierId, Match, Outcome, Proposal, Verdict, Witness, pair};
 use crate::event::Identifier;
-use crate::identity::{Placement, Rules, Separations, partition};
+use crate::identity::{Rules, Separations, partition};
 use crate::limits;
 use crate::view::{Apart, IdentifierRow, Read, Step, View};
 
@@ -129,6 +129,151 @@ pub fn separate(
     Ok(moves)
 }
 
+/// Takes claims out for good, and divides anew what had hung together through them: those who stay are who they would be had the claims
+/// never been (invariant 6). What was said of the claims goes too, and so do separations from identifiers that nobody names any more.
+#[allow(clippy::missing_errors_doc)]
+pub fn forget(rules: &Rules, step: &mut Step<'_, impl View>, gone: &BTreeSet<ClaimId>) -> Read<Vec<Move>> {
+    let (mut named, mut shared) = (BTreeSet::new(), Vec::new());
+    for id in gone {
+        let Some(claim) = step.claim(*id)? else { continue };
+        named.extend(ids_of(&claim));
+        count_guards(step, *id, Some(&claim), &[]);
+        shared.extend(unmatch(step, *id, &claim, gone)?);
+        step.changes.claims.insert(*id, None);
+        step.count(|totals| totals.claims -= 1);
+    }
+    for id in named {
+        let Some(mut row) = step.identifier(id)? else { continue };
+        let kept = Arc::make_mut(&mut row);
+        kept.claims.retain(|claim| !gone.contains(claim));
+        // The two of a pair are identifiers of the claim whose split parted them, so both are looked at here.
+        kept.apart.retain(|apart| apart.of.is_none_or(|of| !gone.contains(&of)));
+        if kept.claims.is_empty() {
+            for apart in &kept.apart {
+                let Some(mut other) = step.identifier(apart.other)? else { continue };
+                Arc::make_mut(&mut other).apart.retain(|known| known.other != id);
+                step.changes.identifiers.insert(apart.other, Some(other));
+            }
+            step.changes.identifiers.insert(id, None);
+            step.count(|totals| totals.identifiers -= 1);
+        } else {
+            step.changes.identifiers.insert(id, Some(row));
+            shared.push(id);
+        }
+    }
+    let (mut moves, mut divided) = (Vec::new(), BTreeSet::new());
+    for id in shared {
+        let Some(component) = component(step, vec![id])? else { continue };
+        let first = component.claims.keys().next().copied();
+        if divided.insert(first) {
+            moves.extend(divide(rules, step, component, None)?);
+        }
+    }
+    Ok(moves)
+}
+
+/// Forgets what is known of a claim that goes and others by comparison. The identifiers of those that hung together with it because of that.
+fn unmatch(step: &mut Step<'_, impl View>, id: ClaimId, claim: &Claim, gone: &BTreeSet<ClaimId>) -> Read<Vec<IdentifierId>> {
+    count_matches(step, id, Some(claim), &Claim { matches: Vec::new(), ..claim.clone() });
+    let mut matched = Vec::new();
+    for known in claim.matches.iter().filter(|known| !gone.contains(&known.other)) {
+        let Some(before) = step.claim(known.other)? else { continue };
+        let mut after = before.clone();
+        Arc::make_mut(&mut after).note(id, None);
+        count_matches(step, known.other, Some(&before), &after);
+        step.changes.claims.insert(known.other, Some(after));
+        if known.joins() {
+            matched.extend(ids_of(&before));
+        }
+    }
+    Ok(matched)
+}
+
+/// Takes in what the matcher says of two customers. It counts where the two are customers as it knew them, or the match is known; what a
+/// person decided stands.
+#[allow(clippy::missing_errors_doc)]
+pub fn compare(rules: &Rules, step: &mut Step<'_, impl View>, proposal: &Proposal) -> Read<Vec<Move>> {
+    let [one, other] = proposal.pair;
+    let is_customer = |id: ClaimId, claim: &Claim| claim.customer == id.into();
+    let (Some(a), Some(b)) = (step.claim(one)?, step.claim(other)?) else { return Ok(Vec::new()) };
+    if a.matched(other).is_none() && !(is_customer(one, &a) && is_customer(other, &b)) {
+        return Ok(Vec::new());
+    }
+    note(rules, step, proposal.pair, |known| match known {
+        Some(known) if known.verdict.is_some() => Some(known),
+        _ if proposal.outcome == Outcome::Apart => None,
+        _ => {
+            let evidence = Some(proposal.evidence.bounded());
+            Some(Match { other, outcome: proposal.outcome, evidence, verdict: None, guard: None })
+        }
+    })
+}
+
+/// Decides whether two claims are one person's by comparison, or (with none) takes the decision back. A person may say so of any two.
+#[allow(clippy::missing_errors_doc)]
+pub fn decide_match(
+    rules: &Rules,
+    step: &mut Step<'_, impl View>,
+    ids: [ClaimId; 2],
+    verdict: Option<Verdict>,
+) -> Read<Vec<Move>> {
+    note(rules, step, ids, |known| match (known, verdict) {
+        (None, None) => None,
+        (Some(known), None) if known.outcome == Outcome::Apart => None,
+        (Some(known), verdict) => Some(Match { verdict, ..known }),
+        (None, verdict) => Some(Match { other: ids[1], outcome: Outcome::Apart, evidence: None, verdict, guard: None }),
+    })
+}
+
+/// Changes what is known of two claims by comparison, with both, and divides anew what hangs together with them where that made a difference.
+fn note(
+    rules: &Rules,
+    step: &mut Step<'_, impl View>,
+    ids: [ClaimId; 2],
+    change: impl FnOnce(Option<Match>) -> Option<Match>,
+) -> Read<Vec<Move>> {
+    let [one, other] = pair(ids[0], ids[1]);
+    let (Some(a), Some(b), true) = (step.claim(one)?, step.claim(other)?, one != other) else { return Ok(Vec::new()) };
+    let before = a.matched(other).cloned();
+    let guard = before.as_ref().and_then(|before| before.guard);
+    let after = change(before.clone()).map(|known| Match { other, guard, ..known });
+    let joins = |known: &Option<Match>| known.as_ref().is_some_and(Match::joins);
+    if before == after {
+        return Ok(Vec::new());
+    }
+    let full = |claim: &Claim| claim.matches.len() >= limits::CLAIM_MATCHES_MAX;
+    if before.is_none() && (full(&a) || full(&b)) {
+        step.count(|totals| totals.matches_refused += 1);
+        return Ok(Vec::new());
+    }
+    let (mut with_a, mut with_b) = (a.clone(), b.clone());
+    Arc::make_mut(&mut with_a).note(other, after.clone());
+    Arc::make_mut(&mut with_b).note(one, after.clone().map(|known| Match { other: one, ..known }));
+    step.changes.claims.insert(one, Some(with_a.clone()));
+    step.changes.claims.insert(other, Some(with_b.clone()));
+    if joins(&after) && component(step, [ids_of(&a), ids_of(&b)].concat())?.is_none() {
+        step.changes.claims.insert(one, Some(a));
+        step.changes.claims.insert(other, Some(b));
+        step.count(|totals| totals.matches_refused += 1);
+        return Ok(Vec::new());
+    }
+    count_matches(step, one, Some(&a), &with_a);
+    if !joins(&before) && !joins(&after) {
+        return Ok(Vec::new());
+    }
+    let mut moves = Vec::new();
+    for claim in [a, b] {
+        // What was one component by this match alone is two now, and each is divided anew.
+        let Some(component) = component(step, ids_of(&claim))? else { continue };
+        let is_all = component.claims.contains_key(&one) && component.claims.contains_key(&other);
+        moves.extend(divide(rules, step, component, None)?);
+        if is_all {
+            break;
+        }
+    }
+    Ok(moves)
+}
+
 /// Changes what people say of a claim, and divides its component anew where that made a difference.
 fn change(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, change: impl FnOnce(&mut Claim)) -> Read<Vec<Move>> {
     let Some(claim) = step.claim(id)? else { return Ok(Vec::new()) };
@@ -169,7 +314,7 @@ fn repeat(
 /// Divides a component anew after one of its claims has changed.
 fn reconsider(rules: &Rules, step: &mut Step<'_, impl View>, id: ClaimId, claim: Arc<Claim>) -> Read<Vec<Move>> {
     // A new claim enters only where there is room, so that what state knows is inside the bound.
-    let Some(mut component) = component(step, ids(&claim.identifiers))? else { return Ok(Vec::new()) };
+    let Some(mut component) = component(step, ids_of(&claim))? else { return Ok(Vec::new()) };
     component.claims.insert(id, claim);
     divide(rules, step, component, Some(id))
 }
@@ -201,7 +346,11 @@ fn ids(identifiers: &[Identifier]) -> Vec<IdentifierId> {
     identifiers.iter().map(|one| IdentifierId::of(&one.kind, &one.value)).collect()
 }
 
-/// The claims that hang together with some identifiers; none where there are too many to look at together.
+fn ids_of(claim: &Claim) -> Vec<IdentifierId> {
+    ids(&claim.identifiers)
+}
+
+/// The claims that hang together with some identifiers, because they name the same or are matched; none where there are too many to look at together.
 pub(crate) fn component(step: &Step<'_, impl View>, mut open: Vec<IdentifierId>) -> Read<Option<Component>> {
     let (mut claims, mut separations, mut seen) = (BTreeMap::new(), Separations::default(), BTreeSet::new());
     while let Some(identifier) = open.pop() {
@@ -218,7 +367,11 @@ pub(crate) fn component(step: &Step<'_, impl View>, mut open: Vec<IdentifierId>)
                 return Ok(None);
             }
             let Some(claim) = step.claim(*id)? else { continue };
-            open.extend(ids(&claim.identifiers));
+            open.extend(ids_of(&claim));
+            for known in claim.matches.iter().filter(|known| known.joins()) {
+                let other = step.claim(known.other)?;
+                open.extend(other.iter().flat_map(|other| ids_of(other)));
+            }
             claims.insert(*id, claim);
         }
     }
@@ -247,16 +400,21 @@ fn divide(rules: &Rules, step: &mut Step<'_, impl View>, component: Component, t
         }
         let stored = step.claim(*id)?;
         let is_new = stored.is_none();
-        count_guards(step, *id, stored.as_deref(), &placement);
-        let same = stored.is_some_and(|known| known.customer == placement.customer && known.set_aside == placement.set_aside);
-        if same && touched != Some(*id) {
+        count_guards(step, *id, stored.as_deref(), &placement.set_aside);
+        let mut row = Claim::clone(claim);
+        row.matches.iter_mut().for_each(|known| {
+            known.guard = placement.kept_apart.iter().find(|(other, _)| *other == known.other).map(|(_, guard)| *guard);
+        });
+        count_matches(step, *id, stored.as_deref(), &row);
+        let stays =
+            stored.as_ref().is_some_and(|known| known.customer == placement.customer && known.set_aside == placement.set_aside);
+        if stays && touched != Some(*id) && stored.is_some_and(|known| known.matches == row.matches) {
             continue;
         }
-        if !same {
+        if !stays {
             let identifiers = claim.identifiers.iter().filter(|one| !aside(one)).cloned().collect();
             moves.push(Move { claim: *id, to: placement.customer, is_new, identifiers });
         }
-        let mut row = Claim::clone(claim);
         (row.customer, row.set_aside) = (placement.customer, placement.set_aside);
         step.changes.claims.insert(*id, Some(Arc::new(row)));
     }
@@ -267,10 +425,10 @@ fn divide(rules: &Rules, step: &mut Step<'_, impl View>, component: Component, t
 }
 
 /// Keeps the list of claims that are held, and counts those and the ones past a limit of merges.
-fn count_guards(step: &mut Step<'_, impl View>, id: ClaimId, before: Option<&Claim>, now: &Placement) {
+fn count_guards(step: &mut Step<'_, impl View>, id: ClaimId, before: Option<&Claim>, now: &[(Identifier, Guard)]) {
     let differs = |guard: Guard| {
         let is_in = |set_aside: &[(Identifier, Guard)]| set_aside.iter().any(|(_, by)| *by == guard);
-        let (before, now) = (before.is_some_and(|claim| is_in(&claim.set_aside)), is_in(&now.set_aside));
+        let (before, now) = (before.is_some_and(|claim| is_in(&claim.set_aside)), is_in(now));
         (before != now).then_some(now)
     };
     if let Some(held) = differs(Guard::Held) {
@@ -279,6 +437,28 @@ fn count_guards(step: &mut Step<'_, impl View>, id: ClaimId, before: Option<&Cla
     }
     if let Some(past) = differs(Guard::MergeLimit) {
         step.count(|totals| totals.claims_past_limit = counted(totals.claims_past_limit, past));
+    }
+}
+
+/// Keeps the list of matches that wait for a person, and counts those and the ones that make customers one: each once, with the lower claim.
+fn count_matches(step: &mut Step<'_, impl View>, id: ClaimId, before: Option<&Claim>, now: &Claim) {
+    let before = before.map_or(&[][..], |claim| &claim.matches);
+    if before == now.matches {
+        return;
+    }
+    let others: BTreeSet<ClaimId> = before.iter().chain(&now.matches).map(|one| one.other).filter(|other| *other > id).collect();
+    for other in others {
+        let find = |all: &[Match]| {
+            all.iter().find(|one| one.other == other).map_or((false, false), |one| (one.is_open(), one.is_joined()))
+        };
+        let ((was_open, was_joined), (is_open, is_joined)) = (find(before), find(&now.matches));
+        if was_open != is_open {
+            step.changes.open_matches.insert([id, other], is_open);
+            step.count(|totals| totals.matches_open = counted(totals.matches_open, is_open));
+        }
+        if was_joined != is_joined {
+            step.count(|totals| totals.matches_joined = counted(totals.matches_joined, is_joined));
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::{AttributeId, Standings, Tally};
-use crate::claim::{Claim, ClaimId, CustomerId, IdentifierId};
+use crate::claim::{Claim, ClaimId, CustomerId, IdentifierId, Trained};
 use crate::limits;
 use crate::plan::Plan;
 use crate::profile::{Entry, Node};
@@ -140,6 +140,15 @@ pub struct Totals {
     /// Claims that would make a customer of more than its limit of merges.
     #[serde(default)]
     pub claims_past_limit: u64,
+    /// Matches by which two customers are one.
+    #[serde(default)]
+    pub matches_joined: u64,
+    /// Matches that wait for a person to decide.
+    #[serde(default)]
+    pub matches_open: u64,
+    /// Matches that were refused, because a claim has as many as may be or too many claims would hang together.
+    #[serde(default)]
+    pub matches_refused: u64,
 }
 
 /// State, as the rules read it.
@@ -196,7 +205,7 @@ pub struct Changes {
     /// Facts.
     pub nodes: Rows<ClaimId, Node>,
     /// Full pages of the history index: they are written once.
-    pub pages: BTreeMap<(ClaimId, u32), Arc<Vec<Entry>>>,
+    pub pages: Rows<(ClaimId, u32), Vec<Entry>>,
     /// Customers.
     pub customers: Rows<CustomerId, Customer>,
     /// Timers: set (true) or taken away.
@@ -213,6 +222,10 @@ pub struct Changes {
     pub deliveries: BTreeMap<(String, u64), Option<Arc<str>>>,
     /// Claims that are held (true) or are no longer.
     pub held: BTreeMap<ClaimId, bool>,
+    /// Matches that wait for a person (true) or do no longer, by their claims in ascending order.
+    pub open_matches: BTreeMap<[ClaimId; 2], bool>,
+    /// A new model of the matcher.
+    pub model: Option<Arc<Trained>>,
     /// Dead letters, by place in history and ordinal.
     pub letters: Rows<(u64, u32), Letter>,
     /// Events that destinations are to have again, by lane and place in history.
@@ -343,6 +356,10 @@ pub struct Memory {
     pub deliveries: BTreeMap<(String, u64), Arc<str>>,
     /// Claims that are held.
     pub held: BTreeSet<ClaimId>,
+    /// Matches that wait for a person.
+    pub open_matches: BTreeSet<[ClaimId; 2]>,
+    /// The model of the matcher.
+    pub model: Option<Arc<Trained>>,
     /// Dead letters.
     pub letters: BTreeMap<(u64, u32), Arc<Letter>>,
     /// Events that destinations are to have again.
@@ -373,19 +390,15 @@ impl Memory {
         put(&mut self.deliveries, changes.deliveries);
         put(&mut self.kv, changes.kv);
         put(&mut self.tallies, changes.tallies);
-        self.pages.extend(changes.pages);
+        put(&mut self.pages, changes.pages);
         self.lanes.extend(changes.lanes);
         self.keys.extend(changes.keys);
         set(&mut self.timers, changes.timers);
         set(&mut self.changing, changes.changing);
         self.standings = changes.standings.unwrap_or_else(|| self.standings.clone());
-        for (claim, held) in changes.held {
-            if held {
-                self.held.insert(claim)
-            } else {
-                self.held.remove(&claim)
-            };
-        }
+        set(&mut self.held, changes.held);
+        set(&mut self.open_matches, changes.open_matches);
+        self.model = changes.model.or(self.model.take());
         self.plan = changes.plan.unwrap_or_else(|| self.plan.clone());
         self.clock = changes.clock.unwrap_or(self.clock);
         self.totals = changes.totals.unwrap_or(self.totals);
@@ -404,12 +417,12 @@ fn put<K: Ord, T>(rows: &mut BTreeMap<K, T>, changes: BTreeMap<K, Option<T>>) {
     }
 }
 
-fn set<K: Ord>(timers: &mut BTreeSet<K>, changes: BTreeMap<K, bool>) {
-    for (timer, is_set) in changes {
+fn set<K: Ord>(keys: &mut BTreeSet<K>, changes: BTreeMap<K, bool>) {
+    for (key, is_set) in changes {
         if is_set {
-            timers.insert(timer)
+            keys.insert(key)
         } else {
-            timers.remove(&timer)
+            keys.remove(&key)
         };
     }
 }

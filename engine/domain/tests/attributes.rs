@@ -11,7 +11,7 @@ use weft_domain::claim::{ClaimId, CustomerId, fingerprint};
 use weft_domain::document::Document;
 use weft_domain::event::{Event, Identifier, Kind, Learnt};
 use weft_domain::fold::{fold, is_repetition};
-use weft_domain::input::{Command, Input, Sweep, Swept};
+use weft_domain::input::{Command, Erase, Input, Sweep, Swept};
 use weft_domain::measure::Count;
 use weft_domain::path::Path;
 use weft_domain::plan::Plan;
@@ -33,6 +33,8 @@ enum Happening {
     Again(prop::sample::Index),
     /// A claim was a mistake; or it was none.
     Retract(prop::sample::Index, bool),
+    /// A customer is erased.
+    Erase(prop::sample::Index),
     /// So many hours pass.
     Wait(i64),
     /// Which attributes there are is another: those whose bit is set.
@@ -51,6 +53,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         12 => event,
         1 => any::<prop::sample::Index>().prop_map(Happening::Again),
         1 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, back)| Happening::Retract(which, back)),
+        1 => any::<prop::sample::Index>().prop_map(Happening::Erase),
         4 => (1..40_i64).prop_map(Happening::Wait),
         1 => any::<u32>().prop_map(Happening::Plan),
         2 => (1..4_usize).prop_map(Happening::Sweep),
@@ -119,11 +122,13 @@ struct World {
     now: i64,
     state: Memory,
     history: Vec<Input>,
+    /// The places in history that are empty by now.
+    gone: BTreeSet<u64>,
 }
 
 impl World {
     fn of(happenings: &[Happening], bits: u32) -> World {
-        let mut world = World { now: BEGIN, state: Memory::default(), history: Vec::new() };
+        let mut world = World { now: BEGIN, state: Memory::default(), history: Vec::new(), gone: BTreeSet::new() };
         world.take(Input::Plan(plan(bits)));
         happenings.iter().for_each(|happening| world.happen(happening));
         world
@@ -137,7 +142,7 @@ impl World {
     }
 
     fn happen(&mut self, happening: &Happening) {
-        let told = self.history.iter().filter(|input| matches!(input, Input::Event { .. })).count();
+        let told = self.told().count();
         match happening {
             Happening::Event { .. } => {
                 let (event, source) = self.event(happening);
@@ -153,6 +158,7 @@ impl World {
                 let retract = Command::Retract { claim, reason: "a mistake".into() };
                 self.take(Input::Command(if *back { Command::Restore { claim } } else { retract }));
             }
+            Happening::Erase(which) => self.erase(which),
             Happening::Wait(hours) => {
                 self.now += hours * HOUR;
                 self.tick();
@@ -206,12 +212,37 @@ impl World {
         }
     }
 
-    /// Events with their sources, as history has them.
-    fn told(&self) -> impl Iterator<Item = (&Event, &str)> {
-        self.history.iter().filter_map(|input| match input {
-            Input::Event { event, source, .. } => Some((&**event, &**source)),
+    /// Erases one of the customers, with what waits to be delivered of them.
+    fn erase(&mut self, which: &prop::sample::Index) {
+        let customers = self.customers();
+        if customers.is_empty() {
+            return;
+        }
+        let claims = customers.into_values().nth(which.index(self.customers().len())).expect("it is there");
+        self.gone.extend(claims.iter().flat_map(|claim| &self.state.nodes[claim].page).map(|entry| entry.position));
+        let is_told_of = |told: &str| claims.iter().any(|claim| told.contains(&claim.to_string()));
+        let of_them = self.state.deliveries.iter().filter(|(_, told)| is_told_of(told));
+        let deliveries = of_them.map(|(id, _)| id.clone()).collect();
+        let claims = claims.into_iter().collect();
+        self.take(Input::Command(Command::Erase(Box::new(Erase {
+            erasure: "e".into(),
+            claims,
+            deliveries,
+            ..Erase::default()
+        }))));
+    }
+
+    /// Events with their places and sources, as history has them.
+    fn placed(&self) -> impl Iterator<Item = (u64, &Event, &str)> {
+        (0..).zip(&self.history).filter(|(place, _)| !self.gone.contains(place)).filter_map(|(place, input)| match input {
+            Input::Event { event, source, .. } => Some((place, &**event, &**source)),
             _ => None,
         })
+    }
+
+    /// Events with their sources.
+    fn told(&self) -> impl Iterator<Item = (&Event, &str)> {
+        self.placed().map(|(_, event, source)| (event, source))
     }
 
     /// Tells the time until nothing is due.
@@ -237,11 +268,10 @@ impl World {
         let attributes: Vec<&Attribute> = plan.meanings().filter(|one| pass.attributes.contains(&one.id)).collect();
         let swept = some.iter().map(|claim| {
             let mut count = Count::begin(attributes.clone(), Timestamp(self.now));
-            for (position, input) in self.history[..pass.since as usize].iter().enumerate() {
-                let Input::Event { event, source, .. } = input else { continue };
+            for (position, event, source) in self.placed().filter(|(place, ..)| *place < pass.since) {
                 if ClaimId::of(&plan.identity.identifying(&event.claims)) == *claim {
                     let tie = fingerprint(event.message_id.as_deref().unwrap_or_default());
-                    count.take(&Told { event, source, position: position as u64, tie });
+                    count.take(&Told { event, source, position, tie });
                 }
             }
             let tallies = count.tallies.into_iter().map(|((id, stretch), tally)| (id, stretch, tally)).collect();
@@ -430,8 +460,11 @@ proptest! {
         let mut world = World::of(&happenings, bits);
         world.build();
         prop_assert_eq!(world.measured(), world.expected());
+        let nodes = &world.state.nodes;
+        prop_assert!(world.state.tallies.keys().all(|(claim, ..)| nodes.contains_key(claim)), "a tally of who was erased is left");
+        prop_assert!(world.state.changing.iter().all(|(_, claim)| nodes.contains_key(claim)), "a timer of who was erased is left");
         // And a fresh fold of history gives the same state.
-        let mut again = World { now: world.now, state: Memory::default(), history: Vec::new() };
+        let mut again = World { now: world.now, state: Memory::default(), history: Vec::new(), gone: BTreeSet::new() };
         world.history.iter().for_each(|input| again.take(input.clone()));
         prop_assert_eq!(&again.state.tallies, &world.state.tallies);
         prop_assert_eq!(&again.state.nodes, &world.state.nodes);
@@ -456,7 +489,7 @@ proptest! {
         let mut events: Vec<(Event, String)> = told.told().map(|(event, source)| (event.clone(), source.to_owned())).collect();
         let mut worlds = Vec::new();
         for _ in 0..2 {
-            let mut world = World { now: told.now, state: Memory::default(), history: Vec::new() };
+            let mut world = World { now: told.now, state: Memory::default(), history: Vec::new(), gone: BTreeSet::new() };
             world.take(Input::Plan(plan(EVERY)));
             for (event, source) in &events {
                 world.take(Input::Event { source: source.clone(), intake: 0, event: Box::new(event.clone()) });

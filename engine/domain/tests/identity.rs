@@ -121,6 +121,10 @@ fn shown(between: &Between) -> String {
             let end = |one: &Option<Identifier>| one.as_ref().map_or_else(|| "·".to_owned(), |one| one.value.clone());
             format!("{}>[{}{}]>{}", end(&link.from), values(&link.because.identifiers), guards.concat(), end(&link.to))
         }
+        Reason::Match(one) => {
+            let guard = one.guard.map_or_else(String::new, |guard| format!(" -({})", guard.name()));
+            format!("~{:?}{guard}", one.outcome).to_lowercase()
+        }
         Reason::Separation(one) => format!("{}|{} {}", one.a.value, one.b.value, one.reason),
         Reason::NothingInCommon => "nothing in common".to_owned(),
         Reason::TooMany => "too many".to_owned(),

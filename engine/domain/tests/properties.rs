@@ -1,14 +1,15 @@
 //! Properties of the rules over thousands of small worlds: arrival order does not matter, repetitions change nothing, and a
 //! retracted claim leaves no trace (invariants 5 and 6). Worlds have all kinds of rules: see [`rules`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use weft_domain::claim::{ClaimId, Decision, Guard, IdentifierId};
+use weft_domain::claim::{Bits, ClaimId, CustomerId, Decision, Evidence, Guard, IdentifierId, Outcome, Proposal, pair};
 use weft_domain::event::{Event, Identifier, Learnt};
+use weft_domain::explain::claims_of;
 use weft_domain::fold::{fold, is_repetition};
 use weft_domain::identity::{MergeLimit, OnLogin, OnLogout, Quarantine, Rules, Strategy as Preset};
-use weft_domain::input::{Command, Input, Part};
+use weft_domain::input::{Command, Erase, Input, Part};
 use weft_domain::plan::Plan;
 use weft_domain::profile::Profile;
 use weft_domain::value::Timestamp;
@@ -100,6 +101,7 @@ enum Said {
     Strike(prop::sample::Index, usize),
     Decide(prop::sample::Index, bool),
     Separate([(usize, u8); 2]),
+    Alike([prop::sample::Index; 2], bool),
 }
 
 fn said() -> impl Strategy<Value = Said> {
@@ -109,6 +111,7 @@ fn said() -> impl Strategy<Value = Said> {
         (any::<prop::sample::Index>(), 0..3usize).prop_map(|(which, source)| Said::Strike(which, source)),
         (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, accept)| Said::Decide(which, accept)),
         (identifier(), identifier()).prop_map(|(one, other)| Said::Separate([one, other])),
+        (any::<[prop::sample::Index; 2]>(), any::<bool>()).prop_map(|(pair, accept)| Said::Alike(pair, accept)),
     ]
 }
 
@@ -123,6 +126,12 @@ impl Said {
             Said::Separate(pair) => {
                 let [one, other] = pair.map(|(kind, value)| IdentifierId::of(KINDS[kind], &format!("{}{value}", KINDS[kind])));
                 Part::Pair { one, other, of: None }
+            }
+            Said::Alike([one, other], accept) => {
+                let decision = Some(if *accept { Decision::Accept } else { Decision::Refuse });
+                let pair = pair(claim(one), claim(other));
+                let decide = |decision| Command::DecideMatch { pair, decision, reason: reason() };
+                return [decide(decision), decide(None)];
             }
             Said::Decide(which, accept) => {
                 let decision = Some(if *accept { Decision::Accept } else { Decision::Refuse });
@@ -176,6 +185,37 @@ impl World {
         self.position += 1;
     }
 
+    /// Whether everything is there that an order speaks of.
+    fn knows(&self, command: &Command) -> bool {
+        let says_so = |claim: &ClaimId, source: &str| {
+            self.state.claims.get(claim).is_some_and(|claim| claim.witnesses.iter().any(|one| one.source == source))
+        };
+        match command {
+            Command::Decide { claim, .. } => self.state.claims.contains_key(claim),
+            Command::DecideMatch { pair, .. } => pair.iter().all(|claim| self.state.claims.contains_key(claim)),
+            Command::Split { parts, .. } => parts.iter().all(|part| match part {
+                Part::Claim { claim } => self.state.claims.contains_key(claim),
+                Part::Word { claim, source } => says_so(claim, source),
+                Part::Match { pair } => pair.iter().all(|claim| self.state.claims.contains_key(claim)),
+                Part::Pair { one, other, .. } => [one, other].iter().all(|id| self.state.identifiers.contains_key(*id)),
+            }),
+            _ => false,
+        }
+    }
+
+    /// Erases one of the customers; the places in history of their events.
+    fn erase(&mut self, which: &prop::sample::Index) -> BTreeSet<u64> {
+        let customers: BTreeSet<CustomerId> = self.state.nodes.values().filter_map(|node| node.customer).collect();
+        if customers.is_empty() {
+            return BTreeSet::new();
+        }
+        let customer = *customers.iter().nth(which.index(customers.len())).expect("it is there");
+        let claims = claims_of(&self.state, customer).expect("memory can be read");
+        let theirs = claims.iter().flat_map(|claim| &self.state.nodes[claim].page).map(|entry| entry.position).collect();
+        self.order(&Command::Erase(Box::new(Erase { erasure: "e".into(), claims, ..Erase::default() })));
+        theirs
+    }
+
     fn profiles(&self) -> Vec<Profile> {
         let mut claims: BTreeMap<_, Vec<ClaimId>> = BTreeMap::new();
         for (id, node) in &self.state.nodes {
@@ -196,6 +236,7 @@ impl World {
         assert!(self.state.held.iter().copied().eq(kept_by(Guard::Held)), "the list of what is held is what is held");
         assert_eq!(self.state.totals.claims_held, self.state.held.len() as u64);
         assert_eq!(self.state.totals.claims_past_limit, kept_by(Guard::MergeLimit).count() as u64);
+        self.check_matches();
         for claim in self.state.claims.values() {
             let aside = |one: &&Identifier| claim.set_aside.iter().any(|(aside, _)| aside == *one);
             for kept in claim.identifiers.iter().filter(|one| !aside(one)) {
@@ -209,6 +250,45 @@ impl World {
             Profile::unite(id, &nodes.iter().map(|node| &**node).collect::<Vec<_>>())
         };
         claims.into_iter().map(unite).collect()
+    }
+
+    /// Both claims of a match know it, the list of those that wait is right, and who is joined is one customer.
+    fn check_matches(&self) {
+        let (mut open, mut joined) = (Vec::new(), 0);
+        for (id, claim) in &self.state.claims {
+            assert!(claim.matches.is_sorted_by_key(|known| known.other));
+            for known in &claim.matches {
+                let other = &self.state.claims[&known.other];
+                let back = other.matched(*id).expect("the other knows it too");
+                assert_eq!(
+                    (back.outcome, &back.evidence, &back.verdict, back.guard),
+                    (known.outcome, &known.evidence, &known.verdict, known.guard)
+                );
+                if known.other < *id {
+                    continue;
+                }
+                open.extend(known.is_open().then_some([*id, known.other]));
+                joined += u64::from(known.is_joined());
+                assert!(!known.is_joined() || claim.customer == other.customer, "who is joined is one customer");
+            }
+        }
+        assert!(self.state.open_matches.iter().copied().eq(open), "the list of what waits is what waits");
+        assert_eq!(
+            (self.state.totals.matches_open, self.state.totals.matches_joined),
+            (self.state.open_matches.len() as u64, joined)
+        );
+    }
+
+    /// The customers, by their ids.
+    fn customers(&self) -> Vec<CustomerId> {
+        self.profiles().into_iter().map(|profile| profile.customer_id).collect()
+    }
+
+    /// Has the matcher speak of two customers.
+    fn compare(&mut self, pair: [ClaimId; 2], outcome: Outcome, weight: i32) {
+        let (weight, at) = (Bits(weight), Timestamp(0));
+        let evidence = Evidence { weight, prior: Bits(0), shared: Bits(0), fields: Vec::new(), model: 0, at };
+        self.take(Input::Match(Proposal { pair, outcome, evidence }));
     }
 
     /// The profiles without their ids, in an order of their own.
@@ -301,6 +381,46 @@ proptest! {
     }
 
     #[test]
+    fn who_is_erased_is_as_if_they_had_never_been(rules in rules(), told in prop::collection::vec(told(), 1..14), said in prop::collection::vec((said(), any::<prop::sample::Index>()), 0..5), erasures in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..4)) {
+        let mut said = said;
+        let about = |(said, _): &(Said, prop::sample::Index)| format!("{:?}", said.commands(&rules, &told)[1]);
+        said.sort_by_key(about);
+        said.dedup_by_key(|said| about(said));
+        let events = events(&told);
+        let (mut one, mut places, mut orders) = (World::new(&rules), BTreeMap::new(), Vec::new());
+        for place in 0..=events.len() {
+            for (said, _) in said.iter().filter(|(_, when)| when.index(events.len() + 1) == place) {
+                let command = said.commands(&rules, &told)[0].clone();
+                if one.knows(&command) {
+                    one.order(&command);
+                    orders.push(command);
+                }
+            }
+            for (who, _) in erasures.iter().filter(|(_, when)| when.index(events.len() + 1) == place) {
+                let gone = one.erase(who);
+                places.retain(|position, _| !gone.contains(position));
+                // What was said of those who are there holds.
+                orders.retain(|command| one.knows(command));
+            }
+            if let Some(event) = events.get(place) {
+                places.insert(one.position, event.clone());
+                one.tell(event);
+            }
+        }
+        let others: Vec<(&str, Event)> = places.into_values().collect();
+        let mut other = World::of(&rules, &others);
+        orders.iter().for_each(|command| other.order(command));
+        prop_assert_eq!(&one.state.claims, &other.state.claims);
+        prop_assert_eq!(&one.state.identifiers, &other.state.identifiers);
+        prop_assert_eq!(&one.state.held, &other.state.held);
+        prop_assert_eq!(one.profiles(), other.profiles());
+        let made_of = |world: &World| -> BTreeMap<CustomerId, Vec<ClaimId>> {
+            world.state.customers.iter().filter(|(_, row)| row.claims.len() > 1).map(|(id, row)| (*id, row.claims.clone())).collect()
+        };
+        prop_assert_eq!(made_of(&one), made_of(&other));
+    }
+
+    #[test]
     fn what_people_say_commutes_with_what_events_say(rules in rules(), told in prop::collection::vec(told(), 1..10), said in prop::collection::vec(said(), 1..5), seed in any::<u64>(), when in any::<prop::sample::Index>()) {
         // Of two words about the same thing the later holds, and who speaks of what is not there is not heard: here everything is
         // said once, of what both worlds know.
@@ -314,20 +434,7 @@ proptest! {
         let all = World::of(&rules, &events);
         let at = when.index(shuffled.len() + 1);
         let mut other = World::of(&rules, &shuffled[..at]);
-        let known = |world: &World, said: &Said| match &said.commands(&rules, &told)[0] {
-            Command::Decide { claim, .. } => world.state.claims.contains_key(claim),
-            Command::Split { parts, .. } => parts.iter().all(|part| match part {
-                Part::Claim { claim } => world.state.claims.contains_key(claim),
-                Part::Word { claim, source } => {
-                    let says_so = |claim: &weft_domain::claim::Claim| claim.witnesses.iter().any(|one| one.source == *source);
-                    world.state.claims.get(claim).is_some_and(|claim| says_so(claim))
-                }
-                Part::Pair { one, other, .. } => {
-                    world.state.identifiers.contains_key(one) && world.state.identifiers.contains_key(other)
-                }
-            }),
-            _ => false,
-        };
+        let known = |world: &World, said: &Said| world.knows(&said.commands(&rules, &told)[0]);
         let mut one = all;
         let early: Vec<bool> = said.iter().map(|said| known(&other, said)).collect();
         said.iter().zip(&early).filter(|(_, early)| **early).for_each(|(said, _)| other.order(&said.commands(&rules, &told)[0]));
@@ -351,6 +458,37 @@ proptest! {
         prop_assert_eq!(&one.state.claims, &never.state.claims);
         prop_assert_eq!(&one.state.identifiers, &never.state.identifiers);
         prop_assert_eq!(one.profiles(), never.profiles());
+    }
+
+    #[test]
+    fn a_match_that_is_taken_back_leaves_no_trace(rules in rules(), told in prop::collection::vec(told(), 2..14), when in any::<prop::sample::Index>(), alike in prop::collection::vec((any::<[prop::sample::Index; 2]>(), any::<bool>(), -500..3000i32), 1..6), seed in any::<u64>()) {
+        let events = events(&told);
+        let at = when.index(events.len() + 1);
+        let mut world = World::of(&rules, &events[..at]);
+        let mut pairs = Vec::new();
+        for (which, merge, weight) in &alike {
+            let customers = world.customers();
+            if customers.len() < 2 {
+                break;
+            }
+            let [one, other] = which.map(|which| ClaimId::from(customers[which.index(customers.len())]));
+            world.compare(pair(one, other), if *merge { Outcome::Merge } else { Outcome::Review }, *weight);
+            pairs.push(pair(one, other));
+            world.check_matches();
+        }
+        // The same matches weigh the same in whatever order the rest arrives.
+        let mut shuffled = events[at..].to_vec();
+        shuffle(&mut shuffled, seed);
+        let mut other = World { plan: world.plan.clone(), state: world.state.clone(), position: world.position };
+        events[at..].iter().for_each(|event| world.tell(event));
+        shuffled.iter().for_each(|event| other.tell(event));
+        prop_assert_eq!(&world.state.claims, &other.state.claims);
+        prop_assert_eq!(world.profiles(), other.profiles());
+        pairs.iter().for_each(|pair| world.compare(*pair, Outcome::Apart, 0));
+        let never = World::of(&rules, &events);
+        prop_assert_eq!(&world.state.claims, &never.state.claims);
+        prop_assert_eq!(&world.state.identifiers, &never.state.identifiers);
+        prop_assert_eq!(world.profiles(), never.profiles());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use self::block::{BLOCK_BYTES_MAX, Block, RECORD_BYTES_MAX, Record, TOMBSTONE};
-pub use self::mend::{Report, Rewritten, Verdict, repair, verify};
+pub use self::mend::{Draft, Report, Rewritten, Verdict, repair, verify};
 pub use self::reader::{Cursor, LogReader, OwnedRecord, SegmentInfo};
 pub use self::recovery::{Recovery, TornTail};
 

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use weft_domain::attribute::{Standings, Tally};
-use weft_domain::claim::{Claim, ClaimId, CustomerId, IdentifierId};
+use weft_domain::claim::{Claim, ClaimId, CustomerId, IdentifierId, Trained};
 use weft_domain::plan::Plan;
 use weft_domain::profile::{Entry, Node};
 use weft_domain::value::Timestamp;
@@ -23,8 +23,10 @@ use weft_domain::view::{
 };
 
 use crate::key;
-use crate::rows::{Delivery, Filed, Held, Keys, Meta, Row, Value};
-use crate::rows::{again_key, again_of, changing_key, changing_of, claim_of, letter_of, timer_key, timer_of, value_key};
+use crate::rows::{Delivery, Filed, Held, Keys, Meta, OpenMatch, Piece, Row, Value};
+use crate::rows::{
+    again_key, again_of, changing_key, changing_of, claim_of, letter_of, open_match_of, timer_key, timer_of, value_key,
+};
 use crate::state::{Space, StateStore};
 use crate::{StoreError, format};
 
@@ -47,6 +49,10 @@ pub struct Overlay {
     letters: Table<Letter>,
     again: Table<Again>,
     held: Table<Held>,
+    open_matches: Table<OpenMatch>,
+    /// All of it is held: whoever compares asks for it.
+    model: Option<Arc<Trained>>,
+    pieces: Table<Piece>,
     kv: Table<Value>,
     keys: Table<Keys>,
     tallies: Table<Tally>,
@@ -253,6 +259,8 @@ pub struct Frozen {
     letters: Written<Letter>,
     again: Written<Again>,
     held: Written<Held>,
+    open_matches: Written<OpenMatch>,
+    pieces: Written<Piece>,
     kv: Written<Value>,
     keys: Written<Keys>,
     tallies: Written<Tally>,
@@ -281,6 +289,8 @@ impl Frozen {
         write(&mut batch, position, self.letters)?;
         write(&mut batch, position, self.again)?;
         write(&mut batch, position, self.held)?;
+        write(&mut batch, position, self.open_matches)?;
+        write(&mut batch, position, self.pieces)?;
         write(&mut batch, position, self.kv)?;
         write(&mut batch, position, self.keys)?;
         write(&mut batch, position, self.tallies)?;
@@ -296,6 +306,25 @@ impl Frozen {
         base.commit(batch, position)?;
         Ok(Committed { epoch: self.epoch, position, rows })
     }
+}
+
+/// A text in pieces of at most [`Piece::BYTES`].
+fn pieces_of(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (piece, rest) = text.split_at(text.floor_char_boundary(Piece::BYTES));
+        text = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// The model again, from its pieces.
+fn read_model(base: &dyn StateStore, meta: &Meta) -> Result<Option<Trained>, StoreError> {
+    let Some((version, at, pieces)) = meta.model else { return Ok(None) };
+    let mut json = String::new();
+    for number in 0..pieces {
+        json.push_str(&read::<Piece>(base, &number)?.unwrap_or_default().0);
+    }
+    Ok(Some(Trained { version, at, json }))
 }
 
 fn write<R: Row>(batch: &mut Batch, position: u64, rows: Written<R>) -> Result<(), StoreError> {
@@ -331,6 +360,7 @@ impl Overlay {
         }
         let timers = Timers::read(&*base, Space::Timer, timer_of)?;
         let changing = Timers::read(&*base, Space::Changing, changing_of)?;
+        let model = read_model(&*base, &meta)?.map(Arc::new);
         let window = Window::restore(pages, meta.remembered_total, plan.duplicate_window_events);
         let written = window.pages();
         Ok(Overlay {
@@ -349,6 +379,9 @@ impl Overlay {
             letters: Table::new(),
             again: Table::new(),
             held: Table::new(),
+            open_matches: Table::new(),
+            model,
+            pieces: Table::new(),
             kv: Table::new(),
             keys: Table::new(),
             tallies: Table::new(),
@@ -389,20 +422,33 @@ impl Overlay {
     pub fn apply(&mut self, position: u64, intake: Option<u64>, changes: Changes) -> Read<()> {
         let epoch = self.epoch;
         self.identifiers.put_all(epoch, changes.identifiers);
+        let claims_gone = changes.claims.iter().filter(|(_, claim)| claim.is_none()).map(|(id, _)| *id);
+        let nodes_gone = changes.nodes.iter().filter(|(_, node)| node.is_none()).map(|(id, _)| *id);
+        let emptied: Vec<ClaimId> = claims_gone.chain(nodes_gone).collect();
         for (id, claim) in changes.claims {
             self.filed.change(&*self.base, epoch, id, |filed| filed.claim = claim)?;
         }
         for (id, node) in changes.nodes {
             self.filed.change(&*self.base, epoch, id, |filed| filed.node = node)?;
         }
+        for id in emptied {
+            let filed = self.filed.get(&*self.base, epoch, &id).map_err(unreadable)?;
+            if filed.is_some_and(|filed| *filed == Filed::default()) {
+                self.filed.put(epoch, id, None);
+            }
+        }
         self.customers.put_all(epoch, changes.customers);
         self.letters.put_all(epoch, changes.letters);
+        self.pages.put_all(epoch, changes.pages);
         self.again.put_all(epoch, changes.again);
         for (claim, held) in changes.held {
             self.held.put(epoch, claim, held.then(|| Arc::new(Held)));
         }
-        for (id, page) in changes.pages {
-            self.pages.put(epoch, id, Some(page));
+        for (pair, open) in changes.open_matches {
+            self.open_matches.put(epoch, pair, open.then(|| Arc::new(OpenMatch)));
+        }
+        if let Some(model) = changes.model {
+            self.learn(epoch, model);
         }
         for (name, lane) in changes.lanes {
             self.lanes.put(epoch, name, Some(Arc::new(lane)));
@@ -433,6 +479,24 @@ impl Overlay {
         Ok(())
     }
 
+    /// Puts a model in the place of the one before.
+    fn learn(&mut self, epoch: u64, model: Arc<Trained>) {
+        let before = self.model.as_ref().map_or(0, |model| pieces_of(&model.json).count());
+        let mut number = 0;
+        for piece in pieces_of(&model.json) {
+            self.pieces.put(epoch, number, Some(Arc::new(Piece(piece.to_owned()))));
+            number += 1;
+        }
+        (number..before as u32).for_each(|gone| self.pieces.put(epoch, gone, None));
+        self.model = Some(model);
+    }
+
+    /// The model of the matcher; none where none was learned.
+    #[must_use]
+    pub fn model(&self) -> Option<&Arc<Trained>> {
+        self.model.as_ref()
+    }
+
     /// Takes what changed since the last time, for one commit. Until that commit is settled nothing of it is let go.
     pub fn freeze(&mut self) -> Frozen {
         let epoch = self.epoch;
@@ -457,6 +521,8 @@ impl Overlay {
             letters: self.letters.freeze(),
             again: self.again.freeze(),
             held: self.held.freeze(),
+            open_matches: self.open_matches.freeze(),
+            pieces: self.pieces.freeze(),
             kv: self.kv.freeze(),
             keys: self.keys.freeze(),
             tallies: self.tallies.freeze(),
@@ -470,6 +536,7 @@ impl Overlay {
                 remembered_total: self.window.remembered_total(),
                 intake_through: self.intake_through,
                 standings: self.standings.clone(),
+                model: self.model.as_ref().map(|model| (model.version, model.at, pieces_of(&model.json).count() as u32)),
             },
         }
     }
@@ -487,6 +554,8 @@ impl Overlay {
         self.letters.shrink(settled, epoch, max);
         self.again.shrink(settled, epoch, max);
         self.held.shrink(settled, epoch, max);
+        self.open_matches.shrink(settled, epoch, max);
+        self.pieces.shrink(settled, epoch, 0);
         // A value may have 64 KiB, and who wants it soon again is rare.
         self.kv.shrink(settled, epoch, 0);
         self.keys.shrink(settled, epoch, max);
@@ -588,6 +657,12 @@ impl Overlay {
     pub fn claims(&self, from: ClaimId, max: usize) -> Read<Vec<(ClaimId, Arc<Claim>)>> {
         let filed = self.filed.from(&*self.base, &from, max, claim_of)?;
         Ok(filed.into_iter().filter_map(|(id, filed)| Some((id, filed.claim.clone()?))).collect())
+    }
+
+    /// Matches that wait for a person, from a pair on, at most `max`, in the order of their claims.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn open_matches(&self, from: [ClaimId; 2], max: usize) -> Read<Vec<[ClaimId; 2]>> {
+        Ok(self.open_matches.from(&*self.base, &from, max, open_match_of)?.into_iter().map(|(pair, _)| pair).collect())
     }
 
     /// Claims that are held, from an id on, at most `max`, in the order of their ids.

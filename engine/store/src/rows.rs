@@ -55,6 +55,8 @@ row!(Value, Kv, (String, String), |(stage, key)| text(begin(), stage).bytes(key.
 row!(Keys, Kv, String, |stage| text(begin(), stage));
 row!(Tally, Tally, TallyId, |(claim, attribute, stretch)| begin().bytes(&claim.0).u64(attribute.0).i64(*stretch));
 row!(Held, Held, ClaimId, |id| begin().bytes(&id.0));
+row!(OpenMatch, OpenMatch, [ClaimId; 2], |[one, other]| begin().bytes(&one.0).bytes(&other.0));
+row!(Piece, Model, u32, |number| begin().u32(*number));
 row!(Meta, Meta, (), |()| begin().bytes(b"fold"));
 
 /// A claim, and the facts of the events that are filed under it. The rules know them apart, as the one is of identity and the
@@ -88,6 +90,19 @@ pub struct Keys(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Held;
 
+/// That a match waits for a person: the key says which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OpenMatch;
+
+/// A piece of the matcher's model: a row holds no more than sled keeps in its own file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Piece(pub String);
+
+impl Piece {
+    /// Bytes of a piece.
+    pub const BYTES: usize = 64 * 1024;
+}
+
 /// What there is one of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Meta {
@@ -103,6 +118,8 @@ pub struct Meta {
     pub intake_through: u64,
     /// Where attributes stand.
     pub standings: Arc<Standings>,
+    /// The version of the matcher's model, when it was learned, and how many pieces it has; none where there is none.
+    pub model: Option<(u64, Timestamp, u32)>,
 }
 
 impl Meta {
@@ -125,6 +142,29 @@ fn text(key: Key, text: &str) -> Key {
 #[must_use]
 pub fn value_key(stage: &str, key: &str) -> Vec<u8> {
     text(begin(), stage).bytes(key.as_bytes()).finish()
+}
+
+/// The stage and the key of a value again, from its row's key; the key is empty in the row that counts the others.
+#[must_use]
+pub fn value_of(key: &[u8]) -> Option<(String, String)> {
+    let (stage, name) = after_text(key)?;
+    Some((stage, String::from_utf8(name.to_vec()).ok()?))
+}
+
+/// The destination and the number of a delivery again, from its key.
+#[must_use]
+pub fn delivery_of(key: &[u8]) -> Option<(String, u64)> {
+    let (lane, number) = after_text(key)?;
+    Some((lane, u64::from_be_bytes(number.try_into().ok()?)))
+}
+
+/// The text that a key begins with, and what follows it.
+fn after_text(key: &[u8]) -> Option<(String, &[u8])> {
+    let mut parts = Parts::new(key);
+    parts.u16()?;
+    let length = usize::from(parts.u16()?);
+    let (text, rest) = parts.rest().split_at_checked(length)?;
+    Some((String::from_utf8(text.to_vec()).ok()?, rest))
 }
 
 /// How the keys of the events begin that a lane is to have again.
@@ -171,6 +211,21 @@ pub fn claim_of(key: &[u8]) -> Option<ClaimId> {
     let mut parts = Parts::new(key);
     parts.u16()?;
     Some(ClaimId(parts.rest().try_into().ok()?))
+}
+
+/// An identifier's id again, from its row's key.
+#[must_use]
+pub fn identifier_of(key: &[u8]) -> Option<IdentifierId> {
+    claim_of(key).map(|ClaimId(bytes)| IdentifierId(bytes))
+}
+
+/// The two claims of a match again, from its key.
+#[must_use]
+pub fn open_match_of(key: &[u8]) -> Option<[ClaimId; 2]> {
+    let mut parts = Parts::new(key);
+    parts.u16()?;
+    let (one, other) = parts.rest().split_first_chunk::<16>()?;
+    Some([ClaimId(*one), ClaimId(other.try_into().ok()?)])
 }
 
 /// A dead letter's id again, from its key.

@@ -58,11 +58,15 @@ pub enum Space {
     Changing = 14,
     /// Claims that are held until a person decides.
     Held = 15,
+    /// Matches that wait until a person decides.
+    OpenMatch = 16,
+    /// The model of the matcher, in pieces.
+    Model = 17,
 }
 
 impl Space {
     /// Every space, in order.
-    pub const ALL: [Space; 15] = [
+    pub const ALL: [Space; 17] = [
         Space::Meta,
         Space::Identifier,
         Space::Claim,
@@ -78,6 +82,8 @@ impl Space {
         Space::Tally,
         Space::Changing,
         Space::Held,
+        Space::OpenMatch,
+        Space::Model,
     ];
 }
 

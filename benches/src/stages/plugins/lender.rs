@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weft::clock::Clock;
 use weft::lending::Desk;
+use weft::suppression::Suppression;
+use weft::telemetry::Metrics;
 use weft::vault::{DataFolder, Vault};
 use weft::writer::Writer;
 use weft_host::{Failure, FailureKind, Lending, Lent};
@@ -93,7 +95,9 @@ pub(super) fn on_disk(root: &Path) -> (Arc<Desk>, Writer) {
     let out = root.join(FOLDER);
     std::fs::create_dir(&out).expect("a folder for the files");
     let vault = Vault::open(&DataFolder::at(&root.join("data")), |_| ()).expect("a new data folder");
-    let writer = Writer::start(vault.history, vault.overlay, vault.state, Clock::Wall, Arc::default());
+    let metrics = Metrics::shared();
+    let suppression = Suppression::open(&root.join("data/erasure"), metrics.clone()).expect("there is no key yet");
+    let writer = Writer::start(vault.history, vault.overlay, vault.state, Clock::Wall, metrics, Arc::new(suppression));
     let folders = BTreeMap::from([(FOLDER.to_owned(), out)]);
     let (secrets, ledger) = (BTreeMap::new(), writer.ledger().clone());
     let desk = Desk { stage: "bench".into(), secrets, folders, connection: None, ledger: Some(ledger) };

@@ -17,6 +17,7 @@ use weft_domain::explain::Who;
 use super::{Pages, Reason, ok, read};
 use crate::door::problem;
 use crate::identity::{self, Asked, Outcome, Refused, Waiting};
+use crate::review::{self, Said};
 use crate::writer::Ledger;
 
 /// Two who are asked about.
@@ -77,6 +78,29 @@ async fn decide(pages: &Pages, id: &str, decision: Decision, body: Result<Json<R
     match identity::decide(&pages.ledger, id, decision, &body.reason).await {
         Ok(decided) => ok(&decided),
         Err(refused) => refusal(&refused, StatusCode::NOT_FOUND),
+    }
+}
+
+pub(super) async fn matches(
+    State(pages): State<Arc<Pages>>,
+    asked: Result<Query<review::Waiting>, QueryRejection>,
+) -> Response<Body> {
+    let asked = match asked {
+        Ok(Query(asked)) => asked,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    read(move || review::open_of(&pages.ledger, &asked)).await.map_or_else(|unread| unread, |list| ok(&list))
+}
+
+pub(super) async fn decide_match(State(pages): State<Arc<Pages>>, body: Result<Json<Said>, JsonRejection>) -> Response<Body> {
+    let Json(said) = match body {
+        Ok(body) => body,
+        Err(rejection) => return problem(rejection.status(), &rejection.body_text()),
+    };
+    match review::decide(&pages.ledger, &said).await {
+        Ok(decided) => ok(&decided),
+        // Whom the body names is no part of the address: the page is there.
+        Err(refused) => refusal(&refused, StatusCode::CONFLICT),
     }
 }
 

@@ -8,7 +8,7 @@ use axum::middleware;
 use axum::routing::{self, MethodRouter};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{Pages, identity, profiles};
+use super::{Pages, identity, matching, profiles};
 use crate::config::Scope;
 use crate::status::{Reloaded, Report};
 use crate::{events, letters, tail};
@@ -136,6 +136,40 @@ pub(super) fn all() -> Vec<Route> {
             .reads::<super::Reason>()
             .gives::<crate::identity::Decided>()
             .refuses(&[400, 404, 409, 413, 415, 422, 503]),
+        get(
+            "matches",
+            "/api/v1/identity/matches",
+            "Matches by comparison that wait for a person, each with what would come of accepting it, a page at a time",
+            identity::matches,
+        )
+        .takes::<crate::review::Waiting>()
+        .gives::<crate::review::List>()
+        .refuses(&[400]),
+        post(
+            "decide_match",
+            "/api/v1/identity/matches",
+            "Say whether two customers are one person, or take that back",
+            identity::decide_match,
+        )
+        .reads::<crate::review::Said>()
+        .gives::<crate::identity::Decided>()
+        .refuses(&[400, 409, 413, 415, 422, 503]),
+        get(
+            "matching_model",
+            "/api/v1/identity/model",
+            "The model by which customers are compared: what each level of each field says",
+            matching::model,
+        )
+        .gives::<crate::matcher::Shown>()
+        .refuses(&[409]),
+        post(
+            "learn_matching_model",
+            "/api/v1/identity/model",
+            "Learn a model from the customers that there are; the answer comes when it is a part of history",
+            matching::learn,
+        )
+        .gives::<crate::matcher::Shown>()
+        .refuses(&[409, 503]),
         post("split", "/api/v1/identity/split", "Take apart what is not one person's", identity::split)
             .reads::<crate::identity::Asked>()
             .gives::<crate::identity::Outcome>()
@@ -201,6 +235,35 @@ pub(super) fn all() -> Vec<Route> {
             .takes::<super::Looking>()
             .gives::<Reloaded>()
             .refuses(&[400, 422, 503]),
+        post("erase", "/api/v1/erasures", "Have everything go that is known of a person", super::erasures::ask)
+            .reads::<super::erasures::ErasureRequest>()
+            .gives::<crate::erasure::Erasure>()
+            .refuses(&[400, 404, 413, 415, 422, 503]),
+        post("lift", "/api/v1/erasures/lift", "Take events of an identifier again that was erased", super::erasures::lift)
+            .reads::<super::erasures::Lift>()
+            .gives::<super::erasures::Lifted>()
+            .refuses(&[400, 413, 415, 422, 503]),
+        get("erasures", "/api/v1/erasures", "All erasures, and how far each is", super::erasures::all)
+            .gives::<super::erasures::Erasures>(),
+        get("erasure", "/api/v1/erasures/{id}", "How far an erasure is, and what went", super::erasures::one)
+            .gives::<crate::erasure::Erasure>()
+            .refuses(&[404]),
+        get(
+            "access",
+            "/api/v1/access/{type}/{value}",
+            "Everything that is known of the customer who has an identifier, as lines of JSON",
+            super::erasures::access_by_identifier,
+        )
+        .gives_text("application/x-ndjson")
+        .refuses(&[404]),
+        get(
+            "access_by_id",
+            "/api/v1/access/{id}",
+            "Everything that is known of a customer, as lines of JSON",
+            super::erasures::access_by_id,
+        )
+        .gives_text("application/x-ndjson")
+        .refuses(&[400, 404]),
         get("openapi", "/api/v1/openapi.json", "This document", super::openapi_page)
             .gives::<serde_json::Map<String, serde_json::Value>>()
             .open(),

@@ -2,6 +2,7 @@
 //! what keeps them apart.
 
 mod matching;
+pub(super) mod review;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use clap::Subcommand;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weft_domain::between::{Between, Link, Reason, between};
-use weft_domain::claim::{ClaimId, CustomerId};
+use weft_domain::claim::{ClaimId, CustomerId, Decision};
 use weft_domain::event::Identifier;
 use weft_domain::explain::Who;
 use weft_domain::impact::{Became, Impact, Standing};
@@ -42,14 +43,25 @@ pub(super) enum Identity {
     Accept(Decide),
     /// Have a claim that is held join no customers, whatever the rules are later. The engine must run.
     Refuse(Decide),
+    /// List the matches by comparison that wait for a person: what each field says, and what would come of saying that they are one.
+    Review(review::Listing),
+    /// Say that two customers are one person, whatever a comparison says. The engine must run.
+    Join(review::Say),
+    /// Say that two customers are not one person, whatever a comparison says. The engine must run.
+    KeepApart(review::Say),
+    /// Take back what was said of two customers with `join` or `keep-apart`. The engine must run.
+    Undecide(review::Unsay),
     /// Take apart what is not one person's. The engine must run.
     Split(Change),
     /// Take a split back, in the words in which it was made. The engine must run.
     Restore(Change),
     /// Find out which rows of a file are one person.
     Resolve(matching::Resolve),
-    /// Learn from a file how much each field says, and write it down as a model.
+    /// Learn how much each field says: from a file, and write it down as a model; or, without one, have the running engine learn from its
+    /// customers.
     Train(matching::Train),
+    /// Show the model by which a running engine compares customers: what each level of each field says.
+    Model(Place),
     /// Say why two rows of a file are one person, or are not, field by field.
     Compare(matching::Compare),
 }
@@ -114,10 +126,15 @@ pub(super) async fn run(command: Identity) -> Result<(), Failed> {
         }
         Identity::Accept(decide) => decision(decide, "accept", "may join customers").await,
         Identity::Refuse(decide) => decision(decide, "refuse", "joins no customers").await,
+        Identity::Review(listing) => review::list(&listing).await,
+        Identity::Join(say) => review::say(say, Decision::Accept).await,
+        Identity::KeepApart(say) => review::say(say, Decision::Refuse).await,
+        Identity::Undecide(unsay) => review::unsay(unsay).await,
         Identity::Split(change) => changed(change, "split").await,
         Identity::Restore(change) => changed(change, "restore").await,
         Identity::Resolve(resolve) => matching::resolve(&resolve),
-        Identity::Train(train) => matching::train(&train),
+        Identity::Train(train) => matching::train(&train).await,
+        Identity::Model(place) => matching::model(&place).await,
         Identity::Compare(compare) => matching::compare(&compare),
     }
 }
@@ -218,6 +235,7 @@ fn told(between: &Between, a: &Who, b: &Who) -> String {
     for reason in &between.reasons {
         match reason {
             Reason::Claim(one) => text.push_str(&link(one)),
+            Reason::Match(one) => text.push_str(&review::matched(one)),
             Reason::Separation(one) => {
                 let _ = writeln!(text, "  {} and {} were separated: {}", name(&one.a), name(&one.b), plain(&one.reason));
             }

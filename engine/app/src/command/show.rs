@@ -15,6 +15,7 @@ use weft_store::log::Report as LogReport;
 use weft_store::state::Sizes;
 
 use crate::delivery::{self, Circuit};
+use crate::matcher;
 use crate::probe::{Finding, Obstacle, What};
 use crate::status::{AttributeReport, Outcome, Report};
 
@@ -107,6 +108,12 @@ pub(super) fn portrait(portrait: &Portrait) -> String {
     let _ = writeln!(text, "\nwhy this is one customer");
     for reason in &explained.claims {
         let _ = writeln!(text, "  {}", because(reason));
+    }
+    if !explained.matches.is_empty() {
+        let _ = writeln!(text, "\nwho was compared with it");
+    }
+    for one in &explained.matches {
+        text.push_str(&super::identity::review::matched(one));
     }
     text
 }
@@ -225,9 +232,38 @@ pub(super) fn status(report: &Report) -> String {
             let _ = writeln!(text, "    {} events that it refused are on their way again", standing.again);
         }
     }
+    if let Some(matching) = &report.matching {
+        text.push_str(&matched(matching));
+    }
     let said: Vec<String> = report.attributes.iter().filter_map(standing).collect();
     if !said.is_empty() {
         let _ = writeln!(text, "\nattributes and traits\n{}", said.join("\n"));
+    }
+    text
+}
+
+/// How customers are compared.
+fn matched(matching: &matcher::Standing) -> String {
+    let matcher::Standing { customers, waiting, building, compared_total, .. } = matching;
+    let mut text =
+        format!("\nmatching\n  {customers} customers, {waiting} waiting; since start {compared_total} pairs compared: ");
+    let (merges, reviews, aparts) = (matching.merges_total, matching.reviews_total, matching.aparts_total);
+    let _ = writeln!(text, "{merges} are one, {reviews} to decide, {aparts} taken back");
+    let model = &matching.model;
+    let _ = match model.learned {
+        Some(at) => writeln!(text, "  by the model of record {}, learned {at} from {} customers", model.version, model.records),
+        None => writeln!(text, "  by the model that Weft comes with: `weft identity train` learns one"),
+    };
+    let notes = [
+        building.map(|done| format!("walks through all customers: {done} %")),
+        matching.learning.then(|| "learns a model".to_owned()),
+        (matching.keys_closed > 0).then(|| format!("{} keys are shared by too many to compare them", matching.keys_closed)),
+        (matching.left_out_total > 0)
+            .then(|| format!("{} claims and customers past the bounds were left out", matching.left_out_total)),
+        matching.last_error.as_ref().map(|error| format!("FAILS, and is tried again: {error}")),
+    ];
+    for note in notes.into_iter().flatten() {
+        let _ = writeln!(text, "  {note}");
     }
     text
 }

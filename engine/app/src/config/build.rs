@@ -149,7 +149,7 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
 }
 
 /// What the engine keeps in its data folder.
-const DATA_PARTS: [&str; 4] = ["intake", "history", "state", "generations"];
+const DATA_PARTS: [&str; 5] = ["intake", "history", "state", "matching", "generations"];
 
 /// Puts what is in the files that plugins' blocks name in their places.
 fn inline(tree: &mut Node, ground: &Ground<'_>, kept: Option<&Inlined>, sources: &mut Sources, report: &mut Report) -> Inlined {
@@ -174,7 +174,7 @@ pub(super) fn vault<'a>(folder: &Path, environment: &'a Environment) -> Vault<'a
 /// A section whose entries are all commented out is an empty one.
 fn fill_empty_sections(tree: &mut Node) {
     let Value::Map(entries) = &mut tree.value else { return };
-    let may_be_empty = |key: &str| spec::NAMED_SECTIONS.contains(&key) || key == "identity" || key == "limits";
+    let may_be_empty = |key: &str| spec::NAMED_SECTIONS.contains(&key) || ["identity", "limits", "erasure"].contains(&key);
     for entry in entries.iter_mut().filter(|entry| entry.node.value == Value::Null) {
         if may_be_empty(&entry.key) {
             entry.node.value = Value::Map(Vec::new());
@@ -347,6 +347,7 @@ fn read_spec(tree: &Node, report: &mut Report) -> WorkspaceSpec {
         listen: read.setting("listen").unwrap_or_else(spec::default_listen),
         data: read.setting("data").unwrap_or_else(spec::default_data),
         limits: read.setting("limits").unwrap_or_default(),
+        erasure: read.setting("erasure").unwrap_or_default(),
         tokens: read.named("tokens"),
         trusted_keys: read.setting("trusted_keys").unwrap_or_default(),
         plugins: read.named("plugins"),
@@ -455,12 +456,14 @@ impl Parts {
             listen: spec.listen.0.parse().expect("the format was checked"),
             data: self.data,
             limits: spec.limits,
+            erasure: spec.erasure,
             tokens: spec.tokens.into_iter().map(|(name, spec)| (name, token(spec))).collect(),
             plugins,
             connections,
             sources,
             transforms,
             identity: self.identity,
+            matching: spec.identity.matching,
             attributes: self.attributes,
             destinations,
             tests: spec.tests,

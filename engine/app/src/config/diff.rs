@@ -10,7 +10,7 @@ use super::spec::NAMED_SECTIONS;
 use super::tree::{Entry, Node};
 
 /// Settings that nothing else depends on, compared as they are written.
-const SETTINGS: [&str; 7] = ["name", "zone", "listen", "data", "limits", "identity", "trusted_keys"];
+const SETTINGS: [&str; 8] = ["name", "zone", "listen", "data", "limits", "erasure", "identity", "trusted_keys"];
 
 /// A difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

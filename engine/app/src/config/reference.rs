@@ -16,6 +16,7 @@ use super::connection;
 use super::limits;
 use super::schema::nearest;
 use super::source::{At, Report, Span, join};
+use super::spec::matching::MatchingSpec;
 use super::spec::stage::{DestinationSpec, PollSpec, SourceSpec, TransformSpec};
 use super::spec::{NAMED_SECTIONS, RESERVED_NAMES, WorkspaceSpec};
 use super::tree::{Entry, Node};
@@ -156,6 +157,11 @@ impl References<'_> {
                 let problem = Problem::error(Code::CONFIG_OUT_OF_RANGE, "a window of no time holds nothing");
                 report.add(self.at(&format!("{path}/limit/within")), problem.expected("a duration, such as `7d`"));
             }
+        }
+        if let Some(Err(wrong)) = self.spec.identity.matching.as_ref().map(MatchingSpec::check) {
+            let key = format!("/identity/matching/{}", wrong.key);
+            let at = if self.tree.find(&key).is_some() { &*key } else { "/identity/matching" };
+            report.add(self.at(at), Problem::error(Code::CONFIG_REFUSED, wrong.message));
         }
         if rules.on_logout == OnLogout::New && !rules.identifiers.iter().any(|rule| rule.device) {
             let message = "nobody can sign out: no type of identifier is a device";

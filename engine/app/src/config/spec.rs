@@ -46,13 +46,14 @@ use scenario::Scenario;
 use stage::{DestinationSpec, KeyText, PluginSpec, SourceSpec, TransformSpec};
 
 /// Every section and setting at the top of a file.
-pub const SECTIONS: [&str; 17] = [
+pub const SECTIONS: [&str; 18] = [
     "version",
     "name",
     "zone",
     "listen",
     "data",
     "limits",
+    "erasure",
     "tokens",
     "trusted_keys",
     "plugins",
@@ -98,6 +99,9 @@ pub struct WorkspaceSpec {
     /// Bounds that the operator sets.
     #[serde(default)]
     pub limits: LimitsSpec,
+    /// What happens after somebody was erased.
+    #[serde(default)]
+    pub erasure: ErasureSpec,
     /// Who may use the API, by name.
     #[serde(default)]
     #[schemars(schema_with = "named::<TokenSpec>")]
@@ -218,6 +222,21 @@ impl Default for LimitsSpec {
             duplicate_window: u32::try_from(weft_domain::limits::DUPLICATE_WINDOW_EVENTS).expect("it is two million"),
             requests_per_sender: None,
         }
+    }
+}
+
+/// What happens after somebody was erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ErasureSpec {
+    /// Whether events that name an identifier of somebody who was erased are left out, and counted. Where they are not, such an event
+    /// begins the person anew.
+    pub suppress: bool,
+}
+
+impl Default for ErasureSpec {
+    fn default() -> Self {
+        ErasureSpec { suppress: true }
     }
 }
 

@@ -92,7 +92,8 @@ impl Outlet {
     }
 
     fn origin(&self) -> Origin<'_> {
-        Origin { source: &self.driver.name, environment: self.driver.environment, at: self.shore.clock.now() }
+        let (environment, suppression) = (self.driver.environment, &**self.shore.ledger.suppression());
+        Origin { source: &self.driver.name, environment, at: self.shore.clock.now(), suppression }
     }
 
     async fn take(&self, events: Vec<Bytes>) -> Result<(), Failure> {

@@ -38,7 +38,7 @@ impl Ways<'_> {
             }
             Carrier::File => self.decode(source, bytes).await?,
         };
-        made.arrive(id, Origin { source, environment, at })
+        made.arrive(id, Origin { source, environment, at, suppression: self.ledger.suppression() })
     }
 
     async fn decode(self, source: &str, bytes: &[u8]) -> Result<(Made, Environment), String> {

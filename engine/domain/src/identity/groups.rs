@@ -34,6 +34,8 @@ pub(super) struct Asking {
     /// When the claim was made, by event time.
     pub(super) at: Timestamp,
     pub(super) decision: Option<Decision>,
+    /// Whether two customers were compared, instead of being named together: then a sign-in is neither needed nor made.
+    pub(super) compared: bool,
 }
 
 /// The groups so far.
@@ -87,10 +89,10 @@ impl<'a> Groups<'a> {
         }
         // Who says an alias means two people, and did not just type somebody's address.
         let said_outright = joining.iter().any(|one| one.one.how == Learnt::Alias);
-        if merges && !signed_in && !said_outright && known > 0 {
+        if merges && !signed_in && !said_outright && known > 0 && !asking.compared {
             return Some(Guard::LoginGate);
         }
-        if self.rules.on_login == OnLogin::New && signed_in && known < touched.len() {
+        if self.rules.on_login == OnLogin::New && signed_in && known < touched.len() && !asking.compared {
             return Some(Guard::OnLogin);
         }
         let rules = || self.rules.identifiers.iter().enumerate();

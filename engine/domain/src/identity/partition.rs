@@ -2,9 +2,11 @@
 //!
 //! [`partition`] walks the claims of one component of the graph from the earliest to the latest and lets each join what it
 //! names, unless a guard objects; then the weakest identifier that stands in the way is set aside and the claim tries again,
-//! much as Segment does. At the end each claim is the customer's who has its strongest identifier. Since the walk is over a sorted set,
+//! much as Segment does. Then customers who look alike become one, where the matcher or a person says so and no guard objects, the surest
+//! match first. At the end each claim is the customer's who has its strongest identifier. Since the walk is over a sorted set,
 //! the order of arrival does not matter (invariant 6), and leaving a claim out gives exactly what would have been without it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::groups::{Asking, Groups, Joining, Sides, name_of};
@@ -19,6 +21,8 @@ pub struct Placement {
     pub customer: CustomerId,
     /// The identifiers of the claim that the guards kept away from that customer.
     pub set_aside: Vec<(Identifier, Guard)>,
+    /// The matches of the claim that a guard keeps from making one customer: the other claim, and the guard.
+    pub kept_apart: Vec<(ClaimId, Guard)>,
 }
 
 /// Pairs of identifiers of which somebody said that they are not one person's.
@@ -66,7 +70,12 @@ pub fn partition(rules: &Rules, claims: &[(ClaimId, &Claim)], separations: &Sepa
         }
     }
     let placed: Vec<Placed<'_>> = placed.into_iter().map(|one| one.expect("each claim has a step that says all")).collect();
-    walk.settle(claims, &steps, placed)
+    let kept_apart = walk.compare(claims, &placed);
+    let mut placements = walk.settle(claims, &steps, placed);
+    for (place, other, guard) in kept_apart {
+        placements[place].kept_apart.push((other, guard));
+    }
+    placements
 }
 
 /// A stop of the walk.
@@ -137,7 +146,8 @@ impl<'a> Walk<'a> {
             let others = joining.drain(1.min(joining.len())..).rev();
             set_aside.extend(others.map(|other| (other.one.clone(), Guard::Retracted)));
         }
-        let asking = Asking { at: at.occurred, decision: claim.verdict.as_ref().map(|verdict| verdict.decision) };
+        let decision = claim.verdict.as_ref().map(|verdict| verdict.decision);
+        let asking = Asking { at: at.occurred, decision, compared: false };
         self.sign_out(&mut joining);
         while joining.len() > 1 {
             let Some(guard) = self.groups.objection(&joining, asking) else { break };
@@ -150,6 +160,41 @@ impl<'a> Walk<'a> {
         }
         let group = self.groups.join(&joining, at.occurred);
         Placed { group, kept: joining.iter().map(|joining| joining.one).collect(), set_aside }
+    }
+
+    /// Lets customers become one who look alike, as far as the guards allow: what a person said first, then what weighs most. For each match
+    /// that a guard forbids, the place of each of its claims, the other claim, and the guard.
+    fn compare(&mut self, claims: &[(ClaimId, &'a Claim)], placed: &[Placed<'a>]) -> Vec<(usize, ClaimId, Guard)> {
+        if claims.iter().all(|(_, claim)| claim.matches.is_empty()) {
+            return Vec::new();
+        }
+        let places: BTreeMap<ClaimId, usize> = claims.iter().enumerate().map(|(place, (id, _))| (*id, place)).collect();
+        let mut matches: Vec<_> = Vec::new();
+        for (place, (id, claim)) in claims.iter().enumerate() {
+            let known = claim.matches.iter().filter(|one| one.joins() && one.other > *id);
+            matches.extend(known.filter_map(|one| Some((one, [place, *places.get(&one.other)?]))));
+        }
+        matches.sort_by_key(|(one, [place, other])| (Reverse(one.rank()), claims[*place].0, claims[*other].0));
+        let mut kept_apart = Vec::new();
+        for (one, pair) in matches {
+            let owner = |place: usize| placed[place].kept.first().and_then(|strongest| self.groups.owner(strongest));
+            if owner(pair[0]) == owner(pair[1]) {
+                continue;
+            }
+            let joining: Vec<Joining<'a>> =
+                pair.iter().filter_map(|place| placed[*place].kept.first()).map(|one| Joining { one, leaves: false }).collect();
+            let at = pair.map(|place| claims[place].1.witness().occurred);
+            let decision = one.verdict.as_ref().map(|verdict| verdict.decision);
+            let asking = Asking { at: at[0].max(at[1]), decision, compared: true };
+            match self.groups.objection(&joining, asking) {
+                Some(guard) => {
+                    kept_apart.push((pair[0], claims[pair[1]].0, guard));
+                    kept_apart.push((pair[1], claims[pair[0]].0, guard));
+                }
+                None => drop(self.groups.join(&joining, asking.at)),
+            }
+        }
+        kept_apart
     }
 
     /// Has devices leave those who signed out on them. Who mentions one identifier alone says so once: a claim that was taken back
@@ -199,7 +244,7 @@ impl<'a> Walk<'a> {
             let named = group.and_then(|group| named.get(&group)).map(|(_, id)| id);
             let elsewhere = one.kept.iter().filter(|kept| self.groups.owner(kept) != group);
             one.set_aside.extend(elsewhere.map(|kept| (Identifier::clone(kept), Guard::Moved)));
-            Placement { customer: (*named.unwrap_or(id)).into(), set_aside: one.set_aside }
+            Placement { customer: (*named.unwrap_or(id)).into(), set_aside: one.set_aside, kept_apart: Vec::new() }
         });
         settled.collect()
     }

@@ -3,9 +3,9 @@
 //! A segment is never changed in place. The new one is written beside it, synced, and takes its name in one step; a crash
 //! leaves the one or the other. Numbers never change: what is erased or lost becomes a [`TOMBSTONE`].
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zstd::bulk::Decompressor;
@@ -46,12 +46,14 @@ pub struct Report {
 }
 
 /// What [`Log::rewrite`] does with a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It stays as it is.
     Keep,
     /// Its payload and kind are gone; its number stays.
     Tombstone,
+    /// It has this payload from now on; its kind and number stay.
+    Replace(Vec<u8>),
 }
 
 /// What [`Log::rewrite`] did.
@@ -59,8 +61,27 @@ pub enum Verdict {
 pub struct Rewritten {
     /// Records looked at.
     pub records: u64,
-    /// Records that became tombstones. Where there are none, the segment was left alone.
+    /// Records that became tombstones.
     pub tombstones: u64,
+    /// Records that got another payload. Where there are none of either, the segment was left alone.
+    pub replaced: u64,
+}
+
+/// A sealed segment written anew beside the old one, and durable there. It counts for nothing before [`Log::adopt`].
+pub struct Draft {
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+    seal: Seal,
+    index: Index,
+    rewrites: u32,
+}
+
+impl Draft {
+    /// Lets go of it.
+    fn discard(self) {
+        // Whatever is left is removed at the next opening.
+        let _ = self.files.remove(&segment::beside_path(&self.dir, self.seal.base));
+    }
 }
 
 /// Reads all of a log that nobody has open, and reports; changes nothing. For an open one: [`LogReader::verify`].
@@ -108,52 +129,94 @@ impl LogReader {
     }
 }
 
-impl Log {
-    /// Rewrites the sealed segment that begins at `first`: asks for a verdict on each record (not on tombstones), writes
-    /// the segment anew beside the old one, and swaps them. Readers change over at their next block. The old bytes may
-    /// stay on the device until it reuses them.
+impl LogReader {
+    /// Writes the sealed segment that begins at `first` anew, beside itself: asks for a verdict on each record (not on tombstones). Nobody
+    /// waits meanwhile, neither the writer nor another reader. No draft where every record stays. Only one at a time for each log.
     ///
     /// Fails with [`StoreError::NoSuchSegment`] (see [`Log::rotate`]) and with [`StoreError::Damaged`]; then nothing has changed.
-    pub fn rewrite(&mut self, first: u64, mut verdict: impl FnMut(u64, u8, &[u8]) -> Verdict) -> Result<Rewritten, StoreError> {
-        self.check_poison()?;
-        let segments = self.shared.segments();
+    pub fn draft(
+        &self,
+        first: u64,
+        mut verdict: impl FnMut(u64, u8, &[u8]) -> Verdict,
+    ) -> Result<(Rewritten, Option<Draft>), StoreError> {
+        let shared = self.shared();
+        let segments = shared.segments();
         let sealed = segments.iter().find(|segment| segment.base == first && segment.end != u64::MAX);
         let end = sealed.ok_or(StoreError::NoSuchSegment { first })?.end;
-        let (files, dir) = (self.shared.files.clone(), self.shared.dir.clone());
-        let log_id = Some(self.shared.log_id);
-        let survey = Survey { files: &*files, dir: &dir, base: first, log_id, until: Some(end), stop: None };
+        let (files, dir) = (shared.files.clone(), shared.dir.clone());
+        let survey = Survey { files: &*files, dir: &dir, base: first, log_id: Some(shared.log_id), until: Some(end), stop: None };
         let mut done = Rewritten::default();
-        let mut doomed = BTreeSet::new();
+        let mut doomed: Doomed = BTreeMap::new();
         survey.run(&mut |piece| {
             for (seq, record) in piece.whole()?.2.records() {
                 done.records += 1;
-                if record.kind != TOMBSTONE && verdict(seq, record.kind, record.bytes) == Verdict::Tombstone {
-                    doomed.insert(seq);
+                if record.kind == TOMBSTONE {
+                    continue;
+                }
+                match verdict(seq, record.kind, record.bytes) {
+                    Verdict::Keep => (),
+                    Verdict::Tombstone => drop(doomed.insert(seq, None)),
+                    Verdict::Replace(bytes) => drop(doomed.insert(seq, Some(bytes))),
                 }
             }
             Ok(())
         })?;
         if doomed.is_empty() {
-            return Ok(done);
+            return Ok((done, None));
         }
-        done.tombstones = doomed.len() as u64;
-        let beside = erase(&survey, &doomed).inspect_err(|_| {
+        done.replaced = doomed.values().flatten().count() as u64;
+        done.tombstones = doomed.len() as u64 - done.replaced;
+        let written = erase(&survey, &doomed).and_then(Beside::finish);
+        let (seal, index, rewrites) = written.inspect_err(|_| {
             // The segment itself is untouched; what is left of the new one is removed at the next opening at the latest.
             let _ = files.remove(&segment::beside_path(&dir, first));
         })?;
-        let swapped = beside.swap();
-        let (seal, rewrites) = self.poisoning(swapped)?;
+        Ok((done, Some(Draft { files, dir, seal, index, rewrites })))
+    }
+}
+
+impl Log {
+    /// Gives a draft the place of its segment, in one step: a power cut leaves the one or the other. Readers change over at their next
+    /// block. The old bytes may stay on the device until it reuses them. A segment that was trimmed meanwhile stays trimmed.
+    ///
+    /// Fails with [`StoreError::Refused`] where the segment is another than the draft was made of, and poisons the log where the disk fails.
+    pub fn adopt(&mut self, draft: Draft) -> Result<(), StoreError> {
+        self.check_poison()?;
+        let base = draft.seal.base;
+        let Some(segment) = self.shared.segments().into_iter().find(|segment| segment.base == base) else {
+            draft.discard();
+            return Ok(());
+        };
+        if segment.end != draft.seal.end || segment.rewrites + 1 != draft.rewrites {
+            draft.discard();
+            return Err(StoreError::Refused("the segment has changed since it was written anew"));
+        }
+        let swapped = put_in_place(&*draft.files, &draft.dir, draft.seal, Some(&draft.index));
+        self.poisoning(swapped)?;
         self.shared.change_segments(|segments| {
-            if let Some(segment) = segments.iter_mut().find(|segment| segment.base == first) {
-                (segment.bytes, segment.rewrites, segment.index) = (seal.len, rewrites, None);
+            if let Some(segment) = segments.iter_mut().find(|segment| segment.base == base) {
+                (segment.bytes, segment.rewrites, segment.index) = (draft.seal.len, draft.rewrites, None);
             }
         });
+        Ok(())
+    }
+
+    /// [`LogReader::draft`] and [`Log::adopt`] in one, for whoever may hold up the writer.
+    ///
+    /// Fails as they do.
+    pub fn rewrite(&mut self, first: u64, verdict: impl FnMut(u64, u8, &[u8]) -> Verdict) -> Result<Rewritten, StoreError> {
+        self.check_poison()?;
+        let (done, draft) = self.reader().draft(first, verdict)?;
+        draft.map_or(Ok(()), |draft| self.adopt(draft))?;
         Ok(done)
     }
 }
 
+/// What becomes of records: another payload, or none at all.
+type Doomed = BTreeMap<u64, Option<Vec<u8>>>;
+
 /// Writes a segment beside the one surveyed, without the doomed records.
-fn erase<'a>(survey: &Survey<'a>, doomed: &BTreeSet<u64>) -> Result<Beside<'a>, StoreError> {
+fn erase<'a>(survey: &Survey<'a>, doomed: &Doomed) -> Result<Beside<'a>, StoreError> {
     let header = survey.header()?.ok_or(StoreError::NoSuchSegment { first: survey.base })?;
     let mut beside = Beside::begin(survey, SegmentHeader { rewrites: header.rewrites + 1, ..header })?;
     survey.run(&mut |piece| {
@@ -161,9 +224,10 @@ fn erase<'a>(survey: &Survey<'a>, doomed: &BTreeSet<u64>) -> Result<Beside<'a>, 
         if doomed.range(header.first..header.end()).next().is_none() {
             return beside.copy(header, body);
         }
-        let records = block.records().map(|(seq, record)| match doomed.contains(&seq) {
-            true => Record { kind: TOMBSTONE, bytes: &[] },
-            false => record,
+        let records = block.records().map(|(seq, record)| match doomed.get(&seq) {
+            Some(None) => Record { kind: TOMBSTONE, bytes: &[] },
+            Some(Some(bytes)) => Record { kind: record.kind, bytes },
+            None => record,
         });
         beside.pack(header.first, records)
     })?;
@@ -180,7 +244,9 @@ fn mend(survey: &Survey<'_>) -> Result<(), StoreError> {
         Piece::Lost(damage) => beside.bury(damage.first, damage.end.unwrap_or(damage.first)),
         Piece::Torn(_) => Ok(()),
     })?;
-    beside.swap().map(|_| ())
+    let sealed = beside.sealed;
+    let (seal, index, _) = beside.finish()?;
+    put_in_place(survey.files, survey.dir, seal, sealed.then_some(&index))
 }
 
 fn survey_all(files: &dyn Files, dir: &Path, bases: &[u64], stop: Option<u64>) -> Result<Report, StoreError> {
@@ -358,7 +424,6 @@ impl Survey<'_> {
 
 /// A segment being written beside the one whose place it will take.
 struct Beside<'a> {
-    files: &'a dyn Files,
     dir: &'a Path,
     file: Arc<dyn OpenFile>,
     header: SegmentHeader,
@@ -377,7 +442,6 @@ impl<'a> Beside<'a> {
         let file = survey.files.create(&path).map_err(StoreError::io("create", &path))?;
         file.write_at(&header.encode(), 0).map_err(StoreError::io("write", &path))?;
         Ok(Beside {
-            files: survey.files,
             dir: survey.dir,
             file,
             header,
@@ -419,18 +483,12 @@ impl<'a> Beside<'a> {
         Ok(())
     }
 
-    /// Makes the new segment durable and gives it the old one's name.
-    fn swap(self) -> Result<(Seal, u32), StoreError> {
-        let base = self.header.base;
-        let (from, to) = (segment::beside_path(self.dir, base), segment::log_path(self.dir, base));
-        self.file.sync_data().map_err(StoreError::io("sync", &from))?;
-        self.files.rename(&from, &to).map_err(StoreError::io("rename", &from))?;
-        self.files.sync_dir(self.dir).map_err(StoreError::io("sync", self.dir))?;
-        let seal = Seal { base, end: self.end, len: self.offset, segment_crc: self.header.crc() };
-        if self.sealed {
-            segment::write_index(self.files, self.dir, seal, &self.index)?;
-        }
-        Ok((seal, self.header.rewrites))
+    /// Makes the new segment durable where it stands.
+    fn finish(self) -> Result<(Seal, Index, u32), StoreError> {
+        let path = segment::beside_path(self.dir, self.header.base);
+        self.file.sync_data().map_err(StoreError::io("sync", &path))?;
+        let seal = Seal { base: self.header.base, end: self.end, len: self.offset, segment_crc: self.header.crc() };
+        Ok((seal, self.index, self.header.rewrites))
     }
 
     fn place(&self, first: u64) -> Place {
@@ -444,6 +502,14 @@ impl<'a> Beside<'a> {
         self.chain = header.crc;
         self.end = header.end();
     }
+}
+
+/// Gives a segment that stands durable beside the old one its name, and its index where it is sealed.
+fn put_in_place(files: &dyn Files, dir: &Path, seal: Seal, index: Option<&Index>) -> Result<(), StoreError> {
+    let (from, to) = (segment::beside_path(dir, seal.base), segment::log_path(dir, seal.base));
+    files.rename(&from, &to).map_err(StoreError::io("rename", &from))?;
+    files.sync_dir(dir).map_err(StoreError::io("sync", dir))?;
+    index.map_or(Ok(()), |index| segment::write_index(files, dir, seal, index))
 }
 
 fn write(file: &dyn OpenFile, dir: &Path, bytes: &[u8], offset: u64, base: u64) -> Result<(), StoreError> {

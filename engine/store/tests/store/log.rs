@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weft_store::StoreError;
 use weft_store::files::{Cut, Faulty};
-use weft_store::log::{BLOCK_BYTES_MAX, Log, Options, RECORD_BYTES_MAX, Record, TOMBSTONE};
+use weft_store::log::{BLOCK_BYTES_MAX, Log, Options, RECORD_BYTES_MAX, Record, TOMBSTONE, Verdict};
 
 use crate::model::{DIR, Model, Random, for_seeds, open, read_all};
 
@@ -159,16 +159,39 @@ fn what_was_erased_is_served_no_more_to_cursors_already_open() {
     let mut cursor = reader.cursor(0);
     cursor.next().unwrap();
     reader.record(9).unwrap();
-    model.log.rewrite(0, |_, _, _| weft_store::log::Verdict::Tombstone).unwrap();
+    model.log.rewrite(0, |_, _, _| Verdict::Tombstone).unwrap();
     while let Some(block) = cursor.next().unwrap() {
         assert!(block.records().all(|(_, record)| record == Record { kind: TOMBSTONE, bytes: &[] }));
     }
     assert_eq!(cursor.position(), 10);
     assert_eq!(reader.record(9).unwrap().kind, TOMBSTONE);
-    assert!(matches!(
-        model.log.rewrite(10, |_, _, _| weft_store::log::Verdict::Keep),
-        Err(StoreError::NoSuchSegment { first: 10 })
-    ));
+    assert!(matches!(model.log.rewrite(10, |_, _, _| Verdict::Keep), Err(StoreError::NoSuchSegment { first: 10 })));
+}
+
+#[test]
+fn a_draft_counts_for_nothing_until_it_is_adopted() {
+    let mut model = Model::new(1 << 20);
+    model.append((0..6_u8).map(|n| (n, b"secret".to_vec())).collect()).unwrap();
+    model.log.rotate().unwrap();
+    let reader = model.log.reader();
+    let verdict = |seq: u64, _: u8, _: &[u8]| match seq {
+        1 => Verdict::Tombstone,
+        2 => Verdict::Replace(b"less".to_vec()),
+        _ => Verdict::Keep,
+    };
+    let (done, draft) = reader.draft(0, verdict).unwrap();
+    assert_eq!((done.records, done.tombstones, done.replaced), (6, 1, 1));
+    assert_eq!(reader.record(1).unwrap().bytes, b"secret");
+    model.log.adopt(draft.expect("records change")).unwrap();
+    let kinds: Vec<u8> = (0..6).map(|seq| reader.record(seq).unwrap().kind).collect();
+    assert_eq!(kinds, [0, TOMBSTONE, 2, 3, 4, 5]);
+    assert_eq!((&*reader.record(2).unwrap().bytes, &*reader.record(3).unwrap().bytes), (&b"less"[..], &b"secret"[..]));
+
+    let (_, stale) = reader.draft(0, |seq, _, _| if seq == 3 { Verdict::Tombstone } else { Verdict::Keep }).unwrap();
+    model.log.rewrite(0, |seq, _, _| if seq == 4 { Verdict::Tombstone } else { Verdict::Keep }).unwrap();
+    assert!(matches!(model.log.adopt(stale.expect("a record changes")), Err(StoreError::Refused(_))));
+    assert_eq!((reader.record(3).unwrap().kind, reader.record(4).unwrap().kind), (3, TOMBSTONE));
+    assert!(reader.draft(0, |_, _, _| Verdict::Keep).unwrap().1.is_none(), "where every record stays there is none");
 }
 
 #[test]

@@ -1,0 +1,468 @@
+//! A person who is to go: claims, identifiers, and where state and history have something of them.
+//!
+//! Everything is read from state and history; nothing is changed. It is gathered in short looks, so that the writer need not wait.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use weft_domain::claim::{ClaimId, CustomerId, IdentifierId};
+use weft_domain::event::Identifier;
+use weft_domain::explain::{claims_of, whose};
+use weft_domain::input::{Carrier, Command, DeadLetter, ERASED, Erase, Input, Part, Receipts, Stream, Sweep};
+use weft_domain::view::{IdentifierRow, Letter, LetterBytes, Read, View, ViewError};
+use weft_store::log::LogReader;
+use weft_store::rows::{Delivery, Filed, Value, claim_of, delivery_of, identifier_of, letter_of, value_of};
+use weft_store::state::{Space, StateStore};
+use weft_store::{format, key};
+
+use super::names::{Left, Names};
+use crate::events::Who;
+use crate::limits;
+use crate::writer::Ledger;
+
+/// What there is of a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Person {
+    /// The claims that make the person.
+    pub claims: BTreeSet<ClaimId>,
+    /// Identifiers that the person has, by type and value.
+    pub identifiers: BTreeSet<(String, String)>,
+    /// Those of them that nobody else's claim names.
+    pub own: BTreeSet<(String, String)>,
+    /// The places of the person's events in history.
+    pub events: BTreeSet<u64>,
+    /// Dead letters that are the person's, by place in history and ordinal.
+    pub letters: BTreeSet<(u64, u32)>,
+    /// Dead letters of others whose message names the person.
+    pub reworded: BTreeSet<(u64, u32)>,
+    /// Deliveries that wait, by destination and number.
+    pub deliveries: BTreeSet<(String, u64)>,
+    /// Values of plugins' small stores, by stage and key.
+    pub values: BTreeSet<(String, String)>,
+    /// Reasons that name the person, of what people said of others' claims and identifiers.
+    #[serde(default)]
+    pub reasons: BTreeSet<String>,
+    /// The claims of others of which something was said for such a reason.
+    #[serde(default)]
+    pub reasoned_claims: BTreeSet<ClaimId>,
+    /// The identifiers of others that were separated for such a reason.
+    #[serde(default)]
+    pub reasoned_identifiers: BTreeSet<IdentifierId>,
+    /// What nobody else knows, from which follows what stands in a record of a pass for a claim of the person ([`Person::stand_in`]).
+    #[serde(default)]
+    pub salt: String,
+}
+
+impl Person {
+    /// Nobody yet.
+    pub(crate) fn salted(salt: String) -> Person {
+        Person { salt, ..Person::default() }
+    }
+
+    /// Who somebody is, with everything that state has of them: the claims as they are now, those that were retracted and name an
+    /// identifier of the person, and what is filed under them. Counts what was not known before.
+    ///
+    /// # Errors
+    /// [`ViewError`], where state cannot be read.
+    pub(crate) fn gather(&mut self, who: &Who, ledger: &Ledger, state: &dyn StateStore) -> Read<usize> {
+        let before = self.count();
+        if let Who::Identifier(kind, value) = who {
+            self.identifiers.insert((kind.clone(), value.clone()));
+        }
+        let mut customers: BTreeSet<CustomerId> = who.today(&*ledger.state())?.into_iter().collect();
+        for (kind, value) in self.identifiers.clone() {
+            customers.extend(whose(&*ledger.state(), &kind, &value)?);
+        }
+        for customer in customers {
+            self.gather_claims(customer, ledger)?;
+        }
+        self.gather_events(ledger)?;
+        self.gather_own(ledger)?;
+        let (names, history) = (self.names(), ledger.history());
+        self.gather_letters(state, history, &names)?;
+        self.gather_deliveries(state, &names)?;
+        self.gather_values(state, &names)?;
+        Ok(self.count() - before)
+    }
+
+    /// Finds the reasons that name the person, of what people said of others: a look at everybody. Counts what was not known before.
+    ///
+    /// # Errors
+    /// [`ViewError`], where state cannot be read.
+    pub(crate) fn gather_reasons(&mut self, state: &dyn StateStore) -> Read<usize> {
+        let (before, names) = (self.count(), self.names());
+        let mut found = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (reasons, claims, identifiers) = &mut found;
+        each(state, Space::Claim, |key, bytes| {
+            let id = claim_of(key).ok_or_else(|| malformed("a claim"))?;
+            let filed: Filed = format::decode(bytes).map_err(unreadable)?.1;
+            let Some(claim) = filed.claim.filter(|_| !self.claims.contains(&id)) else { return Ok(()) };
+            let verdict = claim.verdict.iter().map(|verdict| &verdict.reason);
+            let verdicts = verdict.chain(claim.matches.iter().filter_map(|known| known.verdict.as_ref()).map(|one| &one.reason));
+            for reason in claim.retracted.iter().chain(claim.struck.values()).chain(verdicts).filter(|one| names.in_text(one)) {
+                reasons.insert(reason.clone());
+                claims.insert(id);
+            }
+            Ok(())
+        })?;
+        each(state, Space::Identifier, |key, bytes| {
+            let id = identifier_of(key).ok_or_else(|| malformed("an identifier"))?;
+            let row: IdentifierRow = format::decode(bytes).map_err(unreadable)?.1;
+            if row.claims.iter().all(|claim| self.claims.contains(claim)) {
+                return Ok(());
+            }
+            for apart in row.apart.iter().filter(|apart| names.in_text(&apart.reason)) {
+                reasons.insert(apart.reason.clone());
+                identifiers.insert(id);
+            }
+            Ok(())
+        })?;
+        let (reasons, claims, identifiers) = found;
+        self.reasons.extend(reasons);
+        self.reasoned_claims.extend(claims);
+        self.reasoned_identifiers.extend(identifiers);
+        Ok(self.count() - before)
+    }
+
+    fn count(&self) -> usize {
+        let Person { claims, identifiers, own: _, events, letters, reworded, deliveries, values, .. } = self;
+        let Person { reasons, reasoned_claims, reasoned_identifiers, .. } = self;
+        let people = claims.len() + identifiers.len() + events.len();
+        let said = reasons.len() + reasoned_claims.len() + reasoned_identifiers.len();
+        people + letters.len() + reworded.len() + deliveries.len() + values.len() + said
+    }
+
+    /// What names the person: identifiers, and the ids of the customers that the claims ever began, by which plugins may know one.
+    pub(crate) fn names(&self) -> Names {
+        Names::of(&self.identifiers).with(self.claims.iter().map(ClaimId::to_string))
+    }
+
+    /// Whether an identifier is the person's alone, by its id.
+    fn has_id(&self, id: IdentifierId) -> bool {
+        self.own.iter().any(|(kind, value)| IdentifierId::of(kind, value) == id)
+    }
+
+    fn has_one_of(&self, pair: &[ClaimId; 2]) -> bool {
+        pair.iter().any(|claim| self.claims.contains(claim))
+    }
+
+    /// What stands for a claim of the person in records of a pass, which must go on fitting each other: nobody can guess it.
+    fn stand_in(&self, claim: ClaimId) -> ClaimId {
+        if self.claims.contains(&claim) { ClaimId(IdentifierId::of(&self.salt, &claim.to_string()).0) } else { claim }
+    }
+
+    fn gather_claims(&mut self, customer: CustomerId, ledger: &Ledger) -> Read<()> {
+        let state = ledger.state();
+        for id in claims_of(&*state, customer)? {
+            self.claims.insert(id);
+            let Some(claim) = state.claim(id)? else { continue };
+            for one in &claim.identifiers {
+                let row = state.identifier(IdentifierId::of(&one.kind, &one.value))?;
+                if row.as_ref().is_none_or(|row| row.customer != Some(customer)) {
+                    continue;
+                }
+                self.identifiers.insert((one.kind.clone(), one.value.clone()));
+                for named_by in row.iter().flat_map(|row| &row.claims) {
+                    if state.claim(*named_by)?.is_some_and(|claim| claim.is_retracted()) {
+                        self.claims.insert(*named_by);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn gather_events(&mut self, ledger: &Ledger) -> Read<()> {
+        let mut full = Vec::new();
+        for claim in &self.claims {
+            let Some(node) = ledger.state().node(*claim)? else { continue };
+            self.events.extend(node.page.iter().map(|entry| entry.position));
+            full.extend((0..node.pages).map(|number| (*claim, number)));
+        }
+        for some in full.chunks(limits::INDEX_PAGES_READ_ONCE) {
+            let state = ledger.state();
+            for (claim, number) in some {
+                let page = state.page(*claim, *number)?;
+                self.events.extend(page.iter().flat_map(|page| page.iter()).map(|entry| entry.position));
+            }
+        }
+        Ok(())
+    }
+
+    /// An identifier that somebody else's claim names too, such as that of a device in a family, is not the person's alone.
+    fn gather_own(&mut self, ledger: &Ledger) -> Read<()> {
+        for (kind, value) in self.identifiers.difference(&self.own).cloned().collect::<Vec<_>>() {
+            let row = ledger.state().identifier(IdentifierId::of(&kind, &value))?;
+            if row.is_none_or(|row| row.claims.iter().all(|claim| self.claims.contains(claim))) {
+                self.own.insert((kind, value));
+            }
+        }
+        Ok(())
+    }
+
+    fn gather_letters(&mut self, state: &dyn StateStore, history: &LogReader, names: &Names) -> Read<()> {
+        let (mut found, mut reworded) = (Vec::new(), Vec::new());
+        each(state, Space::DeadLetter, |key, bytes| {
+            let id = letter_of(key).ok_or_else(|| malformed("a dead letter"))?;
+            let letter: Letter = format::decode(bytes).map_err(unreadable)?.1;
+            if self.has_letter(&letter, history, names) {
+                found.push(id);
+            } else if names.in_text(&letter.message) {
+                reworded.push(id);
+            }
+            Ok(())
+        })?;
+        self.letters.extend(found);
+        self.reworded.extend(reworded);
+        Ok(())
+    }
+
+    fn has_letter(&self, letter: &Letter, history: &LogReader, names: &Names) -> bool {
+        match &letter.bytes {
+            LetterBytes::Event(position) => self.events.contains(position),
+            LetterBytes::Here(profile) => self.is_told_in(profile, names),
+            LetterBytes::Record(position) => {
+                let Ok(record) = history.record(*position) else { return false };
+                match Input::decode(record.kind, &record.bytes) {
+                    Ok(Input::DeadLetter(letter)) => without(&letter, names) == Left::Nothing,
+                    _ => false,
+                }
+            }
+        }
+    }
+
+    /// Whether a profile as destinations get it is the person's, or was made when the person was taken for one with somebody else.
+    fn is_told_in(&self, profile: &str, names: &Names) -> bool {
+        #[derive(Deserialize)]
+        struct Told {
+            customer_id: CustomerId,
+            merged_into: Option<CustomerId>,
+            #[serde(default)]
+            identifiers: Vec<Identifier>,
+        }
+        let told = serde_json::from_str::<Told>(profile);
+        told.is_ok_and(|told| {
+            let ids = [Some(told.customer_id), told.merged_into];
+            ids.into_iter().flatten().any(|id| self.claims.contains(&id.into())) || names.claimed(&told.identifiers)
+        })
+    }
+
+    fn gather_deliveries(&mut self, state: &dyn StateStore, names: &Names) -> Read<()> {
+        let mut found = Vec::new();
+        each(state, Space::Delivery, |key, bytes| {
+            let id = delivery_of(key).ok_or_else(|| malformed("a delivery"))?;
+            let delivery: Delivery = format::decode(bytes).map_err(unreadable)?.1;
+            if self.is_told_in(&delivery.text, names) {
+                found.push(id);
+            }
+            Ok(())
+        })?;
+        self.deliveries.extend(found);
+        Ok(())
+    }
+
+    fn gather_values(&mut self, state: &dyn StateStore, names: &Names) -> Read<()> {
+        let mut found = Vec::new();
+        each(state, Space::Kv, |key, bytes| {
+            let (stage, name) = value_of(key).ok_or_else(|| malformed("a value"))?;
+            // What the engine keeps itself has a slash in it; under the empty key is a count.
+            if stage.contains('/') || name.is_empty() {
+                return Ok(());
+            }
+            let Value(value) = format::decode(bytes).map_err(unreadable)?.1;
+            if names.in_text(&name) || names.in_bytes(&value) {
+                found.push((stage, name));
+            }
+            Ok(())
+        })?;
+        self.values.extend(found);
+        Ok(())
+    }
+
+    /// The commands that take all of it out of state, each of a size that a record has.
+    pub(crate) fn commands(&self, erasure: &str) -> Vec<Erase> {
+        let named = || Erase { erasure: erasure.to_owned(), ..Erase::default() };
+        let mut commands = vec![Erase { claims: self.claims.iter().copied().collect(), ..named() }];
+        let reasons: Vec<String> = self.reasons.iter().cloned().collect();
+        let said = || Erase { reasons: reasons.clone(), ..named() };
+        let claims: Vec<_> = self.reasoned_claims.iter().copied().collect();
+        commands.extend(claims.chunks(limits::ERASED_AT_ONCE).map(|some| Erase { reasoned_claims: some.to_vec(), ..said() }));
+        let identifiers: Vec<_> = self.reasoned_identifiers.iter().copied().collect();
+        commands.extend(
+            identifiers.chunks(limits::ERASED_AT_ONCE).map(|some| Erase { reasoned_identifiers: some.to_vec(), ..said() }),
+        );
+        let letters: Vec<_> = self.letters.iter().copied().collect();
+        commands.extend(letters.chunks(limits::ERASED_AT_ONCE).map(|some| Erase { letters: some.to_vec(), ..named() }));
+        let reworded: Vec<_> = self.reworded.iter().copied().collect();
+        commands.extend(reworded.chunks(limits::ERASED_AT_ONCE).map(|some| Erase { reworded: some.to_vec(), ..named() }));
+        let deliveries: Vec<_> = self.deliveries.iter().cloned().collect();
+        commands.extend(deliveries.chunks(limits::ERASED_AT_ONCE).map(|some| Erase { deliveries: some.to_vec(), ..named() }));
+        let values: Vec<_> = self.values.iter().cloned().collect();
+        commands.extend(values.chunks(limits::ERASED_AT_ONCE).map(|some| Erase { values: some.to_vec(), ..named() }));
+        commands
+    }
+
+    /// What is left of a record of history: what it becomes where it changes, none where it goes. Every kind of record is named, so that
+    /// none is forgotten.
+    pub(crate) fn left_of(&self, names: &Names, position: u64, input: Input) -> Option<Option<Input>> {
+        let (gone, as_it_was) = (None, Some(None));
+        match input {
+            Input::Event { .. } if self.events.contains(&position) => gone,
+            Input::DeadLetter(letter) => self.left_of_letter(names, letter),
+            Input::Receipts(receipts) => Some(self.left_of_receipts(names, position, receipts).map(Input::Receipts)),
+            Input::Command(command) => self.left_of_command(names, command),
+            Input::Kv(kv) if !kv.stage.contains('/') => {
+                let named = names.in_text(&kv.key) || kv.value.as_ref().is_some_and(|value| names.in_bytes(value));
+                if named { gone } else { as_it_was }
+            }
+            Input::Sweep(sweep) => Some(self.left_of_sweep(sweep).map(Input::Sweep)),
+            Input::Match(proposal) if self.has_one_of(&proposal.pair) => gone,
+            // Of others; without anything of a person; of the engine's own, which names nobody; where a source stands; and what a model says
+            // of all together, which are shares of values that several have.
+            Input::Event { .. }
+            | Input::Passed { .. }
+            | Input::Tick(_)
+            | Input::Plan(_)
+            | Input::Kv(_)
+            | Input::Match(_)
+            | Input::Model(_)
+            | Input::Position { .. } => as_it_was,
+        }
+    }
+
+    fn left_of_letter(&self, names: &Names, mut letter: DeadLetter) -> Option<Option<Input>> {
+        let named = names.in_text(&letter.message);
+        match without(&letter, names) {
+            Left::Nothing => return None,
+            Left::All if !named => return Some(None),
+            Left::All => (),
+            // A signature would not fit any more, and the head may name the person.
+            Left::Some(bytes) => (letter.bytes, letter.carrier) = (bytes, None),
+        }
+        if named {
+            ERASED.clone_into(&mut letter.message);
+        }
+        Some(Some(Input::DeadLetter(letter)))
+    }
+
+    fn left_of_receipts(&self, names: &Names, position: u64, mut receipts: Receipts) -> Option<Receipts> {
+        let mut has_changed = false;
+        for (ordinal, refused) in (0..).zip(&mut receipts.rejected) {
+            let of_event = receipts.stream == Stream::Events && self.events.contains(&refused.position);
+            let is_gone = of_event || self.letters.contains(&(position, ordinal));
+            if is_gone {
+                ERASED.clone_into(&mut refused.code);
+            }
+            if is_gone || names.in_text(&refused.message) {
+                has_changed = true;
+                ERASED.clone_into(&mut refused.message);
+            }
+        }
+        has_changed.then_some(receipts)
+    }
+
+    /// A piece of a pass without the person's claims. Where it begins or ends at one, something else stands for that: the next piece begins
+    /// where this one ends.
+    fn left_of_sweep(&self, sweep: Sweep) -> Option<Sweep> {
+        let place = |place: Option<(ClaimId, _)>| place.map(|(claim, attribute)| (self.stand_in(claim), attribute));
+        let claims: Vec<_> = sweep.claims.iter().filter(|swept| !self.claims.contains(&swept.claim)).cloned().collect();
+        let left = Sweep { after: place(sweep.after), through: place(sweep.through), claims, ..sweep.clone() };
+        (left != sweep).then_some(left)
+    }
+
+    /// What is left of an order. Ids of claims and identifiers can be guessed, so what is said of the person's goes whole.
+    fn left_of_command(&self, names: &Names, command: Command) -> Option<Option<Input>> {
+        let left = match command.clone() {
+            Command::Erase(_) => return None,
+            Command::Retract { claim, .. } | Command::Restore { claim } | Command::Decide { claim, .. }
+                if self.claims.contains(&claim) =>
+            {
+                return None;
+            }
+            Command::DecideMatch { pair, .. } if self.has_one_of(&pair) => return None,
+            Command::DecideMatch { pair, decision, reason } => {
+                Command::DecideMatch { pair, decision, reason: without_names(names, reason) }
+            }
+            Command::Retract { claim, reason } => Command::Retract { claim, reason: without_names(names, reason) },
+            Command::Decide { claim, decision, reason } => {
+                Command::Decide { claim, decision, reason: without_names(names, reason) }
+            }
+            Command::Split { parts, reason } => {
+                Command::Split { parts: self.left_of_parts(parts)?, reason: without_names(names, reason) }
+            }
+            Command::Rejoin { parts } => Command::Rejoin { parts: self.left_of_parts(parts)? },
+            Command::DropLetters { letters, reason } => Command::DropLetters { letters, reason: without_names(names, reason) },
+            Command::Restore { .. }
+            | Command::Pause { .. }
+            | Command::Resume { .. }
+            | Command::TellAgain { .. }
+            | Command::DeliverAgain { .. } => return Some(None),
+        };
+        Some((left != command).then_some(Input::Command(left)))
+    }
+
+    /// Parts that say nothing of the person; none where there are no others.
+    fn left_of_parts(&self, parts: Vec<Part>) -> Option<Vec<Part>> {
+        let is_theirs = |part: &Part| match part {
+            Part::Claim { claim } | Part::Word { claim, .. } => self.claims.contains(claim),
+            Part::Match { pair } => self.has_one_of(pair),
+            Part::Pair { one, other, of } => {
+                of.is_some_and(|of| self.claims.contains(&of)) || self.has_id(*one) || self.has_id(*other)
+            }
+        };
+        let had = parts.len();
+        let left: Vec<Part> = parts.into_iter().filter(|part| !is_theirs(part)).collect();
+        (had == 0 || !left.is_empty()).then_some(left)
+    }
+
+    /// How much there is of the person, by place.
+    pub(crate) fn by_place(&self) -> BTreeMap<&'static str, u64> {
+        let count = |number: usize| number as u64;
+        BTreeMap::from([
+            ("claims", count(self.claims.len())),
+            ("identifiers", count(self.identifiers.len())),
+            ("events", count(self.events.len())),
+            ("dead_letters", count(self.letters.len())),
+            ("deliveries", count(self.deliveries.len())),
+            ("values", count(self.values.len())),
+        ])
+    }
+}
+
+/// A reason; where it names the person, that it did.
+fn without_names(names: &Names, reason: String) -> String {
+    if names.in_text(&reason) { ERASED.to_owned() } else { reason }
+}
+
+/// What is left of a dead letter's bytes. A request whose head names the person and that has nothing else is the person's.
+fn without(letter: &DeadLetter, names: &Names) -> Left {
+    let is_headed = matches!(&letter.carrier, Some(Carrier::Request(head)) if names.in_head(head));
+    match names.without(&letter.bytes) {
+        Left::All if is_headed && letter.bytes.is_empty() => Left::Nothing,
+        Left::All if is_headed => Left::Some(letter.bytes.clone()),
+        left => left,
+    }
+}
+
+/// Shows every committed row of a kind.
+fn each(state: &dyn StateStore, space: Space, mut visit: impl FnMut(&[u8], &[u8]) -> Read<()>) -> Read<()> {
+    let mut from = Vec::new();
+    loop {
+        let rows = state.scan(space, &from, None, limits::LETTERS_LOOKED_AT_ONCE).map_err(unreadable)?;
+        for (key, bytes) in &rows {
+            visit(key, bytes)?;
+        }
+        match rows.last() {
+            Some((last, _)) if rows.len() == limits::LETTERS_LOOKED_AT_ONCE => from = key::after(last),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn unreadable(error: weft_store::StoreError) -> ViewError {
+    ViewError(error.to_string())
+}
+
+fn malformed(what: &str) -> ViewError {
+    ViewError(format!("the key of {what} is malformed"))
+}
