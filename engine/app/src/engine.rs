@@ -215,12 +215,14 @@ impl Engine {
         let writer = Writer::start(vault.history, vault.overlay, state.clone(), clock, counted, suppression);
         let ledger = writer.ledger().clone();
         erasure::restore(&ledger).map_err(EraseError::from)?;
-        let parts = (intake.clone(), ledger.clone(), state.clone());
+        let (clock, rules) = (settings.clock.clone(), settings.terms.matching.clone());
+        let (matcher, matching) = Matcher::new(ledger.clone(), clock, metrics.clone(), settings.data.matching(), rules);
+        let parts = (intake.clone(), ledger.clone(), state.clone(), matcher.clone());
         let passes = Arc::default();
         let eraser = Eraser::new(&erasures, settings.data.files.clone(), parts, settings.clock.clone(), Arc::clone(&passes))?;
         let stages = stages(&ledger).await?;
         open_all(&stages, &Crew::default()).await?;
-        let Terms { mut plan, matching, tokens, bounds } = settings.terms;
+        let Terms { mut plan, tokens, bounds, .. } = settings.terms;
         if in_force.generation == 0 || !plan.says_the_same(&in_force) {
             plan.generation = in_force.generation + 1;
             ledger.log(Input::Plan(plan)).await;
@@ -229,8 +231,6 @@ impl Engine {
         let (bounds, bounds_in_force) = watch::channel(bounds);
         let clock = settings.clock;
         let doors = Doors::new(opened, intake.clone(), ledger.clone(), clock.clone(), metrics.clone(), bounds_in_force.clone());
-        let (matcher, matching) =
-            Matcher::new(ledger.clone(), clock.clone(), metrics.clone(), settings.data.matching(), matching);
         let keeper = Keeper { intake: intake.clone(), ledger: ledger.clone(), state, bounds: bounds_in_force };
         let (switches, switched) = mpsc::channel(1);
         let (looks, wanted) = mpsc::channel(limits::LOOKS_WAITING_MAX);

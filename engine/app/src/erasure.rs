@@ -1,7 +1,8 @@
 //! Erasure: everything that is known of a person goes, from state, both logs and what lies beside them (invariant 10).
 //!
 //! ```text
-//! asked ─► gathered ─► out of state ─► state copied without old pages, as state and as base ─► intake anew ─► history anew ─► done
+//! asked ─► gathered ─► out of state ─► state copied without old pages, as state and as base ─► index of matching anew
+//!       ─► intake anew ─► history anew ─► done
 //! ```
 //!
 //! One at a time, beside everything else: doors and lanes go on. What is to go is written into a file of the data folder before anything
@@ -43,6 +44,7 @@ use crate::clock::Clock;
 use crate::events::Who;
 use crate::intake::Intake;
 use crate::limits;
+use crate::matcher::Matcher;
 use crate::suppression::{self, Held, Print};
 use crate::writer::Ledger;
 
@@ -124,6 +126,7 @@ pub struct Eraser {
     intake: Intake,
     ledger: Ledger,
     state: Arc<Live>,
+    matcher: Matcher,
     clock: Clock,
     passes: Arc<Mutex<()>>,
     waiting: Mutex<BTreeMap<(Timestamp, String), Job>>,
@@ -139,14 +142,14 @@ impl Eraser {
     pub fn new(
         folder: &Path,
         files: Arc<dyn Files>,
-        (intake, ledger, state): (Intake, Ledger, Arc<Live>),
+        (intake, ledger, state, matcher): (Intake, Ledger, Arc<Live>, Matcher),
         clock: Clock,
         passes: Arc<Mutex<()>>,
     ) -> Result<Eraser, EraseError> {
         let jobs = Jobs::new(folder, files);
         let named = |job: Job| ((job.erasure.requested, job.erasure.id.clone()), job);
         let waiting = Mutex::new(jobs.left_over()?.into_iter().map(named).collect());
-        Ok(Eraser { jobs, intake, ledger, state, clock, passes, waiting, asked: Notify::new() })
+        Ok(Eraser { jobs, intake, ledger, state, matcher, clock, passes, waiting, asked: Notify::new() })
     }
 
     /// Asks for an erasure. When this returns it will be done, whatever happens to the process.
@@ -260,6 +263,8 @@ impl Eraser {
         let state = self.state.clone();
         // First the base: a rebuild from here on begins with a copy that has nothing of the person.
         blocking(move || state.keep_base().and_then(|_| state.compact())).await??;
+        // Keys by which the person was found are hashes of what was known.
+        self.matcher.forget().await;
         let rewritten = self.rewrite_logs(Arc::new(job.person.clone())).await?;
         let mut removed = job.person.by_place();
         removed.extend([("history", rewritten.history), ("intake", rewritten.intake)]);

@@ -321,7 +321,8 @@ impl Worker {
     /// Does a piece of the work, on a thread that may wait.
     async fn turn(&mut self, rules: Arc<Rules>) -> Turn {
         let desk = self.desk.take();
-        let tools = Tools { ledger: self.ledger.clone(), clock: self.clock.clone(), standing: self.standing.clone() };
+        let (ledger, clock, metrics) = (self.ledger.clone(), self.clock.clone(), self.metrics.clone());
+        let tools = Tools { ledger, clock, metrics, standing: self.standing.clone() };
         let folder = self.folder.clone();
         let work = move || -> Result<(Desk, Turn), Trouble> {
             let mut desk = match desk {

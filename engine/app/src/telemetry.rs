@@ -111,6 +111,8 @@ pub struct MatchingMetrics {
     pub model_version: Gauge,
     /// When it was learned, in seconds since 1970; 0 where it was not.
     pub model_learned: Gauge,
+    /// Seconds that comparing one customer took whose profile changed.
+    pub compare: Histogram,
     /// Pieces of the work that failed, and were done again.
     pub failures: Counter,
 }
@@ -217,6 +219,11 @@ impl Default for Metrics {
                     "matching_model_learned_timestamp_seconds",
                     "When the model in use was learned, in seconds since 1970",
                     Gauge::default()
+                ),
+                compare: metric!(
+                    "matching_customer_seconds",
+                    "Comparing one customer with those who are like it",
+                    Histogram::new([0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05])
                 ),
                 failures: metric!(
                     "matching_failures",
@@ -359,7 +366,7 @@ mod tests {
                     weft_matching_customers gauge, weft_matching_waiting_customers gauge, weft_matching_compared counter, \
                     weft_matching_said counter, weft_matching_keys_closed gauge, weft_matching_left_out counter, \
                     weft_matching_model_version gauge, weft_matching_model_learned_timestamp_seconds gauge, \
-                    weft_matching_failures counter, weft_intake_sync_seconds histogram, \
+                    weft_matching_customer_seconds histogram, weft_matching_failures counter, weft_intake_sync_seconds histogram, \
                     weft_history_sync_seconds histogram, weft_commit_seconds histogram, weft_fold_event_seconds histogram";
         assert_eq!(names.join(", "), want);
     }

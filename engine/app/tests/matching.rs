@@ -464,14 +464,58 @@ async fn without_matching_there_is_neither_a_folder_nor_a_lane() {
         assert!(std::time::Instant::now() < until, "the folder stays");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let state = world.engine.ledger().state();
-    let lane = state.lane(MATCHING_LANE).expect("readable");
+    let lane = world.engine.ledger().state().lane(MATCHING_LANE).expect("readable");
     assert_eq!(lane.profiles_through, lane.profiles_next);
-    drop(state);
     // And on again: whoever came meanwhile is found.
     let terms = settings(folder.path(), FIELDS, &world.clock).terms;
     world.engine.adopt(terms, Stages::default()).await.expect("is adopted");
     world.rest().await;
     assert_eq!(world.persons(&["1", "2"]), [0, 0]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_erased_is_found_no_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut world = World::start(folder.path()).await;
+    world
+        .tell(&["list 1|John Doe||john.doe@acme.example||12 Harbour Road|Bonn", "app 2|Carl Carlson||carl@carlson.example|||"])
+        .await;
+    let who = weft::events::Who::Identifier("user_id".into(), "1".into());
+    let asked = world.engine.eraser().ask(who, "asked for it".into()).await.expect("can be asked");
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    let done =
+        |world: &World| weft::erasure::find(world.engine.ledger(), &asked.id).expect("readable").and_then(|one| one.completed);
+    while done(&world).is_none() {
+        assert!(std::time::Instant::now() < until, "it is never done");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.rest().await;
+    assert_eq!(world.engine.matcher().standing().expect("it matches").customers, 1);
+    world.tell(&["app 3|John Doe||john.doe@acme.example||12 Harbour Road|Bonn"]).await;
+    assert_ne!(world.customer("3"), world.customer("2"));
+    assert_eq!(world.said(), (0, 0, 0));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_matcher_that_fails_holds_nobody_up_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let index = folder.path().join("matching");
+    std::fs::write(&index, "not a folder").expect("is written");
+    let mut world = World::start(folder.path()).await;
+    let people = ["list 1|John Doe||john.doe@acme.example||12 Harbour Road|Bonn", "app 2|John D.||john.doe@acme.example|||"];
+    let told = tokio::time::timeout(Duration::from_secs(4), world.tell(&people)).await;
+    assert!(told.is_err(), "it does not come to rest");
+    let report = world.engine.report();
+    assert_eq!((report.totals.events, report.trouble), (2, None));
+    let standing = report.matching.expect("it matches");
+    let error = standing.last_error.expect("it says so");
+    assert!(error.starts_with("the index of matching: ") && error.contains("matching"), "{error}");
+    assert_eq!(standing.waiting, 0, "it has not come so far");
+    assert!(world.engine.metrics().text().contains("weft_matching_failures_total "));
+    std::fs::remove_file(&index).expect("is removed");
+    world.rest().await;
+    assert_eq!((world.persons(&["1", "2"]), world.said()), (vec![0, 0], (1, 0, 0)));
     world.stop().await;
 }

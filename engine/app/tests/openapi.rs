@@ -9,13 +9,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use weft::api::openapi;
 use weft::clock::Clock;
+use weft::config::alone::document_of;
 use weft::config::{Scope, Token};
 use weft::engine::{Engine, Settings, Stages, Terms};
 use weft::events::Who;
 use weft::intake::Arrived;
+use weft::matcher::Rules;
 use weft::vault::DataFolder;
 use weft_domain::event::{Environment, Event};
 use weft_domain::input::{Arrival, Named};
+use weft_domain::plan::Plan;
 
 fn kept() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/openapi.json")
@@ -38,10 +41,12 @@ fn token(text: &str, scope: Scope) -> Token {
 /// An engine with one token for each scope, two events of one customer, and a dead letter.
 async fn start(data: &Path) -> Engine {
     let tokens = vec![token("t-ingest", Scope::Ingest), token("t-read", Scope::Read), token("t-admin", Scope::Admin)];
+    let fields = document_of(Path::new("fields.yaml"), "compare: { city: text }").expect("is right");
+    let plan = Plan { matching: true, ..Plan::default() };
     let settings = Settings {
         data: DataFolder::at(data),
         listen: Some("127.0.0.1:0".parse().expect("valid")),
-        terms: Terms { tokens, ..Terms::default() },
+        terms: Terms { tokens, plan, matching: Rules::of(&fields), ..Terms::default() },
         clock: Clock::at("2026-03-01T12:00:00Z".parse().expect("valid")),
     };
     let engine = Engine::start(settings, async |_| Ok(Stages::default()), |_| ()).await.expect("the engine starts");
@@ -159,7 +164,7 @@ async fn every_page_answers_as_the_document_says_and_lets_in_whom_it_says() {
             let want = match &*path {
                 path if path.ends_with("/reload") => 503,
                 path if path.contains("/destinations/") => 404,
-                // The claim is neither held nor split, and joins nothing.
+                // The claim is neither held nor split, and joins nothing; and from one customer nothing is learned.
                 path if path.contains("/identity/") && verb == "POST" => 409,
                 _ => 200,
             };

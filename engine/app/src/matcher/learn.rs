@@ -76,7 +76,7 @@ fn draw(ledger: &Ledger, rules: &Rules, stop: &watch::Receiver<bool>) -> Result<
         let [.., a, b, c, d, e, f, g, h] = claim.0;
         u128::from(u64::from_be_bytes([a, b, c, d, e, f, g, h])) <= below
     };
-    let (mut records, mut after) = (Vec::new(), None);
+    let (mut records, mut after, mut read) = (Vec::new(), None, 0);
     loop {
         let claims = ledger.state().committed_claims(after, limits::CLAIMS_LOOKED_AT_ONCE)?;
         for claim in claims.iter().filter(|claim| is_drawn(claim)) {
@@ -96,6 +96,12 @@ fn draw(ledger: &Ledger, rules: &Rules, stop: &watch::Receiver<bool>) -> Result<
             return Err(NotLearned::Ended);
         }
         after = claims.last().copied();
+        read += claims.len();
+        if read >= limits::ROWS_HELD {
+            // State holds what was read until its next commit, and where nothing comes in there is none.
+            Handle::current().block_on(ledger.commit());
+            read = 0;
+        }
         if claims.len() < limits::CLAIMS_LOOKED_AT_ONCE {
             return Ok(records);
         }

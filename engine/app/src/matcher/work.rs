@@ -22,6 +22,7 @@ use super::rules::Rules;
 use super::{ModelStanding, Standing};
 use crate::clock::Clock;
 use crate::limits;
+use crate::telemetry::Metrics;
 use crate::writer::{Ledger, Order};
 
 /// Why a piece was not done.
@@ -57,6 +58,7 @@ pub(super) struct Used {
 pub(super) struct Tools {
     pub(super) ledger: Ledger,
     pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) standing: Arc<Mutex<Standing>>,
 }
 
@@ -68,6 +70,8 @@ pub(super) struct Desk {
     used: Used,
     /// The version of the newest model that there is, which may be of other fields.
     seen: u64,
+    /// Claims that were read since state was last made to let go of what was read.
+    claims_read: usize,
 }
 
 /// The model that is learned, where it is of these fields and holds together; else the one that has learned from nobody.
@@ -98,7 +102,7 @@ impl Desk {
         let index = Index::open(folder, rules.indexed_by, lane.profiles_through..=lane.profiles_next)?;
         let used = model_of(trained.as_deref(), &rules);
         let seen = trained.map_or(0, |trained| trained.version);
-        Ok(Desk { tools, rules, index, used, seen })
+        Ok(Desk { tools, rules, index, used, seen, claims_read: 0 })
     }
 
     /// The same with other rules, if they are others; with another index, where that is needed.
@@ -139,6 +143,11 @@ impl Desk {
         }
         let changed = self.take_changed()?;
         let walked = self.walk_on()?;
+        if self.claims_read >= limits::ROWS_HELD {
+            // State holds what was read until its next commit, and where nothing comes in there is none.
+            Handle::current().block_on(self.tools.ledger.commit());
+            self.claims_read = 0;
+        }
         self.show()?;
         Ok(match (walked, changed) {
             (true, _) => Turn::Rest(began.elapsed().min(limits::MATCHING_WALK_REST_MAX)),
@@ -203,6 +212,7 @@ impl Desk {
         let walk = claims.last().filter(|_| !is_end).map(|last| Walk { after: Some(*last) });
         self.index.set_head(|head| head.walk = walk);
         self.index.commit(self.index.position())?;
+        self.claims_read += claims.len();
         if is_end {
             tracing::info!(customers = self.index.head.customers, "walked through all customers");
         }
@@ -260,12 +270,14 @@ impl Desk {
 
     /// What is to be said of a customer. Nothing, where `unless_known` and it is as it was.
     fn look(&mut self, id: CustomerId, unless_known: bool, refused: &BTreeSet<[ClaimId; 2]>) -> Result<Vec<Said>, Trouble> {
+        let began = Instant::now();
         let person = Person::read(&*self.tools.ledger.state(), id, &self.rules, &self.used.model)?;
         let Some(person) = person else {
             self.index.remove(id)?;
             return Ok(Vec::new());
         };
         self.left_out(person.left_out);
+        self.claims_read += person.parts.len();
         let keys = block::keys(&self.rules.fields, &person.record);
         let is_other = self.index.put(id, keys.clone(), print(&person, self.index.head.weighed_by))?;
         if unless_known && !is_other {
@@ -289,7 +301,9 @@ impl Desk {
             return Ok(taken_back);
         }
         let others = self.others(&person, &keys, refused)?;
-        Ok(judge(self, Some(&others)))
+        let said = judge(self, Some(&others));
+        self.tools.metrics.matching.compare.observe(began.elapsed().as_secs_f64());
+        Ok(said)
     }
 
     /// Those who are like a customer, and those of whom something was said.
@@ -320,6 +334,7 @@ impl Desk {
             }
             let other = Person::read(&*self.tools.ledger.state(), customer, &self.rules, &self.used.model)?;
             let Some(other) = other else { continue };
+            self.claims_read += other.parts.len();
             let mut turns = 0;
             for [one, other] in before.iter().map(|(pair, _)| *pair).chain([own]) {
                 turns = turns.max(self.index.turns(one.into(), other.into())?);
