@@ -91,6 +91,17 @@ fn the_transforms_together_do_what_their_example_says() {
     );
 }
 
+#[test]
+fn people_who_share_no_identifier_come_out_as_their_stories_say() {
+    let output = run_on(&root().join("pipelines/who-is-who"), "test");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && said.ends_with("8 passed, 0 failed\n"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 /// Two lists that name people by numbers of their own, and what a person would see in them.
 const MATCHING: &str = r#"
 tests:
