@@ -43,7 +43,7 @@ use crate::probe::probe;
 use crate::reload::{Fallback, Reloader, StartError};
 use crate::render::{self, Style};
 use crate::scenario::play;
-use crate::selection::{Of, Selection};
+use crate::selection::{Of, Selection, names_of};
 use crate::vault::{DataFolder, Progress, Vault};
 
 /// Weft: a customer data engine that a company runs itself.
@@ -504,7 +504,7 @@ async fn profile(
     output: Output,
 ) -> Result<(), Failed> {
     let (config, _) = load(workspace, output).await?;
-    let attributes: Vec<&str> = config.attributes.iter().map(|attribute| &*attribute.name).collect();
+    let attributes = names_of(&config.attributes);
     let selection = fields.map(|fields| Selection::parse(fields, Of::Profile(&attributes))).transpose();
     let selection = selection.map_err(|message| anyhow!(message))?;
     let mut path = match who {

@@ -22,7 +22,7 @@ use crate::events::Shown;
 use crate::limits;
 use crate::moment::position_at;
 use crate::profiles::{self, Stretch};
-use crate::selection::{Of, Selection};
+use crate::selection::{Of, Selection, names_of};
 
 /// Which profiles are exported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -110,8 +110,7 @@ impl Export {
     /// # Errors
     /// [`ExportError`].
     pub fn profiles(state: &Overlay, since: u64, asked: &AskedProfiles) -> Result<Export, ExportError> {
-        let attributes: Vec<&str> = state.plan().attributes.iter().map(|attribute| &*attribute.name).collect();
-        let selection = selected(asked.fields.as_deref(), Of::Profile(&attributes))?;
+        let selection = selected(asked.fields.as_deref(), Of::Profile(&names_of(&state.plan().attributes)))?;
         let rest = Rest::Profiles(Stretch { after: asked.after, since, most: limits::EXPORT_READ_ONCE });
         Ok(Export { rest, selection, position: state.position(), total: state.totals().customers, missing: 0 })
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use weft_domain::attribute::Attribute;
 use weft_domain::value::Excerpt;
 
 use crate::config::nearest;
@@ -63,6 +64,12 @@ const EVENT: [(&str, bool); 15] = [
     ("consent", true),
     ("group", true),
 ];
+
+/// The names of attributes; traits that have rules stand among the traits.
+#[must_use]
+pub fn names_of(attributes: &[Attribute]) -> Vec<&str> {
+    attributes.iter().filter(|attribute| !attribute.is_trait).map(|attribute| &*attribute.name).collect()
+}
 
 impl Of<'_> {
     fn fields(self) -> &'static [(&'static str, bool)] {

@@ -14,14 +14,13 @@ use crate::export::{AskedEvents, AskedProfiles, Export, ExportError};
 use crate::limits;
 use crate::moment::position_at;
 use crate::profiles::{self, Asked, Stretch};
-use crate::selection::{Of, Selection};
+use crate::selection::{Of, Selection, names_of};
 
 /// What of a profile is wanted; all, where nothing is named.
 pub(super) fn selection(pages: &Pages, fields: Option<&str>) -> Result<Selection, String> {
     let Some(fields) = fields else { return Ok(Selection::default()) };
     let plan = pages.ledger.state().plan().clone();
-    let attributes: Vec<&str> = plan.attributes.iter().map(|attribute| &*attribute.name).collect();
-    Selection::parse(fields, Of::Profile(&attributes))
+    Selection::parse(fields, Of::Profile(&names_of(&plan.attributes)))
 }
 
 pub(super) async fn list(State(pages): State<Arc<Pages>>, asked: Result<Query<Asked>, QueryRejection>) -> Response<Body> {

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::limits;
 use crate::moment::position_at;
 use crate::profiles::{Cursor, List, Stretch, page};
-use crate::selection::{Of, Selection};
+use crate::selection::{Of, Selection, names_of};
 use crate::vault::{DataFolder, Vault};
 
 #[derive(clap::Args)]
@@ -65,8 +65,7 @@ fn path(Profiles { changed_since, fields, limit, after, .. }: &Profiles) -> Stri
 
 fn read_the_folder(config: &Config, asked: &Profiles) -> anyhow::Result<List> {
     let vault = Vault::open(&DataFolder::at(&config.data), report_progress())?;
-    let plan = vault.overlay.plan();
-    let attributes: Vec<&str> = plan.attributes.iter().map(|attribute| &*attribute.name).collect();
+    let attributes = names_of(&vault.overlay.plan().attributes);
     let selection = match &asked.fields {
         Some(fields) => Selection::parse(fields, Of::Profile(&attributes)).map_err(|message| anyhow!(message))?,
         None => Selection::default(),
