@@ -86,6 +86,9 @@ pub struct Standing {
     /// Whether there is nothing to do.
     #[serde(skip)]
     pub(crate) is_idle: bool,
+    /// Whether nobody was compared for a while, so that the index does not know of all changes.
+    #[serde(skip)]
+    was_off: bool,
 }
 
 /// A model in use.
@@ -186,8 +189,9 @@ impl Matcher {
 
     /// Other rules from now on; none for none.
     pub fn adopt(&self, rules: Option<Rules>) {
+        let is_off = rules.is_none();
         self.rules.send_replace(rules.map(Arc::new));
-        self.note(|standing| standing.is_idle = false);
+        self.note(|standing| (standing.is_idle, standing.was_off) = (false, standing.was_off || is_off));
     }
 
     /// How it is doing; none where nobody is compared.
@@ -255,6 +259,10 @@ impl Worker {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut durable = self.ledger.durable();
         while !*stop.borrow() {
+            let was_off = std::mem::take(&mut self.standing.lock().unwrap_or_else(PoisonError::into_inner).was_off);
+            if was_off {
+                self.put_away().await;
+            }
             let rules = self.rules.borrow_and_update().clone();
             durable.borrow_and_update();
             let turn = match rules {
