@@ -96,14 +96,15 @@ class Page:
 
     def wait(self, records: int) -> str:
         """Until all are folded and nobody waits to be compared, for two looks one after the other: a profile rests before it is compared."""
-        looks = 0
+        looks, before = 0, None
         while looks < 2:
             time.sleep(1.1)
             status = json.loads(self.ask("GET", "/api/v1/status")[1])
             matching = status["matching"]
-            done = status["totals"]["events"] == records and matching["waiting"] == 0 and matching.get("building") is None
-            found = matching["customers"] == status["totals"]["customers"]
-            looks = looks + 1 if done and found and not matching["learning"] else 0
+            rests = matching["waiting"] == 0 and matching.get("building") is None and not matching["learning"]
+            now = (status["totals"]["customers"], matching["customers"], matching["compared_total"])
+            looks = looks + 1 if status["totals"]["events"] == records and rests and now == before else 0
+            before = now
         return ", ".join(f"{key} {matching[key]}" for key in ("merges_total", "reviews_total", "aparts_total", "keys_closed"))
 
     def whose(self, one: str) -> str:

@@ -51,6 +51,7 @@ pub use cron::Cron;
 pub use diff::{Change, ChangeKind};
 pub use kept::{Kept, MARK};
 pub use origin::Origin;
+pub(crate) use schema::nearest;
 pub use secret::{Environment, Secret};
 pub use spec::matching::MatchingSpec;
 pub(crate) use spec::plain;

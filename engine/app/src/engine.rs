@@ -31,6 +31,7 @@ use crate::delivery::Lane;
 use crate::door::{Door, Doors, Open, in_order};
 use crate::driver::{Driver, Shore};
 use crate::erasure::{self, EraseError, Eraser};
+use crate::export::stream::Exports;
 use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::limits;
@@ -385,9 +386,11 @@ impl Engine {
         let (ledger, metrics, status) = (self.ledger.clone(), self.metrics.clone(), self.status.clone());
         let (tokens, looks) = (self.tokens.subscribe(), self.looks.clone());
         let (tails, bounds) = (Tails::new(self.stop_server.subscribe()), self.bounds.subscribe());
+        let exports = Exports::new(self.stop_server.subscribe());
         let (doors, clock) = (self.doors.clone(), self.clock.clone());
         let (pace, eraser) = (Pace::default(), self.eraser.clone());
-        let pages = Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, bounds, pace, eraser, doors, clock });
+        let pages =
+            Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, exports, bounds, pace, eraser, doors, clock });
         let router = router(pages);
         self.server.spawn(crate::listener::serve(listener, router, self.stop_server.subscribe()));
     }

@@ -80,6 +80,37 @@ pub const SPLIT_PARTS_IMAGINED_MAX: usize = 10_000;
 /// Claims that are looked at with one hold on state. The writer waits meanwhile.
 pub const CLAIMS_LOOKED_AT_ONCE: usize = 500;
 
+/// Profiles in one answer, unless asked otherwise: what a terminal shows without losing its head.
+pub const PROFILES_SHOWN: usize = 50;
+/// Profiles in one answer at most.
+pub const PROFILES_SHOWN_MAX: usize = 1_000;
+/// Bytes of profiles in one answer, past which it ends.
+pub const PROFILES_BYTES_SHOWN_MAX: usize = 16 << 20;
+/// Profiles that are made with one hold on state: about a millisecond, for which the writer waits.
+pub const PROFILES_MADE_ONCE: usize = 32;
+/// Claims that are read from sled at once on the way through all: some megabytes at most.
+pub const CLAIMS_LISTED_ONCE: usize = 500;
+/// Claims that are looked at for one answer, past which it ends, with whatever was found: about a second's work.
+pub const CLAIMS_LISTED_MAX: usize = 20_000;
+/// Fields that one request may name: all traits of a busy workspace, and more than a path should hold.
+pub const FIELDS_MAX: usize = 200;
+/// Records of history, one after the other, that may bear no time before nothing is known of when they came: commands and receipts
+/// of a busy second.
+pub const RECORDS_WITHOUT_TIME_MAX: u64 = 1_000;
+
+/// Exports at once: each reads as fast as the disk and its reader let it.
+pub const EXPORTS_MAX: usize = 4;
+/// Profiles, or records of history, that an export reads at once.
+pub const EXPORT_READ_ONCE: usize = 500;
+/// Bytes of a piece of an export of events, give or take a block of history.
+pub const EXPORT_PIECE_BYTES: usize = 256 << 10;
+/// Pieces of an export that wait for a reader who is slower: with it, an export takes some megabytes, however much it shows.
+pub const EXPORT_PIECES_WAITING_MAX: usize = 4;
+/// How long an export waits for its reader to take a piece, before the reader is taken for gone.
+pub const EXPORT_PATIENCE: Duration = Duration::from_secs(120);
+/// The rest that an export takes between two pieces, so that whoever waits for state comes first.
+pub const EXPORT_REST: Duration = Duration::from_millis(1);
+
 /// Claims that are held in one answer, unless asked otherwise: what would come of each is shown with it.
 pub const HELD_SHOWN: usize = 20;
 /// Claims that are held in one answer at most.

@@ -146,6 +146,11 @@ pub enum Learnt {
     Observed,
     /// The sender says that this is an earlier identifier of the same person: it does not count towards its type's limit.
     Alias,
+    /// The sender says outright that it is this person's, and takes back that it was [`Learnt::Removed`]. The event is about who has its
+    /// other identifiers.
+    Added,
+    /// The sender says that it is not this person's any more: it joins nobody here, and is kept apart from the person.
+    Removed,
 }
 
 impl Learnt {

@@ -12,6 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::claim::{Claim, ClaimId, CustomerId, Evidence, Guard, IdentifierId, Match, Outcome, Verdict, Witness, pair};
 use crate::event::Identifier;
+use crate::identity::Rules;
+use crate::limits;
 use crate::profile::{Fact, Profile, latest};
 use crate::value::{Excerpt, Timestamp};
 use crate::view::{Read, View};
@@ -181,6 +183,42 @@ impl FromStr for Who {
 /// [`crate::view::ViewError`], where state cannot be read; so for the others.
 pub fn whose(view: &impl View, kind: &str, value: &str) -> Read<Option<CustomerId>> {
     Ok(view.identifier(IdentifierId::of(kind, value))?.and_then(|row| row.customer))
+}
+
+/// A customer who was looked up by identifiers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The customer.
+    pub customer: CustomerId,
+    /// Whether the customer has an identifier by which people sign in.
+    pub signs_in: bool,
+    /// Which of those asked for are the customer's, by their places.
+    pub matched: Vec<usize>,
+    /// The customer's identifiers, the strongest first, at most [`limits::IDENTIFIERS_TOLD_MAX`].
+    pub identifiers: Vec<Identifier>,
+}
+
+/// The customer who has the strongest of these identifiers that anybody has; none where nobody has any.
+#[allow(clippy::missing_errors_doc)]
+pub fn look_up(rules: &Rules, view: &impl View, asked: &[Identifier]) -> Read<Option<Found>> {
+    let mut owners = Vec::new();
+    for (place, one) in asked.iter().enumerate() {
+        let Some(strength) = rules.priority(&one.kind) else { continue };
+        owners.extend(whose(view, &one.kind, &one.value)?.map(|customer| (strength, place, customer)));
+    }
+    let Some((_, _, customer)) = owners.iter().min().copied() else { return Ok(None) };
+    let mut all: BTreeMap<(usize, String, String), Identifier> = BTreeMap::new();
+    for claim in claims_of(view, customer)? {
+        let node = view.node(claim)?;
+        let identifiers = node.iter().flat_map(|node| &node.identifiers);
+        let key = |one: &Identifier| (rules.priority(&one.kind).unwrap_or(usize::MAX), one.kind.clone(), one.value.clone());
+        all.extend(identifiers.map(|one| (key(one), one.clone())));
+    }
+    let signs_in = all.values().any(|one| rules.rule(&one.kind).is_some_and(|rule| rule.login));
+    let mut matched: Vec<usize> = owners.iter().filter(|(.., of)| *of == customer).map(|(_, place, _)| *place).collect();
+    matched.sort_unstable();
+    let identifiers = all.into_values().take(limits::IDENTIFIERS_TOLD_MAX).collect();
+    Ok(Some(Found { customer, signs_in, matched, identifiers }))
 }
 
 /// The customer whom an id means today: itself, or the one that it was merged into.

@@ -4,9 +4,9 @@
 //! input at its place in history, [`fold`] answers with [`Changes`]: rows to put and take away, timers, deliveries, dead letters. It
 //! asks no clock and no plugin. `app`'s writer carries the changes out.
 //!
-//! For an event: [`resolve`] says who it is about and what moved between customers because of it; moves change who is
-//! made of which claims; the event's facts, its place and what it counts for go to its claim's node; and where a profile changed, a timer
-//! is set so that destinations hear of it once it rests.
+//! For an event: what it says outright of identifiers is put right ([`correct`]); [`resolve`] says who it is about and what moved between
+//! customers because of it; moves change who is made of which claims; the event's facts, its place and what it counts for go to its
+//! claim's node; and where a profile changed, a timer is set so that destinations hear of it once it rests.
 
 mod erase;
 
@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::attribute::{Effect, Pass};
 use crate::claim::{ClaimId, CustomerId, Decision, Proposal, Trained, Verdict, Witness, fingerprint};
+use crate::correction::correct;
 use crate::event::Event;
 use crate::input::{Command, DeadLetter, ERASED, Input, Kv, Part, Receipts, Stream, Sweep};
 use crate::limits;
@@ -94,8 +95,10 @@ fn take_event(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, source
     step.changes.remember = Some(tie);
     step.count(|totals| totals.events += 1);
     let witness = Witness { occurred: event.occurred(), message_id: message_id.to_owned(), source: source.to_owned() };
-    let Some(resolved) = resolve(&plan.identity, step, &event.claims, witness)? else { return Ok(()) };
     let settled = event.received.unwrap_or_default().plus_ms(limits::PROFILE_SETTLE_MS);
+    let corrected = correct(&plan.identity, step, &event.claims, &witness)?;
+    carry_out(plan, step, &corrected, settled)?;
+    let Some(resolved) = resolve(&plan.identity, step, &event.claims, witness)? else { return Ok(()) };
     carry_out(plan, step, &resolved.moves, settled)?;
     let (customer, effect) = file(plan, step, resolved.claim, &Told { event, source, position, tie })?;
     let Some(customer) = customer else { return Ok(()) };
@@ -150,6 +153,12 @@ fn carry_out(plan: &Plan, step: &mut Step<'_, impl View>, moves: &[Move], due: T
                     step.count(|totals| totals.customers -= 1);
                 }
                 let giver = giver.clone();
+                // What is left of it has changed as well, and its rows say so.
+                if let Some(left) = giver.claims.first()
+                    && let Some(node) = step.node(*left)?
+                {
+                    step.changes.nodes.insert(*left, Some(node));
+                }
                 save(step, *from, giver);
             }
             if receiver.claims.is_empty() {

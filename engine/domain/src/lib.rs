@@ -22,6 +22,7 @@ pub mod input;
 pub mod view;
 pub mod measure;
 pub mod resolve;
+pub mod correction;
 pub mod fold;
 pub mod explain;
 pub mod impact;

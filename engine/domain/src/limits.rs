@@ -57,6 +57,9 @@ pub const CLAIM_SOURCES_MAX: usize = 8;
 /// Identifiers from which one may be separated. Each takes some hundred bytes of a row, with the reason.
 pub const SEPARATIONS_MAX: usize = 128;
 
+/// Identifiers of a customer that somebody who looks one up is told. A person has some ten; a shared device may have gathered thousands.
+pub const IDENTIFIERS_TOLD_MAX: usize = 1_000;
+
 /// Other claims with which one may be matched by comparison. Each takes some three hundred bytes of the claim's row, with the evidence. A
 /// person is in a few lists, and every match makes the next one a match with the customer whom it made.
 pub const CLAIM_MATCHES_MAX: usize = 24;

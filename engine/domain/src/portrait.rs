@@ -87,6 +87,21 @@ pub fn portray(plan: &Plan, view: &impl View, id: CustomerId, now: Timestamp) ->
     Ok(Some(portrait))
 }
 
+/// A customer's profile as it is at `now`, with what the events come to and without reasons; none where there is no such customer.
+///
+/// # Errors
+/// [`crate::view::ViewError`], where state cannot be read.
+pub fn profile(plan: &Plan, view: &impl View, id: CustomerId, now: Timestamp) -> Read<Option<Profile>> {
+    let found = claims_of(view, id)?.into_iter().map(|claim| Ok((claim, view.node(claim)?))).collect::<Read<Vec<_>>>()?;
+    let nodes: Vec<_> = found.iter().filter_map(|(claim, node)| Some((*claim, &**node.as_ref()?))).collect();
+    if nodes.is_empty() {
+        return Ok(None);
+    }
+    let mut profile = Profile::unite(id, &nodes.iter().map(|(_, node)| *node).collect::<Vec<_>>());
+    profile.add(&measure(plan, &view.standings(), &nodes, now, |tally| view.tally(tally))?);
+    Ok(Some(profile))
+}
+
 /// A customer as of an instant: made anew of the events that had occurred by then. Who is who is as it is known now, and so are the
 /// rules by which attributes are counted.
 pub struct Past<'p> {

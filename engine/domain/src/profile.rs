@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attribute::{AttributeId, Effect, Stretches};
 use crate::claim::CustomerId;
-use crate::event::{Event, Identifier};
+use crate::event::{Event, Identifier, Learnt};
 use crate::limits;
 use crate::value::{Json, Timestamp};
 
@@ -200,6 +200,8 @@ impl Profile {
         let mut identifiers: Vec<Identifier> = nodes.iter().flat_map(|node| &node.identifiers).cloned().collect();
         identifiers.sort();
         identifiers.dedup_by(|later, first| later.kind == first.kind && later.value == first.value);
+        // It is the person's, however that was said.
+        identifiers.iter_mut().filter(|one| one.how == Learnt::Added).for_each(|one| one.how = Learnt::Observed);
         let present = |shelf: fn(&Node) -> &BTreeMap<String, Fact>| {
             latest(nodes.iter().map(|node| shelf(node))).into_iter().filter(|(_, fact)| !fact.value.is_null())
         };

@@ -43,7 +43,8 @@ pub struct IdentifierRow {
 pub struct Apart {
     /// The other one.
     pub other: IdentifierId,
-    /// The claim whose split says so; none where the two were named themselves.
+    /// The claim whose split says so, or that stands for a removal ([`crate::correction::removal_of`]); none where the two were
+    /// named themselves.
     pub of: Option<ClaimId>,
     /// Why, for the next person who asks.
     pub reason: String,

@@ -64,6 +64,22 @@ pub enum Learnt {
     Observed,
     /// The sender says that this is an earlier identifier of the same person.
     Alias,
+    /// The sender says outright that this is the person's.
+    Added,
+    /// The sender says that this is not the person's any more.
+    Removed,
+}
+
+impl Learnt {
+    /// How an event says it; none where it goes without saying.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Learnt::Observed => None,
+            Learnt::Alias => Some("alias"),
+            Learnt::Added => Some("added"),
+            Learnt::Removed => Some("removed"),
+        }
+    }
 }
 
 /// Where an event counts.
@@ -241,6 +257,16 @@ impl<'a> EventBuilder<'a> {
         self.claim_learnt(kind, value, Learnt::Alias)
     }
 
+    /// Says outright that this is the person's, and takes back that it was removed.
+    pub fn claim_added(&mut self, kind: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) -> &mut Self {
+        self.claim_learnt(kind, value, Learnt::Added)
+    }
+
+    /// Says that this is not the person's any more; the person is who has the event's other identifiers.
+    pub fn claim_removed(&mut self, kind: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) -> &mut Self {
+        self.claim_learnt(kind, value, Learnt::Removed)
+    }
+
     fn claim_learnt(&mut self, kind: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>, how: Learnt) -> &mut Self {
         let (kind, value) = (kind.into(), value.into());
         let known = |claim: &(Cow<str>, Cow<str>, Learnt)| claim.0 == kind && claim.1 == value;
@@ -344,9 +370,7 @@ impl<'a> EventBuilder<'a> {
             object(out, |out| {
                 text(out, "type", Some(kind));
                 text(out, "value", Some(value));
-                if *how == Learnt::Alias {
-                    text(out, "how", Some("alias"));
-                }
+                text(out, "how", how.word());
             });
         }
         out.push(b']');

@@ -81,6 +81,11 @@ impl Identifier<'_> {
     fn is_alias(&self) -> bool {
         self.how.as_ref().is_some_and(|how| how.0 == "alias")
     }
+
+    /// Whether it says who somebody is now: it is no earlier one, and was not removed.
+    fn is_own(&self) -> bool {
+        self.how.as_ref().is_none_or(|how| how.0 == "added")
+    }
 }
 
 #[derive(Deserialize)]
@@ -163,7 +168,7 @@ fn of_event(config: &Config, event: &Event<'_>, own_id: &str) -> Result<String, 
     let said = event.message_id.as_ref().map_or(own_id, |id| &*id.0);
     let short = if said.len() > MESSAGE_ID_BYTES_MAX { &*format!("weft-{}", hash::sha256(said, None)) } else { said };
     call.text("messageId", Some(short)).raw("timestamp", event.occurred);
-    let own: Vec<&Identifier> = event.claims.iter().filter(|claim| !claim.is_alias()).collect();
+    let own: Vec<&Identifier> = event.claims.iter().filter(|claim| claim.is_own()).collect();
     who(config, &own, &mut call, &mut context, kind == "alias")?;
     let name = event.name.as_ref().map(|name| &*name.0);
     let extra = part(event.context, "extra");
@@ -198,7 +203,7 @@ fn of_event(config: &Config, event: &Event<'_>, own_id: &str) -> Result<String, 
 fn of_profile(config: &Config, profile: &Profile<'_>, id: &str) -> Result<String, Rejection> {
     let (mut call, mut context) = (Object::default(), Object::default());
     call.text("type", Some("identify")).text("messageId", Some(id)).raw("timestamp", profile.last_seen);
-    let own: Vec<&Identifier> = profile.identifiers.iter().filter(|identifier| !identifier.is_alias()).collect();
+    let own: Vec<&Identifier> = profile.identifiers.iter().filter(|identifier| identifier.is_own()).collect();
     who(config, &own, &mut call, &mut context, false)?;
     call.raw("traits", profile.traits);
     consent(profile.consent, &mut context);

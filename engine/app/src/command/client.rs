@@ -89,6 +89,46 @@ pub(super) async fn follow(address: SocketAddr, path: &str, last: Option<&str>) 
     }
 }
 
+/// A body that is read as it comes.
+pub(super) struct Streamed {
+    response: Response<Incoming>,
+}
+
+/// Opens a page whose body may be long; none where nobody listens.
+pub(super) async fn stream(address: SocketAddr, path: &str) -> anyhow::Result<Option<Streamed>> {
+    let Some(stream) = connect(address).await else { return Ok(None) };
+    let asked = tokio::time::timeout(ANSWER_TIME_MAX, ask(stream, address, Request::get(path), Bytes::new())).await;
+    let response = asked.context("the engine does not answer")??;
+    match response.status() {
+        StatusCode::OK => Ok(Some(Streamed { response })),
+        _ => match answer(response).await? {
+            Answer::NotFound => bail!("the engine that runs is of a version without this page"),
+            _ => bail!("the engine's answer cannot be read"),
+        },
+    }
+}
+
+impl Streamed {
+    /// What a header says.
+    pub(super) fn header(&self, name: &str) -> Option<String> {
+        self.response.headers().get(name)?.to_str().ok().map(str::to_owned)
+    }
+
+    /// The next bytes; none at the end.
+    ///
+    /// # Errors
+    /// It broke off.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        loop {
+            let frame = tokio::time::timeout(ANSWER_TIME_MAX, self.response.body_mut().frame()).await;
+            let Some(frame) = frame.context("the engine sends nothing more")? else { return Ok(None) };
+            if let Ok(bytes) = frame.context("the connection broke")?.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+    }
+}
+
 impl Messages {
     /// The next message; none where the connection has ended.
     pub(super) async fn next(&mut self) -> Option<Message> {
