@@ -132,6 +132,11 @@ fn the_engine_says_what_it_learned_and_how_it_compares() {
     assert!(text.contains("given name") && text.contains("card"), "{text}");
     let (shown, again) = said(&["identity", "model"]);
     assert!(shown && again == text, "{again}");
+    // It is in use from the next look on.
+    let began = Instant::now();
+    while number(&compared(&engine), "/matching/model/version") == 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "the model is not used");
+    }
     let status = workspace.ask_with(&["status"]);
     let text = String::from_utf8_lossy(&status.stdout);
     assert!(text.contains(&format!("{PEOPLE} customers, 0 waiting")) && text.contains("by the model of record"), "{text}");

@@ -299,6 +299,9 @@ pub const MATCHING_ROUNDS_MAX: usize = 16;
 /// What the index of matching may cache; sled takes about twice as much. Half of what state has: its rows are small.
 pub const MATCHING_CACHE_BYTES: u64 = 32 << 20;
 
+/// How long matching lets changed customers gather, where fewer wait than it takes at once: each time costs a barrier of the index and one of history.
+pub const MATCHING_GATHER: Duration = Duration::from_millis(100);
+
 /// How long matching rests when something could not be read or kept.
 pub const MATCHING_REST: Duration = Duration::from_secs(5);
 

@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 use weft_domain::input::{Input, Model as Learned};
 use weft_domain::plan::MATCHING_LANE;
 use weft_domain::value::Timestamp;
@@ -86,6 +86,9 @@ pub struct Standing {
     /// Whether there is nothing to do.
     #[serde(skip)]
     pub(crate) is_idle: bool,
+    /// Whether nobody was compared for a while, so that the index does not know of all changes.
+    #[serde(skip)]
+    was_off: bool,
 }
 
 /// A model in use.
@@ -152,7 +155,7 @@ pub struct Worker {
     wishes: mpsc::Receiver<Wish>,
     standing: Arc<Mutex<Standing>>,
     desk: Option<Desk>,
-    learning: Option<JoinHandle<Result<String, NotLearned>>>,
+    learning: Option<oneshot::Receiver<Result<String, NotLearned>>>,
     learners: Vec<oneshot::Sender<Result<Shown, NotLearned>>>,
     /// How many people there were when it last learned by itself since the start.
     people_then: u64,
@@ -186,8 +189,9 @@ impl Matcher {
 
     /// Other rules from now on; none for none.
     pub fn adopt(&self, rules: Option<Rules>) {
+        let is_off = rules.is_none();
         self.rules.send_replace(rules.map(Arc::new));
-        self.note(|standing| standing.is_idle = false);
+        self.note(|standing| (standing.is_idle, standing.was_off) = (false, standing.was_off || is_off));
     }
 
     /// How it is doing; none where nobody is compared.
@@ -255,6 +259,10 @@ impl Worker {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut durable = self.ledger.durable();
         while !*stop.borrow() {
+            let was_off = std::mem::take(&mut self.standing.lock().unwrap_or_else(PoisonError::into_inner).was_off);
+            if was_off {
+                self.put_away().await;
+            }
             let rules = self.rules.borrow_and_update().clone();
             durable.borrow_and_update();
             let turn = match rules {
@@ -303,7 +311,9 @@ impl Worker {
         let hears = turn == Some(Turn::Idle);
         let learning = async {
             match &mut self.learning {
-                Some(task) => task.await.unwrap_or(Err(NotLearned::Ended)),
+                Some(learned) => {
+                    learned.await.unwrap_or_else(|_| Err(NotLearned::Unsound("learning ended before its time".into())))
+                }
                 None => std::future::pending().await,
             }
         };
@@ -400,10 +410,21 @@ impl Worker {
             _ if self.learning.is_some() => (),
             None => self.answer(&Err(NotLearned::Off)),
             Some(rules) => {
-                let (ledger, stop) = (self.ledger.clone(), stop.clone());
-                tracing::info!("learns how much each field of `identity.matching` says");
-                self.note(|standing| standing.learning = true);
-                self.learning = Some(tokio::task::spawn_blocking(move || learn::learn(&ledger, &rules, &stop)));
+                let (ledger, stop, runtime) = (self.ledger.clone(), stop.clone(), Handle::current());
+                let (answer, learned) = oneshot::channel();
+                // A thread that nobody waits for at a stop: what it has learned by then counts for nothing.
+                let learn = move || {
+                    let _runtime = runtime.enter();
+                    let _ = answer.send(learn::learn(ledger, &rules, &stop));
+                };
+                match std::thread::Builder::new().name("learner".into()).spawn(learn) {
+                    Ok(_) => {
+                        tracing::info!("learns how much each field of `identity.matching` says");
+                        self.note(|standing| standing.learning = true);
+                        self.learning = Some(learned);
+                    }
+                    Err(error) => self.answer(&Err(NotLearned::Unsound(error.to_string()))),
+                }
             }
         }
     }

@@ -45,8 +45,10 @@ pub enum NotLearned {
 ///
 /// # Errors
 /// [`NotLearned`].
-pub(super) fn learn(ledger: &Ledger, rules: &Rules, stop: &watch::Receiver<bool>) -> Result<String, NotLearned> {
-    let mut records = draw(ledger, rules, stop)?;
+pub(super) fn learn(ledger: Ledger, rules: &Rules, stop: &watch::Receiver<bool>) -> Result<String, NotLearned> {
+    let mut records = draw(&ledger, rules, stop)?;
+    // Nothing holds state while it takes its time.
+    drop(ledger);
     if records.len() < limits::TRAINING_CUSTOMERS_MIN {
         return Err(NotLearned::TooFew(records.len()));
     }

@@ -151,8 +151,9 @@ impl Desk {
         self.show()?;
         Ok(match (walked, changed) {
             (true, _) => Turn::Rest(began.elapsed().min(limits::MATCHING_WALK_REST_MAX)),
-            (false, true) => Turn::Go,
-            (false, false) => Turn::Idle,
+            (false, 0) => Turn::Idle,
+            (false, limits::MATCHING_BATCH..) => Turn::Go,
+            (false, _) => Turn::Rest(limits::MATCHING_GATHER),
         })
     }
 
@@ -164,8 +165,8 @@ impl Desk {
         }
     }
 
-    /// Compares customers whose profile changed. Whether there were any.
-    fn take_changed(&mut self) -> Result<bool, Trouble> {
+    /// Compares customers whose profile changed, as many as are taken at once. How many deliveries came to an end.
+    fn take_changed(&mut self) -> Result<usize, Trouble> {
         let durable = self.tools.ledger.history().durable_end();
         let (customers, next, through) = {
             let state = self.tools.ledger.state();
@@ -183,14 +184,14 @@ impl Desk {
             (customers, next, lane.profiles_through)
         };
         if next == through {
-            return Ok(false);
+            return Ok(0);
         }
         self.compare(customers)?;
         self.index.commit(next)?;
         let at = Some(self.tools.clock.now());
         let (lane, stream, rejected, again) = (MATCHING_LANE.to_owned(), Stream::Profiles, Vec::new(), Vec::new());
         self.log(vec![Input::Receipts(Receipts { lane, stream, through: next, rejected, again, at })])?;
-        Ok(true)
+        Ok(usize::try_from(next.saturating_sub(through)).unwrap_or(usize::MAX))
     }
 
     /// Goes on with the walk through all customers. Whether there is one.
