@@ -40,6 +40,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use weft_domain::attribute::Attribute;
+use weft_domain::consent::Rule;
 use weft_domain::event::Environment as EventEnvironment;
 use weft_domain::identity::Rules;
 use weft_domain::plan::Plan;
@@ -219,6 +220,8 @@ pub struct Destination {
     pub events: Option<EventsSpec>,
     /// Whether it hears of changed profiles.
     pub profiles: Option<spec::stage::All>,
+    /// What somebody must have agreed to before anything about them goes there.
+    pub consent: Option<Rule>,
     /// Where the events count that it is fed with.
     pub environment: EventEnvironment,
     /// The plugin's block.
@@ -372,6 +375,11 @@ impl Config {
             duplicate_window_events: self.limits.duplicate_window as usize,
             attributes: self.attributes.clone(),
             matching: self.matching.is_some(),
+            consent: self
+                .destinations
+                .iter()
+                .filter_map(|(name, destination)| Some((name.clone(), destination.consent.clone()?)))
+                .collect(),
         }
     }
 

@@ -33,6 +33,17 @@ pub struct Ending {
     pub outcome: String,
 }
 
+/// A destination, and what was wanting there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Wanting {
+    /// The destination.
+    pub stage: String,
+    /// The purpose that it asks consent for, by the configuration.
+    pub purpose: String,
+    /// What the person said of it: `refused` or `nothing`.
+    pub said: String,
+}
+
 /// All metrics.
 pub struct Metrics {
     registry: Registry,
@@ -54,6 +65,8 @@ pub struct Metrics {
     pub dead_letters: Family<Ending, Counter>,
     /// Deliveries that came to an end.
     pub deliveries: Family<Ending, Counter>,
+    /// Deliveries that did not leave for want of consent.
+    pub withheld: Family<Wanting, Counter>,
     /// Calls of a destination that failed as a whole.
     pub failures: Family<Ending, Counter>,
     /// Records of intake that wait for the transforms.
@@ -152,6 +165,7 @@ impl Default for Metrics {
             ),
             dead_letters: metric!("dead_letters", "Records that became dead letters", Family::default()),
             deliveries: metric!("deliveries", "Deliveries that came to an end", Family::default()),
+            withheld: metric!("deliveries_withheld", "Deliveries that did not leave for want of consent", Family::default()),
             failures: metric!("delivery_failures", "Calls of a destination that failed as a whole", Family::default()),
             intake_waiting: metric!("intake_waiting_records", "Records of intake that wait for the transforms", Gauge::default()),
             lane_waiting: metric!("lane_waiting_records", "Records that wait for a destination", Family::default()),
@@ -348,6 +362,8 @@ mod tests {
         for family in [&metrics.requests, &metrics.dead_letters, &metrics.deliveries, &metrics.failures] {
             drop(family.get_or_create(&ending));
         }
+        let (purpose, said) = ("gdpr/marketing".to_owned(), "refused".to_owned());
+        drop(metrics.withheld.get_or_create(&Wanting { stage: "web".into(), purpose, said }));
         drop(metrics.received.get_or_create(&stage));
         drop(metrics.dropped.get_or_create(&stage));
         drop(metrics.suppressed.get_or_create(&stage));
@@ -358,7 +374,7 @@ mod tests {
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let want = "weft_source_requests counter, weft_requests_too_many counter, weft_source_events counter, weft_events_folded counter, \
                     weft_events_duplicate counter, weft_transform_dropped counter, weft_events_suppressed counter, weft_dead_letters counter, \
-                    weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
+                    weft_deliveries counter, weft_deliveries_withheld counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
                     weft_facts_refused counter, weft_values_unusable counter, weft_claims_held gauge, \

@@ -22,7 +22,7 @@ use weft_domain::claim::{Bits, ClaimId, Decision, Evidence, Guard, IdentifierId,
 use weft_domain::event::{Environment, Identifier};
 use weft_domain::explain::{explain, whose};
 use weft_domain::identity::{Quarantine, Rules};
-use weft_domain::input::{Arrival, Command, ERASED, Input, Kv, Part, Receipts, Rejected, Stream};
+use weft_domain::input::{Arrival, Command, ERASED, Input, Kv, Part, Receipts, Rejected, Stream, Withheld};
 use weft_domain::path::Path;
 use weft_domain::plan::Plan;
 use weft_domain::portrait::portray;
@@ -208,7 +208,15 @@ async fn live_with(engine: &Engine, ann: Ann) {
     // Profiles wait for the destination, and it refused the first of them with a word about Ann.
     let message = "no such street: ann.marker@shop.example".to_owned();
     let rejected = vec![Rejected { position: 0, code: "refused".into(), message, attempts: 1 }];
-    let receipts = Receipts { lane: "lake".into(), stream: Stream::Profiles, through: 1, rejected, again: Vec::new(), at: None };
+    let receipts = Receipts {
+        lane: "lake".into(),
+        stream: Stream::Profiles,
+        through: 1,
+        rejected,
+        again: Vec::new(),
+        at: None,
+        withheld: Withheld::default(),
+    };
     while engine.ledger().state().lane("lake").expect("readable").profiles_next < 2 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

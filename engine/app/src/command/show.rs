@@ -6,10 +6,11 @@ use std::io::IsTerminal;
 use anyhow::bail;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
+use weft_domain::consent::Proof;
 use weft_domain::event::Identifier;
-use weft_domain::explain::Because;
+use weft_domain::explain::{Because, Before, Stated};
 use weft_domain::measure::Note;
-use weft_domain::portrait::{More, Portrait, Source};
+use weft_domain::portrait::{More, Portrait, Reach, Source};
 use weft_domain::problem::Code;
 use weft_store::log::Report as LogReport;
 use weft_store::state::Sizes;
@@ -73,7 +74,7 @@ pub(super) fn code(text: &str) -> anyhow::Result<String> {
 
 /// A customer, with the reasons.
 pub(super) fn portrait(portrait: &Portrait) -> String {
-    let Portrait { explained, more: More { attributes, as_of, missing } } = portrait;
+    let Portrait { explained, more: More { attributes, as_of, missing, destinations } } = portrait;
     let profile = &explained.profile;
     let mut text = format!("customer {}\n", profile.customer_id);
     if let Some(at) = as_of {
@@ -93,11 +94,22 @@ pub(super) fn portrait(portrait: &Portrait) -> String {
     for (name, fact) in &explained.facts {
         let _ = writeln!(text, "  {name:<14} {:<28} said by {} on {}", fact.value.text(), fact.source, fact.occurred);
     }
-    for (purpose, given) in &profile.consent {
-        let _ = writeln!(text, "  {:<14} {}", format!("consent {purpose}"), if *given { "given" } else { "refused" });
-    }
     if !profile.groups.is_empty() {
         let _ = writeln!(text, "  {:<14} {}", "groups", profile.groups.join(", "));
+    }
+    if !explained.consent.is_empty() {
+        let _ = writeln!(text, "\nconsent");
+    }
+    for one in &explained.consent {
+        let _ = writeln!(text, "  {}", stated(one));
+    }
+    if !destinations.is_empty() {
+        let _ = writeln!(text, "\ndestinations that ask for consent");
+    }
+    for Reach { destination, withheld, heard } in destinations {
+        let said = withheld.as_ref().map_or_else(|| "told".to_owned(), |why| format!("withheld: {why}"));
+        let has = if *heard { "has the profile" } else { "" };
+        let _ = writeln!(text, "  {}", format!("{destination:<22} {said:<36} {has}").trim_end());
     }
     if !attributes.is_empty() {
         let _ = writeln!(text, "\nattributes");
@@ -114,6 +126,22 @@ pub(super) fn portrait(portrait: &Portrait) -> String {
     }
     for one in &explained.matches {
         text.push_str(&super::identity::review::matched(one));
+    }
+    text
+}
+
+/// What somebody said of a purpose, and before.
+fn stated(one: &Stated) -> String {
+    let word = |granted: bool| if granted { "granted" } else { "refused" };
+    let proof = |Proof { document, location, hardware_id }: &Proof| {
+        let parts = [("document", document), ("at", location), ("on device", hardware_id)];
+        parts.iter().filter_map(|(what, text)| Some(format!(", {what} {}", text.as_ref()?))).collect::<String>()
+    };
+    let Stated { granted, occurred, source, before, .. } = one;
+    let purpose = one.purpose().to_string();
+    let mut text = format!("{purpose:<28} {:<8} said by {source} on {occurred}{}", word(*granted), proof(&one.proof));
+    if let Some(Before { occurred, source, proof: said, .. }) = before {
+        let _ = write!(text, "\n  {:<28} {:<8} said by {source} on {occurred}{}, before", "", word(!granted), proof(said));
     }
     text
 }
@@ -227,6 +255,10 @@ pub(super) fn status(report: &Report) -> String {
         }
         if let Some(state) = lane_state(standing) {
             let _ = writeln!(text, "    {state}");
+        }
+        for (reason, count) in &standing.withheld {
+            let reason = if reason.is_empty() { "other purposes" } else { reason };
+            let _ = writeln!(text, "    {count} withheld for want of consent, ever: {reason}");
         }
         if standing.again > 0 {
             let _ = writeln!(text, "    {} events that it refused are on their way again", standing.again);

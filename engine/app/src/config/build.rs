@@ -20,6 +20,7 @@ use super::schema::{self, Schema};
 use super::secret::{Environment, Secret, Vault};
 use super::settle::{self, Ground};
 use super::source::{Report, Sources, Span, join};
+use super::spec::consent::ConsentSpec;
 use super::spec::stage::{FileSpec, HttpSpec, KeyText, PluginSpec, PollSpec, SourceSpec};
 use super::spec::{self, WorkspaceSpec};
 use super::tree::{Entry, Node, Value};
@@ -438,6 +439,7 @@ impl Parts {
                 connection: destination.connection,
                 events: destination.from.events,
                 profiles: destination.from.profiles,
+                consent: destination.consent.as_ref().map(ConsentSpec::rule),
                 environment: destination.environment,
                 block,
                 attempts_max: destination.retry.attempts,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use weft_domain::claim::{ClaimId, CustomerId, Match, Outcome, Proposal, Trained, pair};
-use weft_domain::input::{Input, Receipts, Stream};
+use weft_domain::input::{Input, Receipts, Stream, Withheld};
 use weft_domain::plan::MATCHING_LANE;
 use weft_domain::view::{Read, View, ViewError};
 use weft_matching::{Model, block};
@@ -190,7 +190,15 @@ impl Desk {
         self.index.commit(next)?;
         let at = Some(self.tools.clock.now());
         let (lane, stream, rejected, again) = (MATCHING_LANE.to_owned(), Stream::Profiles, Vec::new(), Vec::new());
-        self.log(vec![Input::Receipts(Receipts { lane, stream, through: next, rejected, again, at })])?;
+        self.log(vec![Input::Receipts(Receipts {
+            lane,
+            stream,
+            through: next,
+            rejected,
+            again,
+            at,
+            withheld: Withheld::default(),
+        })])?;
         Ok(usize::try_from(next.saturating_sub(through)).unwrap_or(usize::MAX))
     }
 
