@@ -8,6 +8,7 @@ use weft_domain::fold::fold;
 use weft_domain::identity::{MergeLimit, Quarantine, Rules};
 use weft_domain::impact::{Imagined, Impact};
 use weft_domain::input::{Command, Input, Part};
+use weft_domain::limits;
 use weft_domain::plan::Plan;
 use weft_domain::value::{Json, Timestamp};
 use weft_domain::view::{Memory, View};
@@ -312,4 +313,29 @@ fn one_who_does_not_sign_in_loses_it_to_all_the_rest() {
     assert!(world.same("a:1", "p:7") && !world.same("a:1", "e:x"));
     world.tell("app a:1 +e:x");
     assert!(world.same("a:1", "e:x"));
+}
+
+#[test]
+fn a_customer_of_ten_thousand_identifiers_costs_no_more_than_the_bounds() {
+    let mut world = World::of(rules(|rules| rules.identifiers[1].limit = None), &[]);
+    for number in 0..10_000 {
+        world.tell(&format!("web u:ann e:n{number}"));
+    }
+    // The first that fit are Ann's. The others' events are hers as well, and join nothing.
+    let totals = world.state.totals();
+    assert_eq!((totals.events, totals.customers, totals.claims), (10_000, 1, limits::IDENTIFIER_CLAIMS_MAX as u64));
+    assert_eq!(totals.claims_shrunk, 10_000 - limits::IDENTIFIER_CLAIMS_MAX as u64);
+    let customer = whose(&world.state, "user_id", "ann").expect("memory can be read").expect("somebody");
+    let explained = explain(&world.state, customer).expect("memory can be read").expect("somebody");
+    assert_eq!(explained.profile.events_total, 10_000);
+    // As many in events of many each.
+    let mut world = World::of(rules(|rules| rules.identifiers[1].limit = None), &[]);
+    for event in 0..400 {
+        let emails: Vec<String> = (0..25).map(|number| format!("e:n{}", event * 25 + number)).collect();
+        world.tell(&format!("web e:n0 {}", emails.join(" ")));
+    }
+    let totals = world.state.totals();
+    assert_eq!((totals.customers, totals.claims), (1, limits::IDENTIFIER_CLAIMS_MAX as u64));
+    world.split(vec![Part::Claim { claim: claim("e:n0 u:nobody") }]);
+    assert_eq!(world.state.totals(), totals, "what was never joined cannot be split, and nothing changes");
 }
