@@ -90,3 +90,14 @@ fn the_transforms_together_do_what_their_example_says() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn consent_is_held_to_as_its_example_says() {
+    let output = run_on(&root().join("pipelines/consent"), "test");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && said.ends_with("2 passed, 0 failed\n"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
