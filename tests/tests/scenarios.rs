@@ -132,3 +132,14 @@ fn who_becomes_one_by_matching_can_be_expected() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn consent_is_held_to_as_its_example_says() {
+    let output = run_on(&root().join("pipelines/consent"), "test");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && said.ends_with("2 passed, 0 failed\n"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

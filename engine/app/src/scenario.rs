@@ -357,6 +357,9 @@ fn compare_delivery(number: usize, have: &Delivery, want: &ExpectedDelivery) -> 
     if let Some(event) = want.event.as_ref().filter(|event| have.json["name"] != ***event) {
         differs("the event", event);
     }
+    if let Some(withdrawn) = want.withdrawn.filter(|withdrawn| *withdrawn != (have.json["withdrawn"] == Value::Bool(true))) {
+        differs("`withdrawn` to be", &withdrawn.to_string());
+    }
     let claims = ["claims", "identifiers"].map(|key| have.json[key].as_array().cloned().unwrap_or_default()).concat();
     let named =
         [("user_id", &want.user_id), ("anonymous_id", &want.anonymous_id), ("email", &want.email), ("phone", &want.phone)];

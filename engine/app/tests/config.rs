@@ -197,6 +197,9 @@ fn summary(config: &Config) -> String {
             if (wait.is_zero(), concurrency) == (true, 1) { String::new() } else { format!(" {concurrency} at once, {wait:?}") };
         line(&mut out, format!("destination {name}: {fed} {records}/{bytes}{pace} {}", block(&destination.block)));
     }
+    for (name, rule) in &config.plan(0).consent {
+        line(&mut out, format!("consent {name}: {}", serde_json::to_string(rule).unwrap()));
+    }
     let rule = |rule: &IdentifierRule| {
         let limit = rule.limit.map_or_else(String::new, |limit| format!(" {limit}"));
         let within = rule.within_ms.map_or_else(String::new, |ms| format!("/{ms}ms"));

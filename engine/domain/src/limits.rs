@@ -45,7 +45,7 @@ pub const NODE_TRAITS_BYTES_MAX: usize = 48 * 1024;
 /// Purposes that somebody can have agreed to or refused, by one set of identifiers. mParticle's customers have a handful.
 pub const PURPOSES_MAX: usize = 64;
 /// Bytes of the name of a purpose, and of a regulation. See [`PURPOSES_MAX`]: each stands in a row twice.
-pub const PURPOSE_NAME_BYTES_MAX: usize = 64;
+pub const PURPOSE_NAME_BYTES_MAX: usize = 128;
 /// Bytes of each text that says in what consent was given. See [`PURPOSES_MAX`].
 pub const PROOF_BYTES_MAX: usize = 256;
 

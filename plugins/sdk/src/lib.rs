@@ -41,7 +41,7 @@ pub use about::{About, Capability, Example, Limits, Reads};
 pub use contract::{
     Batch, Body, ConfigProblem, Failure, FailureKind, Outcome, Receipt, Received, Refused, Rejection, Request, Response,
 };
-pub use event::{Action, ContextBuilder, Environment, EventBuilder, GroupBuilder, Kind, Learnt, ProductBuilder};
+pub use event::{Action, ConsentBuilder, ContextBuilder, Environment, EventBuilder, GroupBuilder, Kind, Learnt, ProductBuilder};
 pub use json::{Fields, Json, Text, document, fields, is_visible, string, string_or_number};
 pub use lent::config::{Folder, Secret};
 pub use lent::{crypto, email, files, http, identity, kv, log, output};

@@ -3,6 +3,7 @@
 //! Values keep the text that they have. What Segment has no place for goes where Segment's own libraries put such things: `context`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -317,10 +318,25 @@ fn device<'a>(from: &'a RawValue, context: &mut Object<'a>) {
 }
 
 fn consent(consent: Option<&RawValue>, context: &mut Object<'_>) {
-    if consent.is_some() {
-        let mut preferences = Object::default();
-        context.object("consent", preferences.raw("categoryPreferences", consent));
+    let Some(said) = consent.and_then(fields) else { return };
+    // Segment knows categories by their names alone. One that is said of twice, under two regulations, is refused where one of them is.
+    let mut categories: BTreeMap<Cow<'_, str>, bool> = BTreeMap::new();
+    let mut note = |name: Cow<'_, str>, raw: &RawValue| {
+        let granted = match fields(raw) {
+            Some(more) => more.iter().any(|(key, value)| key == "granted" && value.get() == "true"),
+            None => raw.get() == "true",
+        };
+        let known = categories.entry(Cow::Owned(name.into_owned())).or_insert(true);
+        *known &= granted;
+    };
+    for (name, raw) in said {
+        match fields(raw) {
+            Some(purposes) => purposes.into_iter().for_each(|(purpose, raw)| note(purpose, raw)),
+            None => note(name, raw),
+        }
     }
+    let mut preferences = Object::default();
+    context.object("consent", preferences.raw("categoryPreferences", to_raw_value(&categories).ok().as_deref()));
 }
 
 /// What the event says of Segment's destinations, and then the configuration.

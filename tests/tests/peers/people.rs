@@ -64,7 +64,7 @@ pub(crate) fn of_batches(engine: &Engine, prefix: &str) {
     );
     assert_eq!(whoever(engine, "phone", "+493023125001", 5)["customer_id"], ann["customer_id"]);
     let traits = json!({ "first_name": "Änn", "email": email("ann"), "phone": "+493023125001", "vip": "true" });
-    assert_eq!((&ann["traits"], &ann["consent"]), (&traits, &json!({ "marketing": true })));
+    assert_eq!((&ann["traits"], &ann["consent"]), (&traits, &json!({ "gdpr": { "marketing": true } })));
     let of_ann = events(engine, "user_id", &name("ann"));
     assert_eq!(named(&of_ann), ["Home", "Order Completed", "Product Searched", "Session Started", "Thanks"]);
     let order = of_ann.iter().find(|event| event["name"] == "Order Completed").expect("her order");
@@ -93,7 +93,7 @@ pub(crate) fn of_a_page(engine: &Engine, prefix: &str) {
     assert_eq!(whoever(engine, "email", &email("ann@work.example"), 15)["customer_id"], ann["customer_id"]);
     assert!(engine.profile("email", &email("ann@example.com")).is_none(), "she has changed her address");
     let traits = json!({ "email": email("ann@work.example"), "first_name": "Änn", "phone": "+493023125001", "vip": true });
-    assert_eq!((&ann["traits"], &ann["consent"]), (&traits, &json!({ "marketing": true })));
+    assert_eq!((&ann["traits"], &ann["consent"]), (&traits, &json!({ "gdpr": { "marketing": true } })));
     let of_ann = events(engine, "user_id", &name("ann"));
     let mut want =
         ["Application Opened", "Home", "Order Completed", "Product Searched", "Product Viewed", "Promotion Clicked"].to_vec();

@@ -173,6 +173,9 @@ pub struct ExpectedDelivery {
     /// Properties that were delivered, with these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, Json>,
+    /// Whether it says that the person does not agree any more and is to be taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<bool>,
 }
 
 /// A moment of a scenario.
