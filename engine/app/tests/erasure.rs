@@ -1,10 +1,12 @@
 //! Erased means gone (invariant 10): whatever state and the logs had of a person is found nowhere in the data folder, neither as it is
 //! written nor through the readers; neighbours are as they were; and a crash at any step is made up for at the next start.
 
+#[path = "erasure/witness.rs"]
+mod witness;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,10 +31,12 @@ use weft_domain::portrait::portray;
 use weft_domain::value::Timestamp;
 use weft_domain::view::View;
 use weft_store::StoreError;
-use weft_store::files::{Disk, Files, OpenFile};
+use weft_store::files::Disk;
 use weft_store::log::{Log, Options};
 use weft_store::rows::Filed;
 use weft_store::state::{Space, StateStore};
+
+use witness::Witnessed;
 
 const NOON: &str = "2026-03-01T12:00:00Z";
 
@@ -739,62 +743,6 @@ async fn a_crash_while_the_silent_are_forgotten_is_made_up_for_and_who_comes_bac
         fs::remove_dir_all(&copy).expect("removed");
     }
     assert!(resumed >= 4, "only {resumed} of {taken} were resumed");
-}
-
-/// The disk, of which a copy is made at every change of a name, as a killed process would leave it.
-#[derive(Debug)]
-struct Witnessed {
-    root: PathBuf,
-    copies: PathBuf,
-    taken: Mutex<Option<usize>>,
-}
-
-impl Witnessed {
-    fn copy(&self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(number) = taken.as_mut() else { return };
-        let to = self.copies.join(number.to_string());
-        for path in files(&self.root) {
-            let beside = to.join(path.strip_prefix(&self.root).expect("it is inside"));
-            fs::create_dir_all(beside.parent().expect("it has one")).expect("made");
-            // What goes while it is copied would be gone.
-            let _ = fs::copy(&path, &beside);
-        }
-        *number += 1;
-    }
-}
-
-impl Files for Witnessed {
-    fn create_dir(&self, dir: &FsPath) -> io::Result<()> {
-        Disk.create_dir(dir)
-    }
-    fn create(&self, path: &FsPath) -> io::Result<Arc<dyn OpenFile>> {
-        self.copy();
-        Disk.create(path)
-    }
-    fn open(&self, path: &FsPath) -> io::Result<Arc<dyn OpenFile>> {
-        Disk.open(path)
-    }
-    fn open_read(&self, path: &FsPath) -> io::Result<Arc<dyn OpenFile>> {
-        Disk.open_read(path)
-    }
-    fn list(&self, dir: &FsPath) -> io::Result<Vec<String>> {
-        Disk.list(dir)
-    }
-    fn rename(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
-        self.copy();
-        Disk.rename(from, to)
-    }
-    fn remove(&self, path: &FsPath) -> io::Result<()> {
-        self.copy();
-        Disk.remove(path)
-    }
-    fn sync_dir(&self, dir: &FsPath) -> io::Result<()> {
-        Disk.sync_dir(dir)
-    }
-    fn lock(&self, dir: &FsPath) -> io::Result<Box<dyn Send + Sync>> {
-        Disk.lock(dir)
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
