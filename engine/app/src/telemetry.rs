@@ -53,17 +53,6 @@ pub struct Right {
     pub status: String,
 }
 
-/// A destination, and what was wanting there.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Wanting {
-    /// The destination.
-    pub stage: String,
-    /// The purpose that it asks consent for, by the configuration.
-    pub purpose: String,
-    /// What the person said of it: `refused` or `nothing`.
-    pub said: String,
-}
-
 /// All metrics.
 pub struct Metrics {
     registry: Registry,
@@ -414,7 +403,7 @@ mod tests {
 }
 
                     weft_events_duplicate counter, weft_transform_dropped counter, weft_events_suppressed counter, weft_rights_requests counter, weft_rights_callbacks counter, weft_profiles_forgotten counter, weft_dead_letters counter, \
-                    weft_deliveries counter, weft_deliveries_withheld counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
+                    weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
                     weft_facts_refused counter, weft_values_unusable counter, weft_claims_held gauge, \

@@ -212,9 +212,6 @@ fn summary(config: &Config) -> String {
     if let Some(inactive) = &config.inactive {
         line(&mut out, format!("inactive {:?} {:?} {} in an hour", inactive.after, inactive.anonymous_after, inactive.per_hour));
     }
-    for (name, rule) in &config.plan(0).consent {
-        line(&mut out, format!("consent {name}: {}", serde_json::to_string(rule).unwrap()));
-    }
     let rule = |rule: &IdentifierRule| {
         let limit = rule.limit.map_or_else(String::new, |limit| format!(" {limit}"));
         let within = rule.within_ms.map_or_else(String::new, |ms| format!("/{ms}ms"));
