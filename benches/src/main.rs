@@ -3,6 +3,9 @@
 //! - `end-to-end` ([`path`]): a load generator in a process of its own, a release engine behind its HTTP door, one transform, one
 //!   file destination, durable acknowledgements; then a kill and an opening.
 //! - `million`: the same until a million customers are known; memory, disk, opening; then events of customers who are known.
+//! - `matching` ([`matching`]): customers compared while events flow, in this process; what comparing one costs among many.
+//! - `identity` ([`identity`]): people with names, addresses and numbers, with matching off and on; then how long it takes to read, explain and
+//!   split.
 //! - `stages` ([`stages`]): each stage alone, and each plugin's stage against the same code native.
 //!
 //! `cargo xtask plugins && cargo build --release && cargo run --release -p weft-benches -- end-to-end`
@@ -11,7 +14,9 @@
 #![allow(clippy::print_stdout, reason = "it prints rows of a table")]
 
 mod calls;
+mod identity;
 mod machine;
+mod matching;
 mod path;
 mod stages;
 mod wire;
@@ -26,9 +31,11 @@ fn main() {
     match words.first().map(String::as_str) {
         Some("end-to-end") => path::end_to_end(number(1, 200_000)),
         Some("million") => path::million(number(1, 1_000_000), number(2, 300_000), number(3, 64)),
+        Some("matching") => matching::all(number(1, 100_000)),
+        Some("identity") => identity::all(number(1, 50_000)),
         Some("stages") => stages::all(words.get(1).map(String::as_str)),
         _ => println!(
-            "end-to-end [EVENTS] | million [CUSTOMERS] [EVENTS OF KNOWN CUSTOMERS] [MIB OF STATE'S CACHE] | stages [logs | rules | plugins | state]"
+            "end-to-end [EVENTS] | million [CUSTOMERS] [EVENTS OF KNOWN CUSTOMERS] [MIB OF STATE'S CACHE] | identity [PEOPLE] | matching [CUSTOMERS] | stages [logs | rules | plugins | state]"
         ),
     }
 }

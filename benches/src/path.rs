@@ -13,7 +13,7 @@ use crate::machine::{cpu, disk_bytes, memory_mb, root};
 use crate::wire::Wire;
 
 /// Connections of the load generator: enough to keep group commit busy, few enough for two cores.
-const SENDERS: usize = 8;
+pub(crate) const SENDERS: usize = 8;
 
 /// Events sent in one go.
 struct Load {
@@ -31,7 +31,7 @@ pub(crate) fn end_to_end(events: usize) {
     for batch in [1, 100, 1_000] {
         // One event a request is bounded by requests, not by events: a tenth of them tells as much.
         let events = if batch == 1 { events / 10 } else { events };
-        let mut engine = Engine::start(64);
+        let mut engine = Engine::start(64, "");
         engine.measure("each a new customer", &Load { first: 0, events, customers: 10_000_000, batch });
         engine.reopen();
     }
@@ -40,7 +40,7 @@ pub(crate) fn end_to_end(events: usize) {
 /// Until so many customers are known, and then events of them.
 pub(crate) fn million(customers: usize, events: usize, cache_mib: usize) {
     println!("{HEAD}");
-    let mut engine = Engine::start(cache_mib);
+    let mut engine = Engine::start(cache_mib, "");
     engine.measure("each a new customer", &Load { first: 0, events: customers, customers, batch: 100 });
     engine.reopen();
     engine.measure("of known customers, any", &Load { first: customers, events, customers, batch: 100 });
@@ -51,9 +51,10 @@ pub(crate) fn million(customers: usize, events: usize, cache_mib: usize) {
 
 const HEAD: &str = "| events | batch | number | acknowledged/s | delivered/s | p50 ms | p99 ms | CPU µs/event | memory MB | disk MB: intake, history, state |\n|---|---|---|---|---|---|---|---|---|---|";
 
-struct Engine {
+/// An engine in a process of its own, which ends with this.
+pub(crate) struct Engine {
     folder: tempfile::TempDir,
-    port: u16,
+    pub(crate) port: u16,
     process: Child,
     sent: u64,
 }
@@ -66,7 +67,8 @@ impl Drop for Engine {
 }
 
 impl Engine {
-    fn start(cache_mib: usize) -> Engine {
+    /// Starts one with some MiB of cache, and more of configuration.
+    pub(crate) fn start(cache_mib: usize, more: &str) -> Engine {
         let folder = tempfile::tempdir().expect("a folder for the data");
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a free port").port();
         let plugin = |name: &str| root().join(format!("plugins/dist/{name}.wasm")).display().to_string();
@@ -75,7 +77,7 @@ impl Engine {
              plugins:\n  segment: {{ path: {} }}\n  normalize: {{ path: {} }}\n  file: {{ path: {} }}\n\
              sources:\n  web: {{ plugin: segment, http: {{ path: /s }}, config: {{ write_keys: [key] }} }}\n\
              transforms:\n  tidy: {{ plugin: normalize, inputs: [web] }}\n\
-             destinations:\n  lake: {{ plugin: file, from: {{ events: all }}, config: {{ path: out }} }}\n",
+             destinations:\n  lake: {{ plugin: file, from: {{ events: all }}, config: {{ path: out }} }}\n{more}",
             plugin("segment"),
             plugin("normalize"),
             plugin("file")
@@ -135,7 +137,7 @@ impl Engine {
         println!("killed and opened again with {} customers: ready after {:.2} s", totals["customers"], took.as_secs_f64());
     }
 
-    fn status(&self) -> serde_json::Value {
+    pub(crate) fn status(&self) -> serde_json::Value {
         let (_, body) = Wire::open(self.port).expect("the engine listens").get("/api/v1/status");
         serde_json::from_slice(&body).expect("status is JSON")
     }
@@ -144,8 +146,13 @@ impl Engine {
         self.status()["lanes"][0]["delivered_total"].as_u64().unwrap_or(0)
     }
 
+    /// The memory that it has in use.
+    pub(crate) fn memory_mb(&self) -> u64 {
+        memory_mb(self.process.id())
+    }
+
     /// The time that all threads of the engine have run.
-    fn cpu(&self) -> Duration {
+    pub(crate) fn cpu(&self) -> Duration {
         cpu(&self.process.id().to_string())
     }
 }

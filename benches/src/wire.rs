@@ -19,6 +19,14 @@ impl Wire {
         self.exchange(format!("GET {path} HTTP/1.1\r\nhost: b\r\n\r\n").as_bytes())
     }
 
+    /// Posts JSON to a page.
+    pub(crate) fn post(&mut self, path: &str, body: &str) -> (u16, Vec<u8>) {
+        let length = body.len();
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: b\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+        self.exchange(&[head.as_bytes(), body.as_bytes()].concat())
+    }
+
     /// Sends a batch to the Segment source as the user `key`.
     pub(crate) fn send_batch(&mut self, body: &str) -> (u16, Vec<u8>) {
         let length = body.len();

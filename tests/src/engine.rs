@@ -63,9 +63,10 @@ impl Protocol {
     fn source(self) -> (&'static str, &'static str) {
         match self {
             Protocol::Segment => ("segment", r#"{ write_keys: ["${secret:WEB_KEY}"] }"#),
-            Protocol::MParticle => {
-                ("mparticle", r#"{ keys: { server: "${secret:SERVER_SECRET}", page: { key: "${secret:WEB_KEY}" } } }"#)
-            }
+            Protocol::MParticle => (
+                "mparticle",
+                r#"{ keys: { server: "${secret:SERVER_SECRET}", page: { key: "${secret:WEB_KEY}", search: true } } }"#,
+            ),
         }
     }
 }
@@ -143,6 +144,7 @@ identity:
     phone:        {{ limit: 5 }}
     anonymous_id: {{ limit: 100 }}
     mpid:         {{ limit: 100 }}
+    other:        {{ limit: 5 }}
 destinations:
   lake: {{ plugin: file, from: {{ events: all, profiles: all }}, config: {{ path: out }} }}
 "#,

@@ -2,7 +2,7 @@
 //!
 //! Clients of Segment, RudderStack and mParticle for Python, Node and web pages are installed from their package indexes
 //! (`tests/src/install.rs`). Each tells a story: `peers/story.*` and `peers/rudder.html` in Segment's calls, `peers/batches.*` in mParticle's
-//! batches, `peers/shop.html` as a page of mParticle's. The line (`peers/proxy.rs`) answers 503, then 429 with `Retry-After`, and loses
+//! batches, `peers/shop.html` as a page of mParticle's, and `peers/identity.html` asks of whom it was told. The line (`peers/proxy.rs`) answers 503, then 429 with `Retry-After`, and loses
 //! answers: it hands events to the engine and tells the client 503, so that the client sends events again that are there. Who there must
 //! be then, `peers/people.rs` says.
 
@@ -291,6 +291,25 @@ fn segments_sdk_for_pages_is_understood_and_heard_once() {
 #[test]
 fn mparticles_sdk_for_pages_is_understood_and_heard_once() {
     check_page(&IN_A_PAGE, "mweb", "shop.html", "@mparticle/web-sdk/dist/mparticle.js");
+}
+
+#[test]
+fn mparticles_sdk_for_pages_finds_out_who_is_who() {
+    let (folder, program) = match (node(), chromium()) {
+        (Ok(folder), Ok(program)) => (folder, program),
+        (Err(why), _) | (_, Err(why)) => return skip("mParticle's SDK for pages", &why),
+    };
+    let engine_of = Workspace::of(Protocol::MParticle);
+    let engine = engine_of.start();
+    let sdk = folder.join("node_modules/@mparticle/web-sdk/dist/mparticle.js");
+    let site = Site::start(vec![("/", script("identity.html")), ("/sdk.js", sdk)], || None);
+    let page = format!("http://{}/?line=http://{}&key={KEY}&prefix=who", site.address, engine.address);
+    let browser = Browser::open(&program, &page);
+    let failed = site.done(STORY_TIME_MAX).unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!(failed, "", "the page failed");
+    drop(browser);
+    people::of_calls_about_identity(&engine, "who");
+    engine.stop();
 }
 
 #[test]

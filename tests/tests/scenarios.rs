@@ -90,3 +90,56 @@ fn the_transforms_together_do_what_their_example_says() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn people_who_share_no_identifier_come_out_as_their_stories_say() {
+    let output = run_on(&root().join("pipelines/who-is-who"), "test");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && said.ends_with("8 passed, 0 failed\n"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Two lists that name people by numbers of their own, and what a person would see in them.
+const MATCHING: &str = r#"
+tests:
+  - name: John Doe of the mailing list is John D. in the app, and Jane Doe is not
+    given:
+      - { at: "09:00", type: identify, user_id: list-1, traits: { name: John Doe, birth_date: 1980-03-04, mobile: "0170 5551234" } }
+      - { at: "09:05", type: identify, anonymous_id: app-1, traits: { name: John D., mobile: "+49 170 5551234" } }
+      - { at: "09:10", type: identify, anonymous_id: app-2, traits: { name: Jane Doe, mobile: "+49 170 5551234" } }
+    expect:
+      profiles:
+        - { user_id: list-1, events: 2, traits: { birth_date: "1980-03-04" } }
+        - { anonymous_id: app-1, events: 2 }
+        - { anonymous_id: app-2, events: 1 }
+"#;
+
+#[test]
+fn who_becomes_one_by_matching_can_be_expected() {
+    let workspace = Workspace::create();
+    let file = workspace.path().join("weft.yaml");
+    let yaml = fs::read_to_string(&file).expect("there is a workspace");
+    let matching = "identity:\n  matching: { compare: { name: person_name, birth_date: date, mobile: phone } }\n";
+    fs::write(&file, yaml.replace("identity:\n", matching) + MATCHING).expect("the folder takes a file");
+    let output = workspace.run("test");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && said.ends_with("1 passed, 0 failed\n"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn consent_is_held_to_as_its_example_says() {
+    let output = run_on(&root().join("pipelines/consent"), "test");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && said.ends_with("2 passed, 0 failed\n"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -60,6 +60,7 @@ def parser(out: Path) -> argparse.ArgumentParser:
 def matchers(made: argparse.ArgumentParser) -> None:
     made.add_argument("--without", choices=("exact", "splink"), action="append", default=[])
     made.add_argument("--weft", type=Path, metavar="BINARY", help="run Weft too")
+    made.add_argument("--stream", action="store_true", help="with --weft: also let each record come as an event")
     made.add_argument("--fields", type=Path, default=HERE / "fields", metavar="FOLDER", help="for --weft: NAME.yaml for each set or profile")
 
 
@@ -115,6 +116,8 @@ def compare(sets: list[tables.Set], asked, out: Path) -> None:
             report.splink(data, truth)
         if asked.weft:
             report.weft(data, truth, asked.weft, fields_of(data, asked.fields), out)
+            if asked.stream:
+                report.weft_stream(data, truth, asked.weft, fields_of(data, asked.fields), out)
 
 
 def fields_of(data: tables.Set, folder: Path) -> Path:

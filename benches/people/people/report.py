@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from people import engine, score, tables
+from people import engine, score, stream, tables
 from people.score import Clustering, Ratio, Truth
 
 HEADER = (
@@ -58,6 +58,12 @@ def scored(data: tables.Set, truth: Truth, matcher: str, pairs: score.Pairs, clu
 def weft(data: tables.Set, truth: Truth, binary: Path, fields: Path, out: Path) -> None:
     clusters, pairs, seconds = engine.run(binary, data.path, fields, out)
     files(data.name, "Weft", truth, clusters, pairs, seconds)
+
+
+def weft_stream(data: tables.Set, truth: Truth, binary: Path, fields: Path, out: Path) -> None:
+    clusters, seconds, standing = stream.run(binary, data.path, fields, out)
+    files(data.name, "Weft, in the stream", truth, clusters, None, seconds)
+    print(f"in the stream: {standing}", flush=True)
 
 
 def files(name: str, matcher: str, truth: Truth, clusters: Path | None, pairs: Path | None, seconds: float | None = None) -> None:

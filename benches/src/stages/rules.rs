@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weft_domain::fold::fold;
-use weft_domain::input::{Input, Receipts, Stream};
+use weft_domain::input::{Input, Receipts, Stream, Withheld};
 use weft_domain::limits::PROFILE_SETTLE_MS;
 use weft_domain::plan::Plan;
 use weft_domain::value::Json;
@@ -148,8 +148,15 @@ fn with_profiles(what: &str, beside: &str, mut world: impl World) {
         now = now.plus_ms(PROFILE_SETTLE_MS);
         while history.take(&mut world, &Input::Tick(now)) {}
         let through = world.lane(LANE).expect("memory can be read").profiles_next;
-        let receipts =
-            Receipts { lane: LANE.into(), stream: Stream::Profiles, through, rejected: Vec::new(), again: Vec::new(), at: None };
+        let receipts = Receipts {
+            lane: LANE.into(),
+            stream: Stream::Profiles,
+            through,
+            rejected: Vec::new(),
+            again: Vec::new(),
+            at: None,
+            withheld: Withheld::default(),
+        };
         history.take(&mut world, &Input::Receipts(receipts));
         through - std::mem::replace(&mut told_before, through)
     };

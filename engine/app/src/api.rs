@@ -5,7 +5,9 @@
 
 mod erasures;
 mod identity;
+mod matching;
 pub mod openapi;
+mod profiles;
 mod rights;
 mod routes;
 
@@ -24,6 +26,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -39,6 +42,7 @@ use crate::config::{Scope, Token};
 use crate::door::{Doors, knock, problem};
 use crate::erasure::Eraser;
 use crate::events::{self, Who};
+use crate::export::stream::Exports;
 use crate::letters::{self, Asked};
 use crate::limits;
 use crate::pace::Pace;
@@ -64,6 +68,8 @@ pub struct Pages {
     pub tokens: watch::Receiver<Arc<[Token]>>,
     /// Those who look on.
     pub tails: Tails,
+    /// Those who take everything.
+    pub exports: Exports,
     /// Bounds that the operator sets.
     pub bounds: InForceBounds,
     /// How many requests each sender makes.
@@ -158,12 +164,21 @@ fn token_in(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(user_and_password[colon + 1..].to_vec().into())
 }
 
-/// As of when a customer is asked for.
+/// What of a customer is asked for.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AsOf {
     /// An instant that is past; of now, where there is none.
     as_of: Option<Timestamp>,
+    /// The fields of the profile that are wanted, with commas between them, such as `traits.email,attributes,identifiers`: then the answer is
+    /// `profile` with these, and nothing of why it is one. All, where there are none.
+    fields: Option<String>,
+}
+
+/// A profile of which some fields were asked for.
+#[derive(Serialize)]
+struct Chosen {
+    profile: Box<RawValue>,
 }
 
 async fn profile_by_id(
@@ -186,9 +201,13 @@ async fn profile_by_identifier(
 }
 
 async fn profile(pages: Arc<Pages>, who: Who, asked: Result<Query<AsOf>, QueryRejection>) -> Response<Body> {
-    let as_of = match asked {
-        Ok(Query(AsOf { as_of })) => as_of,
+    let AsOf { as_of, fields } = match asked {
+        Ok(Query(asked)) => asked,
         Err(rejection) => return problem(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    let selection = match fields.map(|fields| profiles::selection(&pages, Some(&fields))).transpose() {
+        Ok(selection) => selection,
+        Err(message) => return problem(StatusCode::BAD_REQUEST, &message),
     };
     let portray = move || -> Result<Option<Portrait>, PastError> {
         let Pages { ledger, clock, .. } = &*pages;
@@ -200,7 +219,11 @@ async fn profile(pages: Arc<Pages>, who: Who, asked: Result<Query<AsOf>, QueryRe
         Ok(portray(state.plan(), &*state, id, clock.now())?)
     };
     match tokio::task::spawn_blocking(portray).await {
-        Ok(Ok(Some(portrait))) => ok(&portrait),
+        Ok(Ok(Some(portrait))) => match selection.map(|selection| selection.of(&portrait.explained.profile)) {
+            None => ok(&portrait),
+            Some(Ok(profile)) => ok(&Chosen { profile }),
+            Some(Err(error)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        },
         Ok(Ok(None)) => problem(StatusCode::NOT_FOUND, "nobody is known by that"),
         Ok(Err(error @ PastError::TooMany(_))) => problem(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
         Ok(Err(PastError::View(error))) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),

@@ -21,6 +21,7 @@ use crate::egress::{Connection, Gateway};
 use crate::engine::{EngineError, Settings, Stages, Terms};
 use crate::lending::Desk;
 use crate::lock::{Admission, refusal};
+use crate::matcher::Rules;
 use crate::pipeline::{Chains, Step};
 use crate::vault::DataFolder;
 use crate::writer::Ledger;
@@ -122,8 +123,9 @@ pub fn terms(config: &Config) -> Terms {
         }),
         requests_max: config.limits.requests_per_sender,
     };
+    let matching = config.matching.as_ref().and_then(Rules::of);
     let (tokens, opendsr) = (config.tokens.values().cloned().collect(), config.opendsr.clone());
-    Terms { plan: config.plan(0), tokens, bounds, opendsr }
+    Terms { plan: config.plan(0), matching, tokens, bounds, opendsr }
 }
 
 /// Connections that are in use, from one configuration to the next: one that is the same goes on, with its pace and its open sockets.
@@ -244,7 +246,7 @@ impl Bench<'_> {
             }
             Reads::Files { pattern, tail, rest, every } => {
                 let data = DataFolder::at(&self.config.data);
-                let closed = [data.intake(), data.history(), data.state()];
+                let closed = [data.intake(), data.history(), data.state(), data.matching()];
                 let closed = closed.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
                 let (pattern, rest, every) = (pattern.clone(), (*rest).into(), (*every).into());
                 driver::Reads::Files(Files { pattern, closed, tail: *tail, rest, every })

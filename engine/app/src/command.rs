@@ -8,12 +8,14 @@ mod destination;
 mod dlq;
 mod erase;
 mod events;
+mod export;
 mod fmt;
 mod identity;
 mod tail;
 mod init;
 mod reload;
 mod plugin;
+mod profiles;
 mod show;
 mod token;
 mod top;
@@ -41,6 +43,7 @@ use crate::probe::probe;
 use crate::reload::{Fallback, Reloader, StartError};
 use crate::render::{self, Style};
 use crate::scenario::play;
+use crate::selection::{Of, Selection, names_of};
 use crate::vault::{DataFolder, Progress, Vault};
 
 /// Weft: a customer data engine that a company runs itself.
@@ -78,12 +81,22 @@ enum Command {
         /// As of an instant that is past: a time of RFC 3339, such as 2026-03-01T12:00Z.
         #[arg(long, value_name = "TIME")]
         as_of: Option<Timestamp>,
+        /// Only these fields, such as traits.email,attributes,identifiers, and nothing of why it is one.
+        #[arg(long, value_name = "FIELDS")]
+        fields: Option<String>,
         /// The workspace: a folder, or its weft.yaml.
         #[arg(long, default_value = ".")]
         workspace: PathBuf,
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// List all customers by their ids.
+    Profiles(profiles::Profiles),
+    /// Write all profiles or all events as lines of JSON.
+    Export {
+        #[command(subcommand)]
+        what: export::What,
     },
     /// Show a customer's events by time.
     Events(events::Events),
@@ -240,7 +253,11 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Reload(workspace) => reload::reload(&workspace.workspace, workspace.output()).await,
         Command::Plan(workspace) => reload::plan(&workspace.workspace, workspace.output()).await,
         Command::Test(workspace) => test(&workspace).await,
-        Command::Profile { who, as_of, workspace, json } => profile(&who, as_of, &workspace, Output::of(json)).await,
+        Command::Profile { who, as_of, fields, workspace, json } => {
+            profile(&who, as_of, fields.as_deref(), &workspace, Output::of(json)).await
+        }
+        Command::Profiles(profiles) => profiles::run(profiles).await,
+        Command::Export { what } => export::run(what).await,
         Command::Events(events) => events::run(events).await,
         Command::Tail(tail) => tail::run(tail).await,
         Command::Dlq { command } => dlq::run(command).await,
@@ -479,8 +496,17 @@ async fn test(workspace: &Workspace) -> Result<(), Failed> {
     if failed == 0 { Ok(()) } else { Err(Failed::Shown) }
 }
 
-async fn profile(who: &Who, as_of: Option<Timestamp>, workspace: &Path, output: Output) -> Result<(), Failed> {
+async fn profile(
+    who: &Who,
+    as_of: Option<Timestamp>,
+    fields: Option<&str>,
+    workspace: &Path,
+    output: Output,
+) -> Result<(), Failed> {
     let (config, _) = load(workspace, output).await?;
+    let attributes = names_of(&config.attributes);
+    let selection = fields.map(|fields| Selection::parse(fields, Of::Profile(&attributes))).transpose();
+    let selection = selection.map_err(|message| anyhow!(message))?;
     let mut path = match who {
         Who::Identifier(kind, value) => format!("/api/v1/profiles/{}/{}", client::escape(kind), client::escape(value)),
         Who::Customer(id) => format!("/api/v1/profiles/{id}"),
@@ -493,6 +519,16 @@ async fn profile(who: &Who, as_of: Option<Timestamp>, workspace: &Path, output: 
     };
     let then = as_of.map(|at| format!(" as of {at}")).unwrap_or_default();
     let Some(portrait) = found else { return Err(anyhow!("nobody is known by `{who}`{then}").into()) };
+    if let Some(selection) = selection {
+        let chosen = serde_json::from_str(selection.of(&portrait.explained.profile)?.get())?;
+        match output {
+            Output::Json => print(&serde_json::to_string_pretty(&chosen)?),
+            Output::People => {
+                profiles::said(&chosen).iter().for_each(|(name, value)| print(&dlq::plain(&format!("{name:<24} {value}"))));
+            }
+        }
+        return Ok(());
+    }
     match output {
         Output::Json => print(&serde_json::to_string_pretty(&portrait)?),
         Output::People => print(&show::portrait(&portrait)),

@@ -42,6 +42,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weft_domain::attribute::Attribute;
+use weft_domain::consent::Rule;
 use weft_domain::event::Environment as EventEnvironment;
 use weft_domain::identity::Rules;
 use weft_domain::plan::Plan;
@@ -54,6 +55,7 @@ pub use diff::{Change, ChangeKind};
 pub use kept::{Kept, MARK};
 pub use origin::Origin;
 pub use rights::OpenDsr;
+pub(crate) use schema::nearest;
 pub use secret::{Environment, Secret};
 pub use spec::matching::MatchingSpec;
 pub(crate) use spec::plain;
@@ -106,6 +108,8 @@ pub struct Config {
     pub transforms: BTreeMap<String, Transform>,
     /// Who is who.
     pub identity: Rules,
+    /// How people are found who are one and share no identifier; none where they are not looked for.
+    pub matching: Option<MatchingSpec>,
     /// What events come to, and traits with a rule of their own, by their ids.
     pub attributes: Vec<Attribute>,
     /// Destinations by name.
@@ -224,6 +228,8 @@ pub struct Destination {
     pub events: Option<EventsSpec>,
     /// Whether it hears of changed profiles.
     pub profiles: Option<spec::stage::All>,
+    /// What somebody must have agreed to before anything about them goes there.
+    pub consent: Option<Rule>,
     /// Where the events count that it is fed with.
     pub environment: EventEnvironment,
     /// The plugin's block.
@@ -376,7 +382,12 @@ impl Config {
             profile_lanes: lanes(|destination| destination.profiles.is_some()),
             duplicate_window_events: self.limits.duplicate_window as usize,
             attributes: self.attributes.clone(),
-            matching: false,
+            matching: self.matching.is_some(),
+            consent: self
+                .destinations
+                .iter()
+                .filter_map(|(name, destination)| Some((name.clone(), destination.consent.clone()?)))
+                .collect(),
         }
     }
 

@@ -13,9 +13,11 @@
 
 mod circuit;
 mod feed;
+mod kept;
 mod queue;
 mod width;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +25,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use weft_domain::event::Event;
 use weft_domain::input::{Input, Receipts, Rejected, Stream};
+use weft_domain::permission::{self, Permission};
 use weft_domain::value::Timestamp;
 use weft_domain::view::{self, View};
 use weft_host::{Batch, Destination, Fault, Receipt, Retry};
@@ -33,13 +37,14 @@ pub use self::circuit::Circuit;
 use self::circuit::{Breaker, Try};
 pub use self::feed::Filter;
 use self::feed::{Feed, Repeat};
+use self::kept::Kept;
 use self::queue::{Bounds, Next, Order as Sequence, Queue, Record};
 use self::width::Width;
 use crate::clock::Clock;
 use crate::config::Making;
 use crate::limits;
 use crate::patience::backoff;
-use crate::telemetry::{Ending, Metrics, Stage};
+use crate::telemetry::{Ending, Metrics, Stage, Wanting};
 use crate::writer::{Ledger, Order};
 
 /// A destination fed with one stream.
@@ -86,6 +91,9 @@ pub struct Standing {
     pub delivered_total: u64,
     /// Records that became dead letters since the start.
     pub rejected_total: u64,
+    /// Records that did not leave for want of consent, ever, by what was missing. The destination's other lane may have some of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub withheld: BTreeMap<String, u64>,
     /// What the destination said when it last failed; none since it last took something.
     pub last_error: Option<String>,
     /// Whether the destination is tried.
@@ -126,6 +134,8 @@ struct Work {
     breaker: Breaker,
     width: Width,
     under_way: JoinSet<Landed>,
+    /// What consent kept from leaving, until it is noted.
+    kept: Kept,
 }
 
 /// Whose turn it was last.
@@ -162,9 +172,9 @@ impl Lane {
         let (queue, again) = (Queue::new(sequence, feed.position()), Queue::new(sequence, 0));
         let (width, again_read, turn) = (Width::up_to(self.concurrency), 0, Turn::Stream);
         let mut durable = ledger.durable();
-        let (breaker, under_way) = (Breaker::default(), JoinSet::new());
+        let (breaker, under_way, kept) = (Breaker::default(), JoinSet::new(), Kept::default());
         let mut work =
-            Work { lane: self, ledger, metrics, clock, feed, queue, again, again_read, turn, breaker, width, under_way };
+            Work { lane: self, ledger, metrics, clock, feed, queue, again, again_read, turn, breaker, width, under_way, kept };
         loop {
             let is_stopping = *stop.borrow();
             if !work.log().await || !work.log_again().await || (is_stopping && work.under_way.is_empty()) {
@@ -199,6 +209,7 @@ impl Work {
         if self.read_again(&stands, durable) == Read::Ended {
             return Ok(Some(Instant::now()));
         }
+        let mut has_withheld = false;
         loop {
             let now = Instant::now();
             let lane = &self.lane;
@@ -212,7 +223,16 @@ impl Work {
                 return Ok(None);
             }
             match self.next(now, bounds) {
-                Next::Batch(records) => self.send(records, tried),
+                Next::Batch(records) => {
+                    let count = records.len();
+                    let permitted = self.permitted(records);
+                    has_withheld |= permitted.len() < count;
+                    if !permitted.is_empty() {
+                        self.send(permitted, tried);
+                    }
+                }
+                // What did not leave is noted first.
+                Next::Nothing(_) if has_withheld => return Ok(Some(now)),
                 Next::Nothing(until) => return Ok(until),
             }
         }
@@ -289,6 +309,42 @@ impl Work {
         }
         self.again.admit(records, 0);
         read
+    }
+
+    /// Those of a batch that may leave by what people have said until now. The others have come to their end. It is asked
+    /// at every try, so that a withdrawal holds for what was tried before.
+    fn permitted(&mut self, records: Vec<Record>) -> Vec<Record> {
+        let plan = self.ledger.state().plan().clone();
+        let Some(rule) = plan.consent.get(&self.lane.name) else { return records };
+        let mut permitted = Vec::with_capacity(records.len());
+        for mut record in records {
+            let judged = {
+                // One look for each, so that the writer need not wait for a batch.
+                let state = self.ledger.state();
+                match (self.lane.stream, Event::parse(&record.bytes)) {
+                    (Stream::Events, Ok(event)) => permission::of_event(rule, &*state, &plan.identity, &event),
+                    // What is no event is nobody's who agreed.
+                    _ => permission::of_profile(rule, &*state, &record.bytes),
+                }
+            };
+            match judged {
+                Ok(Permission::Granted) => permitted.push(record),
+                Ok(Permission::Withheld(missing)) => {
+                    self.count("withheld");
+                    let (stage, purpose) = (self.lane.name.clone(), missing.purpose.to_string());
+                    let said = if missing.refused { "refused" } else { "nothing" }.to_owned();
+                    self.metrics.withheld.get_or_create(&Wanting { stage, purpose, said }).inc();
+                    self.kept.withhold(&record, &missing);
+                    self.queue_of(&record).end(&record, None);
+                }
+                Err(error) => {
+                    tracing::warn!(stage = self.lane.name, %error, "what people have said cannot be read: a delivery waits");
+                    record.not_before = Some(Instant::now() + limits::DELIVERY_WAIT);
+                    self.queue_of(&record).again(record);
+                }
+            }
+        }
+        permitted
     }
 
     fn send(&mut self, records: Vec<Record>, tried: Try) {
@@ -396,13 +452,15 @@ impl Work {
         let (ended, refused) = (progress.ended as u64, progress.rejected.len() as u64);
         let (lane, stream, through) = (self.lane.name.clone(), self.lane.stream, progress.through);
         let (again, at) = (Vec::new(), Some(self.clock.now()));
-        let receipts = Receipts { lane, stream, through, rejected: progress.rejected, again, at };
+        let withheld = self.kept.before(through, stream);
+        let kept = withheld.total();
+        let receipts = Receipts { lane, stream, through, rejected: progress.rejected, again, at, withheld };
         if !self.ledger.order(Order::Input(Box::new(Input::Receipts(receipts)), None)).await {
             return false;
         }
         self.note(|standing| {
             standing.through = through;
-            standing.delivered_total += ended - refused;
+            standing.delivered_total += ended - refused - kept;
             standing.rejected_total += refused;
         });
         true
@@ -421,12 +479,14 @@ impl Work {
         }
         let (ended, refused) = (again.len() as u64, rejected.len() as u64);
         let (lane, stream, through, at) = (self.lane.name.clone(), self.lane.stream, self.queue.noted(), Some(self.clock.now()));
-        let receipts = Receipts { lane, stream, through, rejected, again, at };
+        let withheld = self.kept.of_again(&again);
+        let kept = withheld.total();
+        let receipts = Receipts { lane, stream, through, rejected, again, at, withheld };
         if self.ledger.log(Input::Receipts(receipts)).await.is_none() {
             return false;
         }
         self.note(|standing| {
-            standing.delivered_total += ended - refused;
+            standing.delivered_total += ended - refused - kept;
             standing.rejected_total += refused;
         });
         true
@@ -435,10 +495,8 @@ impl Work {
     /// Shows how it is doing. `wake` is when it looks again.
     fn show(&mut self, wake: Option<Instant>) {
         let now = Instant::now();
-        let again = match self.lane.stream {
-            Stream::Events => self.ledger.state().lane(&self.lane.name).map_or(0, |lane| lane.again),
-            Stream::Profiles => 0,
-        };
+        let stands = self.ledger.state().lane(&self.lane.name).unwrap_or_default();
+        let again = if self.lane.stream == Stream::Events { stands.again } else { 0 };
         let (circuit, idle, seen) = (self.breaker.look(now), self.queue.is_idle(), self.feed.position());
         let waiting = if idle { 0 } else { self.backlog(self.queue.through()) };
         let at = self.clock.now();
@@ -449,7 +507,7 @@ impl Work {
                 standing.since = (circuit != Circuit::Closed).then_some(standing.since.unwrap_or(at));
             }
             (standing.circuit, standing.next_try) = (circuit, next_try);
-            (standing.waiting, standing.again) = (waiting, again);
+            (standing.waiting, standing.again, standing.withheld) = (waiting, again, stands.withheld);
             if idle {
                 standing.seen = seen;
             }

@@ -32,9 +32,11 @@ use crate::delivery::Lane;
 use crate::door::{Door, Doors, Open, in_order};
 use crate::driver::{Driver, Shore};
 use crate::erasure::{self, EraseError, Eraser};
+use crate::export::stream::Exports;
 use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::limits;
+use crate::matcher::{Matcher, Rules};
 use crate::pace::Pace;
 use crate::pipeline::{self, Chains, PipelineError, Switch};
 use crate::retry::Ways;
@@ -65,6 +67,8 @@ pub struct Settings {
 pub struct Terms {
     /// The rules of the fold.
     pub plan: Plan,
+    /// By what customers are compared; nothing, where the plan says that they are not.
+    pub matching: Option<Rules>,
     /// Who may read the engine's pages.
     pub tokens: Vec<Token>,
     /// Bounds that the operator sets.
@@ -154,6 +158,7 @@ pub struct Engine {
     keeping: JoinSet<()>,
     notes: Vec<String>,
     keeper: Arc<Keeper>,
+    matcher: Matcher,
     eraser: Arc<Eraser>,
     desk: Arc<Desk>,
     opendsr: watch::Sender<Option<Arc<OpenDsr>>>,
@@ -216,7 +221,9 @@ impl Engine {
         let writer = Writer::start(vault.history, vault.overlay, state.clone(), clock, counted, suppression);
         let ledger = writer.ledger().clone();
         erasure::restore(&ledger).map_err(EraseError::from)?;
-        let parts = (intake.clone(), ledger.clone(), state.clone());
+        let (clock, rules) = (settings.clock.clone(), settings.terms.matching.clone());
+        let (matcher, matching) = Matcher::new(ledger.clone(), clock, metrics.clone(), settings.data.matching(), rules);
+        let parts = (intake.clone(), ledger.clone(), state.clone(), matcher.clone());
         let passes = Arc::default();
         let (files, clock) = (settings.data.files.clone(), settings.clock.clone());
         let copies = Arc::new(Copies::new(&settings.data.copies(), files.clone()));
@@ -242,7 +249,7 @@ impl Engine {
         let mut engine = Engine {
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             doors: Arc::new(doors),
-            status: Arc::new(Status::of(intake.clone(), metrics.clone())),
+            status: Arc::new(Status::of(intake.clone(), metrics.clone(), matcher.clone())),
             ledger,
             intake,
             metrics,
@@ -264,6 +271,7 @@ impl Engine {
             keeping: JoinSet::new(),
             notes: vault.notes,
             keeper: Arc::new(keeper),
+            matcher,
             eraser,
             desk,
             opendsr,
@@ -272,6 +280,7 @@ impl Engine {
         engine.keeping.spawn(engine.keeper.clone().run(engine.stop_keeper.subscribe()));
         let sweeper = Sweeper { ledger: engine.ledger.clone(), clock: engine.clock.clone(), passes };
         engine.keeping.spawn(sweeper.run(engine.stop_keeper.subscribe()));
+        engine.keeping.spawn(matching.run(engine.stop_keeper.subscribe()));
         engine.keeping.spawn(engine.eraser.clone().run(engine.stop_keeper.subscribe()));
         engine.keeping.spawn(engine.desk.clone().run(engine.stop_keeper.subscribe()));
         engine.staff(&mut *engine.crew.lock().await, stages).await;
@@ -290,7 +299,7 @@ impl Engine {
     pub async fn adopt(&self, terms: Terms, stages: Stages) -> Result<u64, EngineError> {
         let mut crew = self.crew.lock().await;
         open_all(&stages, &crew).await?;
-        let Terms { mut plan, tokens, bounds, opendsr } = terms;
+        let Terms { mut plan, matching, tokens, bounds, opendsr } = terms;
         plan.generation = self.ledger.state().plan().generation + 1;
         let generation = plan.generation;
         let (done, switched) = oneshot::channel();
@@ -298,6 +307,7 @@ impl Engine {
         let ended = || EngineError::Broken("the pipeline has ended".into());
         self.switches.send(switch).await.map_err(|_| ended())?;
         switched.await.map_err(|_| ended())?;
+        self.matcher.adopt(matching);
         self.tokens.send_replace(tokens.into());
         self.bounds.send_replace(bounds);
         self.opendsr.send_replace(opendsr);
@@ -392,9 +402,11 @@ impl Engine {
         let (ledger, metrics, status) = (self.ledger.clone(), self.metrics.clone(), self.status.clone());
         let (tokens, looks) = (self.tokens.subscribe(), self.looks.clone());
         let (tails, bounds) = (Tails::new(self.stop_server.subscribe()), self.bounds.subscribe());
+        let exports = Exports::new(self.stop_server.subscribe());
         let (doors, clock) = (self.doors.clone(), self.clock.clone());
         let (pace, eraser, desk) = (Pace::default(), self.eraser.clone(), self.desk.clone());
-        let pages = Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, bounds, pace, eraser, desk, doors, clock });
+        let pages =
+            Arc::new(Pages { ledger, metrics, status, tokens, looks, tails, exports, bounds, pace, eraser, desk, doors, clock });
         let router = router(pages);
         self.server.spawn(crate::listener::serve(listener, router, self.stop_server.subscribe()));
     }
@@ -440,6 +452,12 @@ impl Engine {
     pub fn ways(&self) -> Ways<'_> {
         let Engine { intake, ledger, status, doors, clock, .. } = self;
         Ways { intake, ledger, status, doors, clock }
+    }
+
+    /// What looks for customers who are one.
+    #[must_use]
+    pub fn matcher(&self) -> &Matcher {
+        &self.matcher
     }
 
     /// What looks after what is kept; it looks by itself now and then.
@@ -500,6 +518,9 @@ impl Engine {
         if report.trouble.is_some() {
             return true;
         }
+        if !self.matcher.is_idle(&self.ledger) {
+            return false;
+        }
         let state = self.ledger.state();
         let timers = state.due(Timestamp(i64::MAX), 1).is_ok_and(|due| !due.is_empty());
         let told = |lane: &LaneReport| match &*lane.stream {
@@ -529,10 +550,10 @@ impl Engine {
         dismiss(lanes.into_values()).await;
         self.stop_keeper.send_replace(true);
         join(&mut self.keeping).await;
-        let Engine { ledger, intake, status, doors, writer, intake_thread, keeper, eraser, desk, .. } = self;
+        let Engine { ledger, intake, status, doors, writer, intake_thread, keeper, eraser, desk, matcher, .. } = self;
         let trouble = status.obstacle();
         let state = keeper.state.clone();
-        drop((ledger, intake, status, doors, keeper, eraser, desk));
+        drop((ledger, intake, status, doors, keeper, eraser, desk, matcher));
         let ended = tokio::task::spawn_blocking(move || {
             let writer = writer.stop().map_err(EngineError::from);
             let intake = intake_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -1,7 +1,8 @@
 //! Erasure: everything that is known of a person goes, from state, both logs and what lies beside them (invariant 10).
 //!
 //! ```text
-//! asked ─► gathered ─► out of state ─► state copied without old pages, as state and as base ─► intake anew ─► history anew ─► done
+//! asked ─► gathered ─► out of state ─► state copied without old pages, as state and as base ─► index of matching anew
+//!       ─► intake anew ─► history anew ─► done
 //! ```
 //!
 //! All that wait go in one pass, since a pass copies state twice and reads both logs, however many people go. It is made beside everything
@@ -50,6 +51,7 @@ use crate::copies::Copies;
 use crate::events::Who;
 use crate::intake::Intake;
 use crate::limits;
+use crate::matcher::Matcher;
 use crate::suppression::{self, Held, Print};
 use crate::telemetry::Metrics;
 use crate::writer::Ledger;
@@ -143,6 +145,7 @@ pub struct Eraser {
     intake: Intake,
     ledger: Ledger,
     state: Arc<Live>,
+    matcher: Matcher,
     clock: Clock,
     copies: Arc<Copies>,
     bounds: InForce,
@@ -161,7 +164,7 @@ impl Eraser {
     pub fn new(
         folder: &Path,
         files: Arc<dyn Files>,
-        (intake, ledger, state): (Intake, Ledger, Arc<Live>),
+        (intake, ledger, state, matcher): (Intake, Ledger, Arc<Live>, Matcher),
         clock: Clock,
         copies: Arc<Copies>,
         (bounds, metrics): (InForce, Arc<Metrics>),
@@ -177,7 +180,7 @@ impl Eraser {
             waiting.insert((job.erasure.requested, job.erasure.id.clone()), job);
         }
         let waiting = Mutex::new(waiting);
-        Ok(Eraser { jobs, intake, ledger, state, clock, copies, bounds, metrics, passes, waiting, asked: Notify::new() })
+        Ok(Eraser { jobs, intake, ledger, state, matcher, clock, copies, bounds, metrics, passes, waiting, asked: Notify::new() })
     }
 
     /// Asks for an erasure of whoever these are, as one person. When this returns it will be done, whatever happens to the process.

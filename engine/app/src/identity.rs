@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weft_domain::attribute::{Standings, Tally};
 use weft_domain::claim::{Claim, ClaimId, CustomerId, Decision, Guard, IdentifierId};
+use weft_domain::correction::removal_of;
 use weft_domain::event::Identifier;
 use weft_domain::explain::{Because, Who, claims_of};
 use weft_domain::impact::{Imagined, Impact};
@@ -413,14 +414,18 @@ impl<'a> Desk<'a> {
         Ok(if logins.is_empty() { rest.into_iter().collect() } else { logins })
     }
 
-    /// The separations of identifiers that were named themselves.
+    /// The separations of identifiers that were named themselves, or that events removed.
     fn pairs_back(&self, names: &[Named], apart_from: &[Named]) -> Result<Vec<Part>, Refused> {
         let view = self.view();
         for name in names.iter().chain(apart_from) {
             self.row(&view, name)?;
         }
         let others: BTreeSet<IdentifierId> = apart_from.iter().map(Named::id).collect();
-        let meant = |of: Option<ClaimId>, other| of.is_none() && (others.is_empty() || others.contains(&other));
+        let removals: BTreeSet<ClaimId> =
+            names.iter().map(|name| removal_of(&Identifier::observed(&name.kind, &name.value))).collect();
+        let meant = |of: Option<ClaimId>, other| {
+            of.is_none_or(|of| removals.contains(&of)) && (others.is_empty() || others.contains(&other))
+        };
         let parts = self.apart(names.iter().map(Named::id), meant)?;
         if parts.is_empty() {
             return Err(Refused::Contradicts("these are not kept apart from anything: there is nothing to take back".into()));

@@ -1,4 +1,5 @@
-//! What the engine lends to a stage's plugin: its secrets as handles, its folders, its small store, its connection, its log lines.
+//! What the engine lends to a stage's plugin: its secrets as handles, its folders, its small store, its connection,
+//! who is known, its log lines.
 //!
 //! A stage gets what its configuration names and nothing else (invariant 7). Handles of other stages are unknown here.
 
@@ -8,8 +9,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use weft_domain::event;
+use weft_domain::explain::{Found, look_up};
 use weft_domain::input::Kv;
-use weft_host::{Email, Failure, FailureKind, HttpRequest, HttpResponse, Lending, Lent, Level, Mailed};
+use weft_host::{Email, Failure, FailureKind, HttpRequest, HttpResponse, Identifier, Known, Lending, Lent, Level, Mailed};
 
 use crate::config::Secret;
 use crate::egress::{Gateway, Mailer};
@@ -26,7 +29,8 @@ pub struct Desk {
     pub folders: BTreeMap<String, PathBuf>,
     /// Where its requests or its messages go.
     pub connection: Option<Gateway>,
-    /// Where its small store is; none while the outside is only tried, when the store is empty and takes nothing.
+    /// Where its small store is, and who is known; none while the outside is only tried, when the store is empty and takes nothing, and nobody is
+    /// known.
     pub ledger: Option<Ledger>,
 }
 
@@ -78,6 +82,22 @@ impl Lent for Desk {
 
     fn kv_delete(&self, key: &str) -> Lending<'_, Result<(), Failure>> {
         self.put(key, None)
+    }
+
+    fn lookup(&self, identifiers: Vec<Identifier>) -> Lending<'_, Result<Option<Known>, Failure>> {
+        let Some(ledger) = self.ledger.clone() else { return Box::pin(std::future::ready(Ok(None))) };
+        Box::pin(async move {
+            let asked: Vec<_> = identifiers.iter().map(|one| event::Identifier::observed(&one.kind, &one.value)).collect();
+            let look_up = move || {
+                let state = ledger.state();
+                look_up(&state.plan().identity, &*state, &asked)
+            };
+            match tokio::task::spawn_blocking(look_up).await {
+                Ok(Ok(found)) => Ok(found.map(known)),
+                Ok(Err(error)) => Err(Failure::new(FailureKind::Unavailable, error.to_string())),
+                Err(panic) => Err(Failure::new(FailureKind::Internal, panic.to_string())),
+            }
+        })
     }
 
     fn file_read(&self, folder: &str, name: &str) -> Lending<'_, Result<Option<Vec<u8>>, Failure>> {
@@ -162,6 +182,17 @@ impl Desk {
                 Err(panic) => Err(Failure::new(FailureKind::Internal, panic.to_string())),
             }
         })
+    }
+}
+
+fn known(found: Found) -> Known {
+    let Found { customer, signs_in, matched, identifiers } = found;
+    Known {
+        customer: customer.to_string(),
+        signs_in,
+        // There are at most a hundred.
+        matched: matched.into_iter().filter_map(|place| u32::try_from(place).ok()).collect(),
+        identifiers: identifiers.into_iter().map(|one| Identifier { kind: one.kind, value: one.value }).collect(),
     }
 }
 

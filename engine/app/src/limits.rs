@@ -80,6 +80,37 @@ pub const SPLIT_PARTS_IMAGINED_MAX: usize = 10_000;
 /// Claims that are looked at with one hold on state. The writer waits meanwhile.
 pub const CLAIMS_LOOKED_AT_ONCE: usize = 500;
 
+/// Profiles in one answer, unless asked otherwise: what a terminal shows without losing its head.
+pub const PROFILES_SHOWN: usize = 50;
+/// Profiles in one answer at most.
+pub const PROFILES_SHOWN_MAX: usize = 1_000;
+/// Bytes of profiles in one answer, past which it ends.
+pub const PROFILES_BYTES_SHOWN_MAX: usize = 16 << 20;
+/// Profiles that are made with one hold on state: about a millisecond, for which the writer waits.
+pub const PROFILES_MADE_ONCE: usize = 32;
+/// Claims that are read from sled at once on the way through all: some megabytes at most.
+pub const CLAIMS_LISTED_ONCE: usize = 500;
+/// Claims that are looked at for one answer, past which it ends, with whatever was found: about a second's work.
+pub const CLAIMS_LISTED_MAX: usize = 20_000;
+/// Fields that one request may name: all traits of a busy workspace, and more than a path should hold.
+pub const FIELDS_MAX: usize = 200;
+/// Records of history, one after the other, that may bear no time before nothing is known of when they came: commands and receipts
+/// of a busy second.
+pub const RECORDS_WITHOUT_TIME_MAX: u64 = 1_000;
+
+/// Exports at once: each reads as fast as the disk and its reader let it.
+pub const EXPORTS_MAX: usize = 4;
+/// Profiles, or records of history, that an export reads at once.
+pub const EXPORT_READ_ONCE: usize = 500;
+/// Bytes of a piece of an export of events, give or take a block of history.
+pub const EXPORT_PIECE_BYTES: usize = 256 << 10;
+/// Pieces of an export that wait for a reader who is slower: with it, an export takes some megabytes, however much it shows.
+pub const EXPORT_PIECES_WAITING_MAX: usize = 4;
+/// How long an export waits for its reader to take a piece, before the reader is taken for gone.
+pub const EXPORT_PATIENCE: Duration = Duration::from_secs(120);
+/// The rest that an export takes between two pieces, so that whoever waits for state comes first.
+pub const EXPORT_REST: Duration = Duration::from_millis(1);
+
 /// Claims that are held in one answer, unless asked otherwise: what would come of each is shown with it.
 pub const HELD_SHOWN: usize = 20;
 /// Claims that are held in one answer at most.
@@ -279,3 +310,60 @@ pub const PAST_EVENTS_MAX: usize = 500_000;
 
 /// Bytes of one row of a file that a command reads. A row of a customer list has some hundred.
 pub const TABLE_ROW_BYTES_MAX: usize = 1024 * 1024;
+
+/// Customers whose profile changed that are matched in one go: what one commit of the index and one receipt are for.
+pub const MATCHING_BATCH: usize = 256;
+
+/// Claims that a walk through all customers looks at in one go: some tenths of a second.
+pub const MATCHING_WALK_CLAIMS: usize = 256;
+
+/// Claims of a customer that are read to compare it: as many as identifiers can tie together.
+pub const MATCHING_CLAIMS_MAX: usize = weft_domain::limits::COMPONENT_CLAIMS_MAX;
+
+/// Customers with whom one is compared, those who share the most keys first: a person has some ten who are alike, and this is a
+/// millisecond or two.
+pub const MATCHING_CANDIDATES_MAX: usize = 200;
+
+/// Questions about one customer that are asked at once: what a person looks at in one sitting.
+pub const MATCHING_REVIEWS_MAX: usize = 8;
+
+/// How often two are taken apart that matching had made one, before it only asks: evidence that turns so often does not settle it.
+pub const MATCHING_TURNS_MAX: u8 = 3;
+
+/// Pairs that have turned and are remembered for one customer. Each takes 33 bytes of its row.
+pub const MATCHING_TURNS_KEPT_MAX: usize = 32;
+
+/// Rounds in which customers are compared of whom others became one meanwhile, or with whom they may not become one. Each is a barrier of
+/// history.
+pub const MATCHING_ROUNDS_MAX: usize = 16;
+
+/// What the index of matching may cache; sled takes about twice as much. Half of what state has: its rows are small.
+pub const MATCHING_CACHE_BYTES: u64 = 32 << 20;
+
+/// How long matching lets changed customers gather, where fewer wait than it takes at once: each time costs a barrier of the index and one of history.
+pub const MATCHING_GATHER: Duration = Duration::from_millis(100);
+
+/// How long matching rests when something could not be read or kept.
+pub const MATCHING_REST: Duration = Duration::from_secs(5);
+
+/// The longest rest between two pieces of a walk, each of which is followed by one as long as it took: half of a processor's time.
+pub const MATCHING_WALK_REST_MAX: Duration = Duration::from_millis(500);
+
+/// Customers from whom a model is learned, drawn by hash where there are more: in memory some 400 bytes each and as many for the pairs.
+pub const TRAINING_CUSTOMERS_MAX: u64 = 200_000;
+
+/// Customers without whom nothing is learned: from fewer, a share of pairs is a guess.
+pub const TRAINING_CUSTOMERS_MIN: usize = 100;
+
+/// How many times as many people as a model was learned from there must be for another to be learned before its time: what is rare among a
+/// thousand is not among ten thousand, and all weighing together is then no more than twice the last.
+pub const TRAINING_GROWTH: u64 = 2;
+
+/// How long until it is tried again to learn by itself, where that failed.
+pub const TRAINING_RETRY: Duration = Duration::from_secs(3_600);
+
+/// Wishes to learn, or to forget, that wait for the matcher.
+pub const MATCHING_WISHES_MAX: usize = 8;
+
+/// How often the matcher looks whether it is time to learn, where nothing happens.
+pub const MATCHING_LOOK_EVERY: Duration = Duration::from_secs(60);

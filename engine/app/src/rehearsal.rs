@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use weft_host::{
-    Email, Failure, FailureKind, HttpRequest, HttpResponse, Lending, Lent, Level, Mailed, Output, Rejection, Stage, WantedLimits,
+    Email, Failure, FailureKind, HttpRequest, HttpResponse, Identifier, Known, Lending, Lent, Level, Mailed, Output, Rejection,
+    Stage, WantedLimits,
 };
 
 use crate::config::Block;
@@ -154,6 +155,11 @@ impl Lent for Props {
     fn kv_delete(&self, key: &str) -> Lending<'_, Result<(), Failure>> {
         held(&self.values).remove(key);
         ready(Ok(()))
+    }
+
+    /// Nobody is known: what a source answers then must hold as well.
+    fn lookup(&self, _: Vec<Identifier>) -> Lending<'_, Result<Option<Known>, Failure>> {
+        ready(Ok(None))
     }
 
     fn file_read(&self, folder: &str, name: &str) -> Lending<'_, Result<Option<Vec<u8>>, Failure>> {

@@ -138,9 +138,11 @@ pub async fn decide(ledger: &Ledger, said: &Said) -> Result<Decided, Refused> {
     };
     let command = {
         let (view, plan) = (Glance(ledger), ledger.state().plan().clone());
-        let Some(pair) = meant(&view, said)? else { return Ok(Decided { position: None }) };
+        let who = |text: &str| text.parse::<Who>().map_err(Refused::Unclear);
+        let (a, b) = (who(&said.a)?, who(&said.b)?);
+        let Some(pair) = meant(&view, [&a, &b], said.decision)? else { return Ok(Decided { position: None }) };
         if said.decision == Some(Decision::Accept) {
-            must_join(&view, &plan, pair)?;
+            must_join(&view, &plan, pair, [&a, &b])?;
         }
         Command::DecideMatch { pair, decision: said.decision, reason }
     };
@@ -149,21 +151,19 @@ pub async fn decide(ledger: &Ledger, said: &Said) -> Result<Decided, Refused> {
 }
 
 /// The pair that is meant; none where it is decided so already.
-fn meant(view: &impl View, said: &Said) -> Result<Option<[ClaimId; 2]>, Refused> {
-    let who = |text: &str| text.parse::<Who>().map_err(Refused::Unclear);
-    let (a, b) = (who(&said.a)?, who(&said.b)?);
+fn meant(view: &impl View, [a, b]: [&Who; 2], decision: Option<Decision>) -> Result<Option<[ClaimId; 2]>, Refused> {
     let today = |who: &Who| who.today(view)?.ok_or_else(|| Refused::Unknown(format!("nobody is known by `{who}`")));
-    let customers = [today(&a)?, today(&b)?];
-    let known = match (&a, &b) {
+    let customers = [today(a)?, today(b)?];
+    let known = match (a, b) {
         (Who::Customer(a), Who::Customer(b)) => known(view, (*a).into(), (*b).into())?,
         _ => None,
     };
     let (pair, verdict) = match known {
         Some(found) => found,
-        None if customers[0] == customers[1] => on_the_way(view, &a, &b)?,
+        None if customers[0] == customers[1] => on_the_way(view, a, b)?,
         None => across(view, customers)?,
     };
-    match (verdict, said.decision) {
+    match (verdict, decision) {
         (Some(before), Some(now)) if before == now => Ok(None),
         (None, None) => Err(Refused::Contradicts("nobody has decided that: there is nothing to take back".into())),
         _ => Ok(Some(pair)),
@@ -222,8 +222,8 @@ fn across(view: &impl View, [one, other]: [CustomerId; 2]) -> Result<Found, Refu
     }
 }
 
-/// Refuses to say that two are one person where a guard would keep them apart all the same.
-fn must_join(view: &impl View, plan: &Plan, pair: [ClaimId; 2]) -> Result<(), Refused> {
+/// Refuses to say that two are one person where they would not be one customer all the same, or others whom a person joined would be no longer.
+fn must_join(view: &impl View, plan: &Plan, pair: [ClaimId; 2], [a, b]: [&Who; 2]) -> Result<(), Refused> {
     let mut imagined = Imagined::on(view);
     imagined.order(plan, accept(pair))?;
     let claim = imagined.claim(pair[0])?;
@@ -232,18 +232,18 @@ fn must_join(view: &impl View, plan: &Plan, pair: [ClaimId; 2]) -> Result<(), Re
             "one of them is matched with {CLAIM_MATCHES_MAX} others already, or too many claims would hang together: take one back first"
         )));
     };
-    let decided = imagined.undone()?.into_iter().find(|one| one.verdict.is_some());
-    match (known.guard, decided) {
-        (None, None) => Ok(()),
-        (None, Some(other)) => Err(Refused::Contradicts(format!(
-            "the rules do not allow that and what was decided of {} and {} as well: `weft identity undecide {} {}` first",
-            other.pair[0], other.pair[1], other.pair[0], other.pair[1]
-        ))),
-        (Some(guard), _) => Err(Refused::Contradicts(format!(
-            "the rules keep the two apart all the same ({}): see `identity` in the configuration",
-            guard.name()
-        ))),
+    let undone = imagined.undone()?;
+    if let Some(Matched { pair: [one, other], .. }) = undone.iter().find(|one| one.verdict.is_some()) {
+        return Err(Refused::Contradicts(format!(
+            "the rules do not allow that and what was decided of {one} and {other} as well: `weft identity undecide {one} {other}` first"
+        )));
     }
+    if a.today(&imagined)? == b.today(&imagined)? {
+        return Ok(());
+    }
+    let guard = known.guard.or_else(|| undone.iter().find_map(|one| one.guard));
+    let guard = guard.map_or_else(String::new, |guard| format!(" ({})", guard.name()));
+    Err(Refused::Contradicts(format!("the rules keep the two apart all the same{guard}: see `identity` in the configuration")))
 }
 
 fn accept(pair: [ClaimId; 2]) -> Command {

@@ -3,23 +3,27 @@
 //! Nothing is simulated but time and the outside: each scenario has a data folder that is thrown away, and what destinations
 //! would get is read from history and from the deliveries that the fold made. Times of day are those of 2026-01-01 in the workspace's zone.
 
+use std::collections::BTreeMap;
+
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 use weft_domain::claim::CustomerId;
+use weft_domain::consent::Rule;
 use weft_domain::event::{Event, Identifier, Learnt};
 use weft_domain::explain::whose;
-use weft_domain::input::{Arrival, Named, event_json};
+use weft_domain::input::{Arrival, Input, Named, Receipts, Stream, Withheld, event_json};
+use weft_domain::permission::{self, Permission};
 use weft_domain::portrait::{Portrait, portray};
 use weft_domain::profile::Profile;
 use weft_domain::value::{Json, Timestamp};
-use weft_domain::view::View;
+use weft_domain::view::{View, ViewError};
 
 use crate::assembly::{Connections, Plugins, settings, stages};
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::config::spec::scenario::{Expected, ExpectedDelivery, ExpectedProfile, Given, Moment, Scenario};
 use crate::config::zone;
+use crate::config::{Config, Destination};
 use crate::delivery::Filter;
 use crate::engine::{Engine, EngineError, Stages};
 use crate::intake::Arrived;
@@ -47,23 +51,25 @@ pub async fn play(config: &Config, plugins: &Plugins, scenario: &Scenario) -> Re
         Ok(Stages { chains, ..Stages::default() })
     };
     let engine = Engine::start(settings, chains, |_| ()).await?;
+    let mut delivered = Delivered::default();
     for given in &scenario.given {
         now = moment(given.at, now, &zone);
         clock.set(now);
-        pass(&engine, now).await;
+        pass(&engine, config, &mut delivered, now).await?;
         tell(&engine, config, given, now).await?;
+        pass(&engine, config, &mut delivered, now).await?;
     }
     match scenario.until {
         Some(until) => {
             now = moment(Some(until), now, &zone);
             clock.set(now);
-            pass(&engine, now).await;
+            pass(&engine, config, &mut delivered, now).await?;
         }
-        None => run_down(&engine, &clock).await,
+        None => run_down(&engine, config, &mut delivered, &clock).await?,
     }
     let failures = match engine.report().trouble {
         Some(trouble) => vec![trouble],
-        None => compare(&engine, config, &scenario.expect, clock.now()),
+        None => compare(&engine, delivered, &scenario.expect, clock.now()),
     };
     engine.stop().await?;
     Ok(failures)
@@ -78,8 +84,18 @@ fn moment(at: Option<Moment>, before: Timestamp, zone: &TimeZone) -> Timestamp {
     }
 }
 
+/// Waits until nothing more happens by itself now, and takes in what would be delivered.
+async fn pass(engine: &Engine, config: &Config, delivered: &mut Delivered, now: Timestamp) -> Result<(), EngineError> {
+    loop {
+        rest(engine, now).await;
+        if !delivered.take(engine, config).await? {
+            return Ok(());
+        }
+    }
+}
+
 /// Waits until everything that has arrived is folded and every timer due has fired.
-async fn pass(engine: &Engine, now: Timestamp) {
+async fn rest(engine: &Engine, now: Timestamp) {
     loop {
         let arrived = engine.intake().reader().durable_end() <= engine.ledger().intake_through();
         let fired = {
@@ -87,7 +103,8 @@ async fn pass(engine: &Engine, now: Timestamp) {
             state.due(now, 1).is_ok_and(|due| due.is_empty()) && state.changing(now, 1).is_ok_and(|changing| changing.is_empty())
         };
         let durable = engine.ledger().history().durable_end() >= engine.ledger().state().position();
-        if (arrived && fired && durable) || engine.report().trouble.is_some() {
+        let compared = engine.matcher().is_idle(engine.ledger());
+        if (arrived && fired && durable && compared) || engine.report().trouble.is_some() {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -95,13 +112,14 @@ async fn pass(engine: &Engine, now: Timestamp) {
 }
 
 /// Moves the clock from timer to timer until none is left.
-async fn run_down(engine: &Engine, clock: &Clock) {
+async fn run_down(engine: &Engine, config: &Config, delivered: &mut Delivered, clock: &Clock) -> Result<(), EngineError> {
     for _ in 0..TIMERS_MAX {
-        pass(engine, clock.now()).await;
+        pass(engine, config, delivered, clock.now()).await?;
         let next = engine.ledger().state().due(Timestamp(i64::MAX), 1).ok().and_then(|due| due.first().copied());
-        let Some((due, _)) = next else { return };
+        let Some((due, _)) = next else { return Ok(()) };
         clock.set(due.max(clock.now()));
     }
+    Ok(())
 }
 
 async fn tell(engine: &Engine, config: &Config, given: &Given, now: Timestamp) -> Result<(), EngineError> {
@@ -117,7 +135,6 @@ async fn tell(engine: &Engine, config: &Config, given: &Given, now: Timestamp) -
     let named = if event.message_id.is_some() { Named::BySender } else { Named::ByPlace };
     arrived.push(&Arrival::Event { source, named, json: &event.to_json() });
     engine.intake().append(arrived).await.map_err(|error| EngineError::Broken(error.to_string()))?;
-    pass(engine, now).await;
     Ok(())
 }
 
@@ -146,7 +163,7 @@ fn event_of(given: &Given) -> Event {
     event
 }
 
-fn compare(engine: &Engine, config: &Config, expected: &Expected, now: Timestamp) -> Vec<String> {
+fn compare(engine: &Engine, delivered: Delivered, expected: &Expected, now: Timestamp) -> Vec<String> {
     let mut failures = Vec::new();
     let customers = engine.ledger().state().totals().customers;
     if let Some(want) = expected.customers.filter(|want| *want != customers) {
@@ -156,7 +173,7 @@ fn compare(engine: &Engine, config: &Config, expected: &Expected, now: Timestamp
         failures.extend(compare_profile(engine, want, now));
     }
     if let Some(want) = &expected.deliveries {
-        failures.extend(compare_deliveries(&deliveries(engine, config), want));
+        failures.extend(compare_deliveries(&delivered.all(), want));
     }
     failures
 }
@@ -208,8 +225,8 @@ fn compare_facts(shown: &str, profile: &Profile, want: &ExpectedProfile) -> Vec<
             None => failures.push(format!("{}, and there is none", wanted())),
         }
     }
-    for (purpose, given) in &want.consent {
-        let have = profile.consent.get(purpose);
+    for (purpose, given) in &want.consent.0 {
+        let have = profile.consent.0.get(purpose);
         if have != Some(given) {
             failures.push(format!("{shown}: expected consent to `{purpose}` to be {given}, and it is {have:?}"));
         }
@@ -223,34 +240,95 @@ struct Delivery {
     json: Value,
 }
 
-/// All deliveries: events in the order of history, then profiles in the order of their numbers.
-fn deliveries(engine: &Engine, config: &Config) -> Vec<Delivery> {
-    let mut deliveries = Vec::new();
-    let history = engine.ledger().history();
-    let filter = |name: &String| {
-        let destination = config.destinations.get(name)?;
-        let names = match destination.events.as_ref()? {
-            crate::config::EventsSpec::Named(names) => names.clone(),
-            crate::config::EventsSpec::All(_) => Vec::new(),
+/// What destinations would have got until now: events in the order of history, and profiles in the order of their numbers.
+#[derive(Default)]
+struct Delivered {
+    events: Vec<Delivery>,
+    /// By destination.
+    profiles: BTreeMap<String, Vec<Delivery>>,
+    /// The place in history before which everything was looked at.
+    through: u64,
+    /// The same, of the profiles of each destination.
+    numbers: BTreeMap<String, u64>,
+}
+
+impl Delivered {
+    /// Takes in what would leave now, by what people have said until now. Whether there was anything that may have consequences.
+    async fn take(&mut self, engine: &Engine, config: &Config) -> Result<bool, EngineError> {
+        self.take_events(engine, config)?;
+        let mut has_more = false;
+        for (to, destination) in &config.destinations {
+            let Some(receipts) = self.take_profiles(engine, to, destination.consent.as_ref())? else { continue };
+            engine
+                .ledger()
+                .log(Input::Receipts(receipts))
+                .await
+                .ok_or_else(|| EngineError::Broken("the writer has ended".into()))?;
+            has_more = true;
+        }
+        Ok(has_more)
+    }
+
+    fn take_events(&mut self, engine: &Engine, config: &Config) -> Result<(), EngineError> {
+        let history = engine.ledger().history();
+        let filter = |(name, destination): (&String, &Destination)| {
+            let names = match destination.events.as_ref()? {
+                crate::config::EventsSpec::Named(names) => names.clone(),
+                crate::config::EventsSpec::All(_) => Vec::new(),
+            };
+            Some((name.clone(), destination.consent.clone(), Filter { environment: Some(destination.environment), names }))
         };
-        Some((name.clone(), Filter { environment: Some(destination.environment), names }))
-    };
-    let filters: Vec<(String, Filter)> = config.destinations.keys().filter_map(filter).collect();
-    for position in history.start()..history.durable_end() {
-        let Ok(record) = history.record(position) else { continue };
-        let Some(json) = event_json(record.kind, &record.bytes) else { continue };
-        for (to, _) in filters.iter().filter(|(_, filter)| filter.wants(json)) {
-            deliveries.push(Delivery { to: to.clone(), json: serde_json::from_slice(json).unwrap_or_default() });
+        let filters: Vec<_> = config.destinations.iter().filter_map(filter).collect();
+        let from = self.through.max(history.start());
+        self.through = history.durable_end();
+        for position in from..self.through {
+            let Ok(record) = history.record(position) else { continue };
+            let Some(json) = event_json(record.kind, &record.bytes) else { continue };
+            for (to, rule, _) in filters.iter().filter(|(.., filter)| filter.wants(json)) {
+                let state = engine.ledger().state();
+                let leaves = match (rule, Event::parse(json)) {
+                    (Some(rule), Ok(event)) => permission::of_event(rule, &*state, &config.identity, &event).map_err(unread)?,
+                    _ => Permission::Granted,
+                };
+                if leaves == Permission::Granted {
+                    self.events.push(Delivery { to: to.clone(), json: serde_json::from_slice(json).unwrap_or_default() });
+                }
+            }
         }
+        Ok(())
     }
-    let state = engine.ledger().state();
-    for to in config.destinations.keys() {
-        let numbers = 0..state.lane(to).map_or(0, |lane| lane.profiles_next);
-        for text in numbers.filter_map(|number| state.delivery(to, number).ok().flatten()) {
-            deliveries.push(Delivery { to: to.clone(), json: serde_json::from_str(&text).unwrap_or_default() });
+
+    /// The receipts, where the destination asks for consent: what it has follows from them.
+    fn take_profiles(&mut self, engine: &Engine, to: &str, rule: Option<&Rule>) -> Result<Option<Receipts>, EngineError> {
+        let state = engine.ledger().state();
+        let end = state.lane(to).map_err(unread)?.profiles_next;
+        let from = self.numbers.insert(to.to_owned(), end).unwrap_or(0);
+        let mut withheld = Withheld::default();
+        for number in from..end {
+            let Some(text) = state.delivery(to, number).map_err(unread)? else { continue };
+            match rule.map(|rule| permission::of_profile(rule, &*state, text.as_bytes())).transpose().map_err(unread)? {
+                Some(Permission::Withheld(missing)) => {
+                    *withheld.by_reason.entry(missing.to_string()).or_default() += 1;
+                    withheld.profiles.push(number);
+                }
+                _ => {
+                    let json = serde_json::from_str(&text).unwrap_or_default();
+                    self.profiles.entry(to.to_owned()).or_default().push(Delivery { to: to.to_owned(), json });
+                }
+            }
         }
+        let (lane, stream, rejected) = (to.to_owned(), Stream::Profiles, Vec::new());
+        let receipts = Receipts { lane, stream, through: end, rejected, again: Vec::new(), at: None, withheld };
+        Ok(Some(receipts).filter(|_| rule.is_some() && from < end))
     }
-    deliveries
+
+    fn all(self) -> Vec<Delivery> {
+        self.events.into_iter().chain(self.profiles.into_values().flatten()).collect()
+    }
+}
+
+fn unread(error: ViewError) -> EngineError {
+    EngineError::Broken(error.to_string())
 }
 
 fn compare_deliveries(have: &[Delivery], want: &[ExpectedDelivery]) -> Vec<String> {
@@ -278,6 +356,9 @@ fn compare_delivery(number: usize, have: &Delivery, want: &ExpectedDelivery) -> 
     }
     if let Some(event) = want.event.as_ref().filter(|event| have.json["name"] != ***event) {
         differs("the event", event);
+    }
+    if let Some(withdrawn) = want.withdrawn.filter(|withdrawn| *withdrawn != (have.json["withdrawn"] == Value::Bool(true))) {
+        differs("`withdrawn` to be", &withdrawn.to_string());
     }
     let claims = ["claims", "identifiers"].map(|key| have.json[key].as_array().cloned().unwrap_or_default()).concat();
     let named =

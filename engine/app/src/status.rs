@@ -17,6 +17,7 @@ use crate::config::Change;
 use crate::delivery;
 use crate::driver;
 use crate::intake::Intake;
+use crate::matcher::{self, Matcher};
 use crate::telemetry::{Metrics, Stage};
 use crate::writer::Ledger;
 
@@ -26,6 +27,7 @@ pub struct Status {
     shown: Mutex<Shown>,
     intake: Option<Intake>,
     metrics: Arc<Metrics>,
+    matcher: Option<Matcher>,
     trouble: Mutex<Option<String>>,
     reloaded: Mutex<Option<Reloaded>>,
 }
@@ -129,6 +131,9 @@ pub struct Report {
     /// Attributes, and traits with a rule of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<AttributeReport>,
+    /// How customers are compared with each other, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matching: Option<matcher::Standing>,
 }
 
 /// An attribute, or a trait with a rule of its own.
@@ -194,8 +199,8 @@ pub struct LaneReport {
 impl Status {
     /// Of an engine without stages.
     #[must_use]
-    pub fn of(intake: Intake, metrics: Arc<Metrics>) -> Self {
-        Status { intake: Some(intake), metrics, ..Status::default() }
+    pub fn of(intake: Intake, metrics: Arc<Metrics>, matcher: Matcher) -> Self {
+        Status { intake: Some(intake), metrics, matcher: Some(matcher), ..Status::default() }
     }
 
     /// The stages that are shown.
@@ -207,6 +212,12 @@ impl Status {
     /// Shows these stages from now on.
     pub fn show(&self, shown: Shown) {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+
+    /// What looks for customers who are one, where something does.
+    #[must_use]
+    pub fn matcher(&self) -> Option<&Matcher> {
+        self.matcher.as_ref()
     }
 
     /// The way into the intake log.
@@ -288,6 +299,7 @@ impl Status {
             sources: shown.doors.iter().map(door).chain(shown.drivers.iter().map(driver)).collect(),
             lanes: shown.lanes.iter().map(lane).collect(),
             attributes: attributes(&plan, &standings),
+            matching: self.matcher.as_ref().and_then(Matcher::standing),
         }
     }
 }

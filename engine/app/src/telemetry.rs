@@ -42,6 +42,17 @@ pub struct Right {
     pub status: String,
 }
 
+/// A destination, and what was wanting there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Wanting {
+    /// The destination.
+    pub stage: String,
+    /// The purpose that it asks consent for, by the configuration.
+    pub purpose: String,
+    /// What the person said of it: `refused` or `nothing`.
+    pub said: String,
+}
+
 /// All metrics.
 pub struct Metrics {
     registry: Registry,
@@ -69,6 +80,8 @@ pub struct Metrics {
     pub dead_letters: Family<Ending, Counter>,
     /// Deliveries that came to an end.
     pub deliveries: Family<Ending, Counter>,
+    /// Deliveries that did not leave for want of consent.
+    pub withheld: Family<Wanting, Counter>,
     /// Calls of a destination that failed as a whole.
     pub failures: Family<Ending, Counter>,
     /// Records of intake that wait for the transforms.
@@ -79,6 +92,8 @@ pub struct Metrics {
     pub lane_tried: Family<Stage, Gauge>,
     /// What state holds, and what its bounds cost.
     pub totals: TotalsMetrics,
+    /// Comparing customers with each other.
+    pub matching: MatchingMetrics,
     /// Seconds of a barrier of the intake log: what a sender waits for at least.
     pub intake_sync: Histogram,
     /// Seconds of a barrier of the history log.
@@ -104,6 +119,37 @@ pub struct TotalsMetrics {
     matches_joined: Gauge,
     matches_open: Gauge,
     matches_refused: Counter,
+}
+
+/// What comparing customers with each other comes to.
+pub struct MatchingMetrics {
+    /// Customers that are found by what they say.
+    pub customers: Gauge,
+    /// Customers whose profile changed and who wait to be compared.
+    pub waiting: Gauge,
+    /// Pairs compared.
+    pub compared: Counter,
+    /// What was said of pairs: `merge`, `review`, `apart`.
+    pub said: Family<Said, Counter>,
+    /// Keys that so many share that nobody is compared because of them.
+    pub keys_closed: Gauge,
+    /// Customers and claims past the bounds that were not looked at.
+    pub left_out: Counter,
+    /// The version of the model in use; 0 for the one that Weft comes with.
+    pub model_version: Gauge,
+    /// When it was learned, in seconds since 1970; 0 where it was not.
+    pub model_learned: Gauge,
+    /// Seconds that comparing one customer took whose profile changed.
+    pub compare: Histogram,
+    /// Pieces of the work that failed, and were done again.
+    pub failures: Counter,
+}
+
+/// What was said of two customers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Said {
+    /// `merge`, `review` or `apart`.
+    pub outcome: String,
 }
 
 fn seconds() -> Histogram {
@@ -141,6 +187,7 @@ impl Default for Metrics {
             ),
             dead_letters: metric!("dead_letters", "Records that became dead letters", Family::default()),
             deliveries: metric!("deliveries", "Deliveries that came to an end", Family::default()),
+            withheld: metric!("deliveries_withheld", "Deliveries that did not leave for want of consent", Family::default()),
             failures: metric!("delivery_failures", "Calls of a destination that failed as a whole", Family::default()),
             intake_waiting: metric!("intake_waiting_records", "Records of intake that wait for the transforms", Gauge::default()),
             lane_waiting: metric!("lane_waiting_records", "Records that wait for a destination", Family::default()),
@@ -181,6 +228,42 @@ impl Default for Metrics {
                 matches_refused: metric!(
                     "matches_refused",
                     "Matches by comparison that found no room within the bounds of identity",
+                    Counter::default()
+                ),
+            },
+            matching: MatchingMetrics {
+                customers: metric!("matching_customers", "Customers that matching finds by what they say", Gauge::default()),
+                waiting: metric!("matching_waiting_customers", "Changed customers that wait to be compared", Gauge::default()),
+                compared: metric!("matching_compared", "Pairs of customers that were compared", Counter::default()),
+                said: metric!("matching_said", "What was said of pairs of customers: merge, review, apart", Family::default()),
+                keys_closed: metric!(
+                    "matching_keys_closed",
+                    "Keys that so many customers share that nobody is compared because of them",
+                    Gauge::default()
+                ),
+                left_out: metric!(
+                    "matching_left_out",
+                    "Customers and claims past the bounds that matching did not look at",
+                    Counter::default()
+                ),
+                model_version: metric!(
+                    "matching_model_version",
+                    "The place in history of the model in use; 0 for the one that Weft comes with",
+                    Gauge::default()
+                ),
+                model_learned: metric!(
+                    "matching_model_learned_timestamp_seconds",
+                    "When the model in use was learned, in seconds since 1970",
+                    Gauge::default()
+                ),
+                compare: metric!(
+                    "matching_customer_seconds",
+                    "Comparing one customer with those who are like it",
+                    Histogram::new([0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05])
+                ),
+                failures: metric!(
+                    "matching_failures",
+                    "Pieces of matching's work that failed, and were done again",
                     Counter::default()
                 ),
             },
@@ -301,6 +384,8 @@ mod tests {
         for family in [&metrics.requests, &metrics.dead_letters, &metrics.deliveries, &metrics.failures] {
             drop(family.get_or_create(&ending));
         }
+        let (purpose, said) = ("gdpr/marketing".to_owned(), "refused".to_owned());
+        drop(metrics.withheld.get_or_create(&Wanting { stage: "web".into(), purpose, said }));
         drop(metrics.received.get_or_create(&stage));
         drop(metrics.dropped.get_or_create(&stage));
         drop(metrics.suppressed.get_or_create(&stage));
@@ -309,16 +394,20 @@ mod tests {
         drop(metrics.rights_callbacks.get_or_create(&right));
         drop(metrics.lane_waiting.get_or_create(&stage));
         drop(metrics.lane_tried.get_or_create(&stage));
+        drop(metrics.matching.said.get_or_create(&Said { outcome: "merge".into() }));
         let text = metrics.text();
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let want = "weft_source_requests counter, weft_requests_too_many counter, weft_source_events counter, weft_events_folded counter, \
                     weft_events_duplicate counter, weft_transform_dropped counter, weft_events_suppressed counter, weft_rights_requests counter, weft_rights_callbacks counter, weft_profiles_forgotten counter, weft_dead_letters counter, \
-                    weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
+                    weft_deliveries counter, weft_deliveries_withheld counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
                     weft_facts_refused counter, weft_values_unusable counter, weft_claims_held gauge, \
                     weft_claims_past_limit gauge, weft_matches_joined gauge, weft_matches_open gauge, weft_matches_refused counter, \
-                    weft_intake_sync_seconds histogram, \
+                    weft_matching_customers gauge, weft_matching_waiting_customers gauge, weft_matching_compared counter, \
+                    weft_matching_said counter, weft_matching_keys_closed gauge, weft_matching_left_out counter, \
+                    weft_matching_model_version gauge, weft_matching_model_learned_timestamp_seconds gauge, \
+                    weft_matching_customer_seconds histogram, weft_matching_failures counter, weft_intake_sync_seconds histogram, \
                     weft_history_sync_seconds histogram, weft_commit_seconds histogram, weft_fold_event_seconds histogram";
         assert_eq!(names.join(", "), want);
     }

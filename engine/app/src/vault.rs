@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! data/intake/   what came through the doors      data/history/  what the fold consumed: the truth
-//! data/state/    what follows from history
+//! data/state/    what follows from history           data/matching/  where customers are found by what they say, if they are compared
 //! ```
 //!
 //! State that is missing, damaged or from another history is thrown away and folded anew (invariant 4), from the base where the
@@ -139,6 +139,12 @@ impl DataFolder {
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.root.join("state")
+    }
+
+    /// The index of matching.
+    #[must_use]
+    pub fn matching(&self) -> PathBuf {
+        self.root.join("matching")
     }
 }
 

@@ -209,6 +209,9 @@ fn summary(config: &Config) -> String {
     if let Some(inactive) = &config.inactive {
         line(&mut out, format!("inactive {:?} {:?} {} in an hour", inactive.after, inactive.anonymous_after, inactive.per_hour));
     }
+    for (name, rule) in &config.plan(0).consent {
+        line(&mut out, format!("consent {name}: {}", serde_json::to_string(rule).unwrap()));
+    }
     let rule = |rule: &IdentifierRule| {
         let limit = rule.limit.map_or_else(String::new, |limit| format!(" {limit}"));
         let within = rule.within_ms.map_or_else(String::new, |ms| format!("/{ms}ms"));
@@ -223,6 +226,9 @@ fn summary(config: &Config) -> String {
     let usual = Rules::default();
     if more != format!("{:?} {:?} {:?} {:?}", usual.on_login, usual.on_logout, usual.merge_limit, usual.quarantine) {
         line(&mut out, format!("identity {more}"));
+    }
+    if let Some(matching) = &config.matching {
+        line(&mut out, format!("matching {}", serde_json::to_string(matching).unwrap()));
     }
     let mut attributes: Vec<_> = config.attributes.iter().collect();
     attributes.sort_by_key(|attribute| (attribute.is_trait, &attribute.name));

@@ -1,10 +1,12 @@
 //! Erased means gone (invariant 10): whatever state and the logs had of a person is found nowhere in the data folder, neither as it is
 //! written nor through the readers; neighbours are as they were; and a crash at any step is made up for at the next start.
 
+#[path = "erasure/witness.rs"]
+mod witness;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,17 +24,19 @@ use weft_domain::claim::{Bits, ClaimId, Decision, Evidence, Guard, IdentifierId,
 use weft_domain::event::{Environment, Identifier};
 use weft_domain::explain::{explain, whose};
 use weft_domain::identity::{Quarantine, Rules};
-use weft_domain::input::{Arrival, Command, ERASED, Input, Kv, Part, Receipts, Rejected, Stream};
+use weft_domain::input::{Arrival, Command, ERASED, Input, Kv, Part, Receipts, Rejected, Stream, Withheld};
 use weft_domain::path::Path;
 use weft_domain::plan::Plan;
 use weft_domain::portrait::portray;
 use weft_domain::value::Timestamp;
 use weft_domain::view::View;
 use weft_store::StoreError;
-use weft_store::files::{Disk, Files, OpenFile};
+use weft_store::files::Disk;
 use weft_store::log::{Log, Options};
 use weft_store::rows::Filed;
 use weft_store::state::{Space, StateStore};
+
+use witness::Witnessed;
 
 const NOON: &str = "2026-03-01T12:00:00Z";
 
@@ -212,7 +216,15 @@ async fn live_with(engine: &Engine, ann: Ann) {
     // Profiles wait for the destination, and it refused the first of them with a word about Ann.
     let message = "no such street: ann.marker@shop.example".to_owned();
     let rejected = vec![Rejected { position: 0, code: "refused".into(), message, attempts: 1 }];
-    let receipts = Receipts { lane: "lake".into(), stream: Stream::Profiles, through: 1, rejected, again: Vec::new(), at: None };
+    let receipts = Receipts {
+        lane: "lake".into(),
+        stream: Stream::Profiles,
+        through: 1,
+        rejected,
+        again: Vec::new(),
+        at: None,
+        withheld: Withheld::default(),
+    };
     while engine.ledger().state().lane("lake").expect("readable").profiles_next < 2 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

@@ -348,6 +348,13 @@ async fn what_makes_no_sense_of_two_customers_is_refused() {
         }
     }
     assert!(same(&engine, "u:ann", "u:bob"));
+    // Nor where that would take apart what a comparison joined, and the two would be two all the same.
+    tell(&engine, &["list 0 e:z"]).await;
+    compare(&engine, "u:cy", "e:z", Outcome::Merge).await;
+    contradicts(
+        review::decide(ledger, &two("user_id:cy", "user_id:bob", accept)).await,
+        "the rules keep the two apart all the same (limit): see `identity` in the configuration",
+    );
     let unknown = review::decide(ledger, &two("user_id:ann", "user_id:nobody", accept)).await;
     assert_eq!(unknown, Err(Refused::Unknown("nobody is known by `user_id:nobody`".into())));
     let unclear = review::decide(ledger, &Said { reason: None, ..two("user_id:ann", "email:y", accept) }).await;

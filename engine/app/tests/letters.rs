@@ -12,7 +12,7 @@ use weft::intake::Arrived;
 use weft::limits;
 use weft::vault::DataFolder;
 use weft_domain::event::{Environment, Event};
-use weft_domain::input::{Arrival, Coming, DeadLetter, Input, Named, Receipts, Rejected, Stream};
+use weft_domain::input::{Arrival, Coming, DeadLetter, Input, Named, Receipts, Rejected, Stream, Withheld};
 use weft_domain::plan::Plan;
 
 const NOON: &str = "2026-03-01T12:00:00.000Z";
@@ -162,7 +162,15 @@ async fn bytes_are_found_where_they_are_kept() {
     refuse(&engine, &[]).await;
     let position = engine.ledger().state().position() - 1;
     let rejected = |position, code: &str| Rejected { position, code: code.into(), message: "no".into(), attempts: 8 };
-    let receipts = |stream, rejected| Receipts { lane: "crm".into(), stream, through: 0, rejected, again: Vec::new(), at: None };
+    let receipts = |stream, rejected| Receipts {
+        lane: "crm".into(),
+        stream,
+        through: 0,
+        rejected,
+        again: Vec::new(),
+        at: None,
+        withheld: Withheld::default(),
+    };
     let gone = vec![rejected(position, "retries_exhausted"), rejected(u64::MAX, "lost")];
     engine.ledger().log(Input::Receipts(receipts(Stream::Events, gone))).await.expect("logged");
     engine.ledger().log(Input::Receipts(receipts(Stream::Profiles, vec![rejected(0, "bad")]))).await.expect("logged");

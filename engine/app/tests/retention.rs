@@ -11,7 +11,7 @@ use weft::intake::Arrived;
 use weft::vault::{DataFolder, Vault, VaultError};
 use weft_domain::claim::IdentifierId;
 use weft_domain::event::{Environment, Event};
-use weft_domain::input::{Arrival, DeadLetter, Input, Named, Receipts, Stream};
+use weft_domain::input::{Arrival, DeadLetter, Input, Named, Receipts, Stream, Withheld};
 use weft_domain::plan::Plan;
 use weft_domain::view::View;
 use weft_store::log::Options;
@@ -95,6 +95,7 @@ async fn history_is_let_go_and_state_can_still_be_rebuilt() {
             rejected: Vec::new(),
             again: Vec::new(),
             at: None,
+            withheld: Withheld::default(),
         })
     };
     engine.ledger().log(receipts(2_000)).await.expect("logged");

@@ -111,6 +111,9 @@ impl ClaimId {
         let learnt = |how: Learnt| match how {
             Learnt::Observed => "",
             Learnt::Alias => "alias",
+            Learnt::Added => "added",
+            // It is in no claim.
+            Learnt::Removed => "removed",
         };
         ClaimId(digest(identifiers.iter().flat_map(|one| [&*one.kind, &*one.value, learnt(one.how)])))
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::consent::{Purposes, Statement};
 use crate::limits;
 use crate::value::{Amount, Json, Timestamp};
 
@@ -57,9 +58,9 @@ pub struct Event {
     /// Where and on what it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<Context>,
-    /// Purposes that the person agreed to (true) or refused (false), such as `marketing`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub consent: BTreeMap<String, bool>,
+    /// Purposes that the person agreed to or refused, such as `marketing`, under regulations or under none.
+    #[serde(default, skip_serializing_if = "Purposes::is_empty")]
+    pub consent: Purposes<Statement>,
     /// The group (company, household, account) that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Group>,
@@ -146,6 +147,11 @@ pub enum Learnt {
     Observed,
     /// The sender says that this is an earlier identifier of the same person: it does not count towards its type's limit.
     Alias,
+    /// The sender says outright that it is this person's, and takes back that it was [`Learnt::Removed`]. The event is about who has its
+    /// other identifiers.
+    Added,
+    /// The sender says that it is not this person's any more: it joins nobody here, and is kept apart from the person.
+    Removed,
 }
 
 impl Learnt {
@@ -323,6 +329,10 @@ impl Event {
             }
             within("an identifier's type", identifier.kind.len(), limits::IDENTIFIER_TYPE_BYTES_MAX)?;
             within("an identifier's value", identifier.value.len(), limits::IDENTIFIER_VALUE_BYTES_MAX)?;
+        }
+        for (purpose, said) in &self.consent.0 {
+            purpose.check()?;
+            said.proof.check()?;
         }
         few("traits", self.traits.len(), limits::EVENT_TRAITS_MAX)?;
         for (name, value) in &self.traits {

@@ -11,8 +11,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::claim::{Claim, ClaimId, CustomerId, Evidence, Guard, IdentifierId, Match, Outcome, Verdict, Witness, pair};
+use crate::consent::{Proof, Purpose};
 use crate::event::Identifier;
-use crate::profile::{Fact, Profile, latest};
+use crate::identity::Rules;
+use crate::limits;
+use crate::profile::{Fact, Node, Profile, Said, latest, said};
 use crate::value::{Excerpt, Timestamp};
 use crate::view::{Read, View};
 
@@ -23,11 +26,79 @@ pub struct Explained {
     pub profile: Profile,
     /// For each trait, the event that said so.
     pub facts: BTreeMap<String, Fact>,
+    /// For each purpose of which something was said, what holds and who said so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consent: Vec<Stated>,
     /// What makes this one customer, the earliest first.
     pub claims: Vec<Because>,
     /// What comparing it with others came to, whether it is one customer because of that or not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub matches: Vec<Matched>,
+}
+
+/// What somebody said of a purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stated {
+    /// The regulation that it falls under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regulation: Option<String>,
+    /// The purpose.
+    pub purpose: String,
+    /// Whether the person agreed.
+    pub granted: bool,
+    /// When the person said so.
+    pub occurred: Timestamp,
+    /// The source that told it.
+    pub source: String,
+    /// The event's place in history.
+    pub position: u64,
+    /// The document, the place and the device, where they were told.
+    #[serde(default, skip_serializing_if = "Proof::is_empty")]
+    pub proof: Proof,
+    /// When the person last said the opposite, and which source told that; none where never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
+}
+
+/// That somebody said the opposite before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Before {
+    /// When.
+    pub occurred: Timestamp,
+    /// The source that told it.
+    pub source: String,
+    /// The event's place in history.
+    pub position: u64,
+    /// The document, the place and the device, where they were told.
+    #[serde(default, skip_serializing_if = "Proof::is_empty")]
+    pub proof: Proof,
+}
+
+impl Stated {
+    /// What was said of all purposes, by what the events of a customer's claims say.
+    #[must_use]
+    pub fn of(nodes: &[&Node]) -> Vec<Stated> {
+        let proof = |fact: &Fact| serde_json::from_str::<Option<Proof>>(fact.value.text()).ok().flatten().unwrap_or_default();
+        let stated = |(Purpose { regulation, name }, said): (Purpose, Said)| {
+            let (granted, fact) = said.holds()?;
+            let before = if granted { &said.refused } else { &said.granted };
+            let before = before.as_ref().map(|fact| Before {
+                occurred: fact.occurred,
+                source: fact.source.clone(),
+                position: fact.position,
+                proof: proof(fact),
+            });
+            let (occurred, source, position) = (fact.occurred, fact.source.clone(), fact.position);
+            Some(Stated { regulation, purpose: name, granted, occurred, source, position, proof: proof(fact), before })
+        };
+        said(nodes).into_iter().filter_map(stated).collect()
+    }
+
+    /// The purpose, with its regulation.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        Purpose::of(self.regulation.as_deref(), &self.purpose)
+    }
 }
 
 /// What comparing two came to.
@@ -183,6 +254,42 @@ pub fn whose(view: &impl View, kind: &str, value: &str) -> Read<Option<CustomerI
     Ok(view.identifier(IdentifierId::of(kind, value))?.and_then(|row| row.customer))
 }
 
+/// A customer who was looked up by identifiers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The customer.
+    pub customer: CustomerId,
+    /// Whether the customer has an identifier by which people sign in.
+    pub signs_in: bool,
+    /// Which of those asked for are the customer's, by their places.
+    pub matched: Vec<usize>,
+    /// The customer's identifiers, the strongest first, at most [`limits::IDENTIFIERS_TOLD_MAX`].
+    pub identifiers: Vec<Identifier>,
+}
+
+/// The customer who has the strongest of these identifiers that anybody has; none where nobody has any.
+#[allow(clippy::missing_errors_doc)]
+pub fn look_up(rules: &Rules, view: &impl View, asked: &[Identifier]) -> Read<Option<Found>> {
+    let mut owners = Vec::new();
+    for (place, one) in asked.iter().enumerate() {
+        let Some(strength) = rules.priority(&one.kind) else { continue };
+        owners.extend(whose(view, &one.kind, &one.value)?.map(|customer| (strength, place, customer)));
+    }
+    let Some((_, _, customer)) = owners.iter().min().copied() else { return Ok(None) };
+    let mut all: BTreeMap<(usize, String, String), Identifier> = BTreeMap::new();
+    for claim in claims_of(view, customer)? {
+        let node = view.node(claim)?;
+        let identifiers = node.iter().flat_map(|node| &node.identifiers);
+        let key = |one: &Identifier| (rules.priority(&one.kind).unwrap_or(usize::MAX), one.kind.clone(), one.value.clone());
+        all.extend(identifiers.map(|one| (key(one), one.clone())));
+    }
+    let signs_in = all.values().any(|one| rules.rule(&one.kind).is_some_and(|rule| rule.login));
+    let mut matched: Vec<usize> = owners.iter().filter(|(.., of)| *of == customer).map(|(_, place, _)| *place).collect();
+    matched.sort_unstable();
+    let identifiers = all.into_values().take(limits::IDENTIFIERS_TOLD_MAX).collect();
+    Ok(Some(Found { customer, signs_in, matched, identifiers }))
+}
+
 /// The customer whom an id means today: itself, or the one that it was merged into.
 #[allow(clippy::missing_errors_doc)]
 pub fn today(view: &impl View, id: CustomerId) -> Read<Option<CustomerId>> {
@@ -234,6 +341,7 @@ pub fn explain(view: &impl View, id: CustomerId) -> Read<Option<Explained>> {
     Ok(Some(Explained {
         profile: Profile::unite(id, &nodes),
         facts: facts.collect(),
+        consent: Stated::of(&nodes),
         claims,
         matches: matches.into_values().collect(),
     }))

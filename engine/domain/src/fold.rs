@@ -4,10 +4,11 @@
 //! input at its place in history, [`fold`] answers with [`Changes`]: rows to put and take away, timers, deliveries, dead letters. It
 //! asks no clock and no plugin. `app`'s writer carries the changes out.
 //!
-//! For an event: [`resolve`] says who it is about and what moved between customers because of it; moves change who is
-//! made of which claims; the event's facts, its place and what it counts for go to its claim's node; and where a profile changed, a timer
-//! is set so that destinations hear of it once it rests.
+//! For an event: what it says outright of identifiers is put right ([`correct`]); [`resolve`] says who it is about and what moved between
+//! customers because of it; moves change who is made of which claims; the event's facts, its place and what it counts for go to its
+//! claim's node; and where a profile changed, a timer is set so that destinations hear of it once it rests.
 
+mod consent;
 mod erase;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use serde_json::json;
 
 use crate::attribute::{Effect, Pass};
 use crate::claim::{ClaimId, CustomerId, Decision, Proposal, Trained, Verdict, Witness, fingerprint};
+use crate::correction::correct;
 use crate::event::Event;
 use crate::input::{Command, DeadLetter, ERASED, Input, Kv, Part, Receipts, Stream, Sweep};
 use crate::limits;
@@ -25,7 +27,7 @@ use crate::plan::{MATCHING_LANE, Plan};
 use crate::profile::{Entry, Profile, Told};
 use crate::resolve::{Move, compare, decide, decide_match, resolve, retract, separate, strike};
 use crate::value::Timestamp;
-use crate::view::{Again, Changes, Customer, Lane, Letter, LetterBytes, Read, Step, View};
+use crate::view::{Again, Changes, Customer, Heard, Lane, Letter, LetterBytes, Read, Step, View};
 
 /// What follows from an input at its place in history.
 ///
@@ -38,7 +40,7 @@ pub fn fold(plan: &Plan, view: &impl View, position: u64, input: &Input) -> Read
         Input::Passed { .. } => (),
         Input::DeadLetter(letter) => keep_letter(&mut step, position, letter),
         Input::Tick(now) => pass_time(plan, &mut step, position, *now)?,
-        Input::Receipts(receipts) => close_deliveries(&mut step, position, receipts)?,
+        Input::Receipts(receipts) => close_deliveries(plan, &mut step, position, receipts)?,
         Input::Plan(new) => adopt(plan, &mut step, position, new)?,
         Input::Command(command) => obey(plan, &mut step, position, command)?,
         Input::Kv(kv) | Input::Position { kv, .. } => keep_value(&mut step, kv)?,
@@ -94,8 +96,10 @@ fn take_event(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, source
     step.changes.remember = Some(tie);
     step.count(|totals| totals.events += 1);
     let witness = Witness { occurred: event.occurred(), message_id: message_id.to_owned(), source: source.to_owned() };
-    let Some(resolved) = resolve(&plan.identity, step, &event.claims, witness)? else { return Ok(()) };
     let settled = event.received.unwrap_or_default().plus_ms(limits::PROFILE_SETTLE_MS);
+    let corrected = correct(&plan.identity, step, &event.claims, &witness)?;
+    carry_out(plan, step, &corrected, settled)?;
+    let Some(resolved) = resolve(&plan.identity, step, &event.claims, witness)? else { return Ok(()) };
     carry_out(plan, step, &resolved.moves, settled)?;
     let (customer, effect) = file(plan, step, resolved.claim, &Told { event, source, position, tie })?;
     let Some(customer) = customer else { return Ok(()) };
@@ -150,6 +154,12 @@ fn carry_out(plan: &Plan, step: &mut Step<'_, impl View>, moves: &[Move], due: T
                     step.count(|totals| totals.customers -= 1);
                 }
                 let giver = giver.clone();
+                // What is left of it has changed as well, and its rows say so.
+                if let Some(left) = giver.claims.first()
+                    && let Some(node) = step.node(*left)?
+                {
+                    step.changes.nodes.insert(*left, Some(node));
+                }
                 save(step, *from, giver);
             }
             if receiver.claims.is_empty() {
@@ -181,9 +191,9 @@ fn customer_of(step: &Step<'_, impl View>, id: CustomerId) -> Read<Customer> {
 }
 
 fn save(step: &mut Step<'_, impl View>, id: CustomerId, customer: Customer) {
-    let forgotten = customer.claims.is_empty() && !customer.told;
-    let alone = customer.claims == [ClaimId::from(id)] && customer.pending.is_none() && !customer.told;
-    let row = if alone || (forgotten && customer.pending.is_none()) { None } else { Some(Arc::new(customer)) };
+    let is_unheard = !customer.told && customer.heard_by.is_empty() && customer.pending.is_none();
+    let says_nothing = customer.claims.is_empty() || customer.claims == [ClaimId::from(id)];
+    let row = if is_unheard && says_nothing { None } else { Some(Arc::new(customer)) };
     step.changes.customers.insert(id, row);
 }
 
@@ -193,7 +203,8 @@ fn announce(plan: &Plan, step: &mut Step<'_, impl View>, id: CustomerId, due: Ti
         return Ok(());
     }
     let mut customer = customer_of(step, id)?;
-    if customer.pending.is_some() || (customer.claims.is_empty() && !customer.told) {
+    let is_unheard = !customer.told && customer.heard_by.is_empty();
+    if customer.pending.is_some() || (customer.claims.is_empty() && is_unheard) {
         return Ok(());
     }
     customer.pending = Some(due);
@@ -247,13 +258,17 @@ fn fire_timers(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, now: 
         }
         let told = if customer.claims.is_empty() { merged(step, id)? } else { profile_of(plan, step, id, &customer, now)? };
         customer.told = !customer.claims.is_empty();
+        let heard = customer.told.then_some(Heard::Has);
+        for lane in plan.profile_lanes.iter().filter(|lane| !plan.consent.contains_key(*lane)) {
+            customer.note_heard(lane, heard);
+        }
         save(step, id, customer);
         if told.len() > limits::PROFILE_BYTES_MAX {
             too_large(step, (position, ordinal), now, id, told.len());
             continue;
         }
         for lane in &plan.profile_lanes {
-            deliver(step, lane, &told)?;
+            consent::tell(plan, step, lane, id, &told)?;
         }
     }
     Ok(fired)
@@ -322,7 +337,7 @@ fn deliver(step: &mut Step<'_, impl View>, name: &str, told: &Arc<str>) -> Read<
 }
 
 /// Notes what became of deliveries: cursors move, rows go, what was refused becomes a dead letter.
-fn close_deliveries(step: &mut Step<'_, impl View>, position: u64, receipts: &Receipts) -> Read<()> {
+fn close_deliveries(plan: &Plan, step: &mut Step<'_, impl View>, position: u64, receipts: &Receipts) -> Read<()> {
     let mut lane = step.lane(&receipts.lane)?;
     let again = end_again(step, &mut lane, receipts)?;
     for (ordinal, refused) in (0..).zip(&receipts.rejected).filter(|(_, refused)| refused.code != ERASED) {
@@ -344,14 +359,21 @@ fn close_deliveries(step: &mut Step<'_, impl View>, position: u64, receipts: &Re
         let letter = Letter { stage: receipts.lane.clone(), code, message, attempts, at: receipts.at, bytes };
         set_aside(step, (position, ordinal), letter);
     }
+    for (reason, count) in &receipts.withheld.by_reason {
+        let is_known = lane.withheld.contains_key(reason) || lane.withheld.len() < limits::WITHHELD_REASONS_MAX;
+        *lane.withheld.entry(if is_known { reason.clone() } else { String::new() }).or_default() += count;
+    }
     match receipts.stream {
         Stream::Events => lane.events_through = lane.events_through.max(receipts.through),
         Stream::Profiles => {
             let through = receipts.through.min(lane.profiles_next);
-            for number in lane.profiles_through..through {
+            let ended = lane.profiles_through..through;
+            for number in ended.clone() {
                 step.changes.deliveries.insert((receipts.lane.clone(), number), None);
             }
             lane.profiles_through = lane.profiles_through.max(through);
+            step.changes.lanes.insert(receipts.lane.clone(), lane);
+            return consent::close(plan, step, receipts, ended);
         }
     }
     step.changes.lanes.insert(receipts.lane.clone(), lane);
@@ -474,7 +496,8 @@ fn tell_again(plan: &Plan, step: &mut Step<'_, impl View>, letters: &[(u64, u32)
         if told.len() > limits::PROFILE_BYTES_MAX {
             continue;
         }
-        deliver(step, &letter.stage, &told)?;
+        let LetterBytes::Here(refused) = &letter.bytes else { continue };
+        consent::tell_again(plan, step, &letter.stage, (customer, refused), &told)?;
         let_go(step, *id)?;
     }
     Ok(())
@@ -489,7 +512,18 @@ pub fn refused_customer(plan: &Plan, letter: &Letter) -> Option<CustomerId> {
 
 /// The customer whom a profile, as destinations get it, is of.
 fn customer_in(told: &str) -> Option<CustomerId> {
-    serde_json::from_str::<serde_json::Value>(told).ok()?.get("customer_id")?.as_str()?.parse().ok()
+    merged_from(told).map(|(id, _)| id)
+}
+
+/// The same, and the customer whom that one turned out to be.
+fn merged_from(told: &str) -> Option<(CustomerId, Option<CustomerId>)> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        customer_id: CustomerId,
+        merged_into: Option<CustomerId>,
+    }
+    let Named { customer_id, merged_into } = serde_json::from_str(told).ok()?;
+    Some((customer_id, merged_into))
 }
 
 /// Pauses a destination, or resumes it. One that is paused already was paused then.

@@ -10,7 +10,7 @@ mod strategy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::Identifier;
+use crate::event::{Identifier, Learnt};
 use crate::value::Timestamp;
 
 pub use self::partition::{Placement, Separations, partition};
@@ -202,11 +202,12 @@ impl Rules {
         self.block.iter().any(|pattern| pattern.matches(value))
     }
 
-    /// The identifiers of an event that identify somebody: of declared types, not blocked, sorted, none twice.
+    /// The identifiers of an event that identify somebody: of declared types, not blocked, not removed, sorted, none twice.
     #[must_use]
     pub fn identifying(&self, claims: &[Identifier]) -> Vec<Identifier> {
-        let mut kept: Vec<Identifier> =
-            claims.iter().filter(|one| self.priority(&one.kind).is_some() && !self.blocks(&one.value)).cloned().collect();
+        let identifies =
+            |one: &&Identifier| one.how != Learnt::Removed && self.priority(&one.kind).is_some() && !self.blocks(&one.value);
+        let mut kept: Vec<Identifier> = claims.iter().filter(identifies).cloned().collect();
         kept.sort();
         kept.dedup_by(|later, first| later.kind == first.kind && later.value == first.value);
         kept
@@ -215,7 +216,12 @@ impl Rules {
     /// The identifier that decides where an event belongs.
     #[must_use]
     pub fn strongest<'a>(&self, identifiers: &'a [Identifier]) -> Option<&'a Identifier> {
-        identifiers.iter().min_by_key(|one| (one.how, self.priority(&one.kind)))
+        identifiers.iter().min_by_key(|one| self.strength(one))
+    }
+
+    /// What orders identifiers, the strongest first. What an event only says of the person is weaker than what it stands on.
+    pub(crate) fn strength(&self, one: &Identifier) -> (bool, usize) {
+        (one.how != Learnt::Observed, self.priority(&one.kind).unwrap_or(usize::MAX))
     }
 
     /// The rule for a type; none for one that identifies nobody.
@@ -232,7 +238,6 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Learnt;
 
     #[test]
     fn blocked_and_undeclared_identifiers_identify_nobody() {

@@ -121,15 +121,18 @@ impl<'v, V: View> Imagined<'v, V> {
         Ok(())
     }
 
-    /// The matches because of which customers are one, and would be no longer.
+    /// The matches because of which customers are one, and would be no longer: as they would be, or as they are where they would be gone.
     #[allow(clippy::missing_errors_doc)]
     pub fn undone(&self) -> Read<Vec<Matched>> {
         let mut undone = Vec::new();
         for (id, after) in &self.claims {
             let Some(before) = self.view.claim(*id)? else { continue };
-            let stays = |one: &Match| after.as_ref().and_then(|after| after.matched(one.other)).is_some_and(Match::is_joined);
-            let gone = before.matches.iter().filter(|one| one.other > *id && one.is_joined() && !stays(one));
-            undone.extend(gone.map(|one| Matched::of(*id, one)));
+            for one in before.matches.iter().filter(|one| one.other > *id && one.is_joined()) {
+                let then = after.as_ref().and_then(|after| after.matched(one.other));
+                if !then.is_some_and(Match::is_joined) {
+                    undone.push(Matched::of(*id, then.unwrap_or(one)));
+                }
+            }
         }
         Ok(undone)
     }

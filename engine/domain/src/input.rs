@@ -3,6 +3,8 @@
 //! A record is a kind byte and a payload. Texts are preceded by their length (u32, little-endian), numbers are u64
 //! little-endian, and the rest is JSON, so that both logs can be read in fifty years with nothing but this page.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::{AttributeId, Place, Tally};
@@ -281,6 +283,33 @@ pub struct Receipts {
     /// When that was; older versions did not note it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// What did not leave for want of consent.
+    #[serde(default, skip_serializing_if = "Withheld::is_nothing")]
+    pub withheld: Withheld,
+}
+
+/// What did not leave, because somebody has not agreed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withheld {
+    /// How many records, by what was missing.
+    pub by_reason: BTreeMap<String, u64>,
+    /// The profiles among them, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<u64>,
+}
+
+impl Withheld {
+    /// Whether everything left as it was.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Withheld::default()
+    }
+
+    /// How many records did not leave.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.by_reason.values().sum()
+    }
 }
 
 /// What a destination is fed with.
@@ -749,7 +778,9 @@ mod tests {
         check(Input::Tick(Timestamp(-1)));
         let rejected = Rejected { position: 1, code: "x".into(), message: "y".into(), attempts: 3 };
         let (lane, stream, at) = ("lake".to_owned(), Stream::Events, Some(Timestamp(8)));
-        check(Input::Receipts(Receipts { lane, stream, through: 9, rejected: vec![rejected], again: vec![1, 4], at }));
+        let by_reason = BTreeMap::from([("gdpr/ads refused".to_owned(), 2)]);
+        let withheld = Withheld { by_reason, profiles: vec![3] };
+        check(Input::Receipts(Receipts { lane, stream, through: 9, rejected: vec![rejected], again: vec![1, 4], at, withheld }));
         check(Input::Plan(Plan::default()));
         check(Input::Command(Command::Retract { claim: ClaimId([7; 16]), reason: "two people".into() }));
         let (claim, one, other) = (ClaimId([7; 16]), IdentifierId([8; 16]), IdentifierId([9; 16]));

@@ -9,6 +9,7 @@
 pub mod limits;
 pub mod value;
 pub mod problem;
+pub mod consent;
 pub mod event;
 pub mod claim;
 pub mod identity;
@@ -22,8 +23,10 @@ pub mod input;
 pub mod view;
 pub mod measure;
 pub mod resolve;
+pub mod correction;
 pub mod fold;
 pub mod explain;
+pub mod permission;
 pub mod impact;
 pub mod between;
 pub mod portrait;

@@ -42,6 +42,16 @@ pub const NODE_TRAITS_MAX: usize = 500;
 /// See [`NODE_TRAITS_MAX`].
 pub const NODE_TRAITS_BYTES_MAX: usize = 48 * 1024;
 
+/// Purposes that somebody can have agreed to or refused, by one set of identifiers. mParticle's customers have a handful.
+pub const PURPOSES_MAX: usize = 64;
+/// Bytes of the name of a purpose, and of a regulation. See [`PURPOSES_MAX`]: each stands in a row twice.
+pub const PURPOSE_NAME_BYTES_MAX: usize = 128;
+/// Bytes of each text that says in what consent was given. See [`PURPOSES_MAX`].
+pub const PROOF_BYTES_MAX: usize = 256;
+
+/// What can be missing at one destination and is counted apart, in its row. A configuration asks for a few purposes, and each can be refused or not said.
+pub const WITHHELD_REASONS_MAX: usize = 64;
+
 /// Claims that may name one identifier. Past it the identifier joins nothing new: a kiosk's device id, or the address
 /// `test@test.com`, would otherwise tie everybody together and make each event slower than the last.
 pub const IDENTIFIER_CLAIMS_MAX: usize = 256;
@@ -56,6 +66,9 @@ pub const CLAIM_SOURCES_MAX: usize = 8;
 
 /// Identifiers from which one may be separated. Each takes some hundred bytes of a row, with the reason.
 pub const SEPARATIONS_MAX: usize = 128;
+
+/// Identifiers of a customer that somebody who looks one up is told. A person has some ten; a shared device may have gathered thousands.
+pub const IDENTIFIERS_TOLD_MAX: usize = 1_000;
 
 /// Other claims with which one may be matched by comparison. Each takes some three hundred bytes of the claim's row, with the evidence. A
 /// person is in a few lists, and every match makes the next one a match with the customer whom it made.

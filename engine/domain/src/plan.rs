@@ -3,9 +3,12 @@
 //! It enters history as a record, so that a rebuild years later folds each event under the rules of its day. It holds no
 //! address, no secret and nothing of plugins: `app` keeps those.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::{Attribute, AttributeId};
+use crate::consent::Rule;
 use crate::identity::Rules;
 use crate::limits;
 
@@ -28,6 +31,9 @@ pub struct Plan {
     /// Whether customers are compared with each other: then the matcher hears of changed profiles, as a destination does.
     #[serde(default)]
     pub matching: bool,
+    /// What somebody must have agreed to before a destination is told of them, by destination. Nothing is asked for any other.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub consent: BTreeMap<String, Rule>,
 }
 
 /// The lane of the matcher. No destination has such a name.
@@ -44,6 +50,7 @@ impl Default for Plan {
             duplicate_window_events: limits::DUPLICATE_WINDOW_EVENTS,
             attributes: Vec::new(),
             matching: false,
+            consent: BTreeMap::new(),
         }
     }
 }

@@ -10,11 +10,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::claim::{ClaimId, CustomerId};
+use crate::consent::Rule;
 use crate::event::Identifier;
-use crate::explain::{Explained, claims_of, explain};
+use crate::explain::{Explained, Stated, claims_of, explain};
 use crate::measure::{Count, Measured, Note, measure};
 use crate::plan::Plan;
-use crate::profile::{Fact, Node, Profile, Told, latest};
+use crate::profile::{Fact, Node, Profile, Told, given, latest};
 use crate::value::{Json, Timestamp};
 use crate::view::{Read, View};
 
@@ -41,6 +42,21 @@ pub struct More {
     /// How many events are left out, because history does not have them any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<u64>,
+    /// Whether the destinations that ask for consent may be told of this customer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<Reach>,
+}
+
+/// Whether a destination that asks for consent may be told of a customer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reach {
+    /// The destination.
+    pub destination: String,
+    /// What keeps it from being told, such as `gdpr/marketing refused`; none where it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<String>,
+    /// Whether it has the profile.
+    pub heard: bool,
 }
 
 impl<'de> Deserialize<'de> for Portrait {
@@ -82,9 +98,31 @@ pub fn portray(plan: &Plan, view: &impl View, id: CustomerId, now: Timestamp) ->
     let found = claims_of(view, id)?.into_iter().map(|claim| Ok((claim, view.node(claim)?))).collect::<Read<Vec<_>>>()?;
     let nodes: Vec<_> = found.iter().filter_map(|(claim, node)| Some((*claim, &**node.as_ref()?))).collect();
     let measured = measure(plan, &view.standings(), &nodes, now, |tally| view.tally(tally))?;
-    let mut portrait = Portrait { explained, more: More::default() };
+    let (said, row) = (given(&nodes.iter().map(|(_, node)| *node).collect::<Vec<_>>()), view.customer(id)?);
+    let reach = |(destination, rule): (&String, &Rule)| Reach {
+        destination: destination.clone(),
+        withheld: rule.judge(&said).err().map(|missing| missing.to_string()),
+        heard: row.as_ref().is_some_and(|row| row.is_heard_by(destination)),
+    };
+    let more = More { destinations: plan.consent.iter().map(reach).collect(), ..More::default() };
+    let mut portrait = Portrait { explained, more };
     portrait.add(&measured);
     Ok(Some(portrait))
+}
+
+/// A customer's profile as it is at `now`, with what the events come to and without reasons; none where there is no such customer.
+///
+/// # Errors
+/// [`crate::view::ViewError`], where state cannot be read.
+pub fn profile(plan: &Plan, view: &impl View, id: CustomerId, now: Timestamp) -> Read<Option<Profile>> {
+    let found = claims_of(view, id)?.into_iter().map(|claim| Ok((claim, view.node(claim)?))).collect::<Read<Vec<_>>>()?;
+    let nodes: Vec<_> = found.iter().filter_map(|(claim, node)| Some((*claim, &**node.as_ref()?))).collect();
+    if nodes.is_empty() {
+        return Ok(None);
+    }
+    let mut profile = Profile::unite(id, &nodes.iter().map(|(_, node)| *node).collect::<Vec<_>>());
+    profile.add(&measure(plan, &view.standings(), &nodes, now, |tally| view.tally(tally))?);
+    Ok(Some(profile))
 }
 
 /// A customer as of an instant: made anew of the events that had occurred by then. Who is who is as it is known now, and so are the
@@ -132,7 +170,7 @@ impl<'p> Past<'p> {
         let missing = Some(missing).filter(|missing| *missing > 0);
         let mut matches = now.matches;
         matches.retain(|one| one.pair.iter().all(|claim| self.nodes.contains_key(claim)));
-        let explained = Explained { profile, facts, claims, matches };
+        let explained = Explained { profile, facts, consent: Stated::of(&nodes), claims, matches };
         let mut portrait = Portrait { explained, more: More { as_of: Some(self.at), missing, ..More::default() } };
         portrait.add(&self.plan.attributes.iter().map(|attribute| self.count.measured(attribute)).collect::<Vec<_>>());
         Some(portrait)

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::attribute::{AttributeId, Effect, Stretches};
 use crate::claim::CustomerId;
-use crate::event::{Event, Identifier};
+use crate::consent::{Given, Proof, Purpose, Purposes};
+use crate::event::{Event, Identifier, Learnt};
 use crate::limits;
 use crate::value::{Json, Timestamp};
 
@@ -24,8 +25,8 @@ pub struct Node {
     pub identifiers: Vec<Identifier>,
     /// The facts, by name.
     pub traits: BTreeMap<String, Fact>,
-    /// Purposes agreed to (`true`) or refused (`false`).
-    pub consent: BTreeMap<String, Fact>,
+    /// What was said of purposes.
+    pub consent: BTreeMap<Purpose, Said>,
     /// Groups that the person belongs to (`true`).
     pub groups: BTreeMap<String, Fact>,
     /// Facts that found no room ([`limits::NODE_TRAITS_MAX`]).
@@ -78,6 +79,54 @@ impl Fact {
     }
 }
 
+/// What was said of a purpose: the latest time that somebody agreed, and the latest that somebody refused. The later of the two holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// The agreement. The value of the fact is the [`Proof`], null where there is none; so of the refusal.
+    pub granted: Option<Fact>,
+    /// The refusal.
+    pub refused: Option<Fact>,
+}
+
+impl Said {
+    /// What holds, agreed (`true`) or refused, and what says so; none where nothing was said. Of both at the same time, it is refused.
+    #[must_use]
+    pub fn holds(&self) -> Option<(bool, &Fact)> {
+        let order = |fact: &Fact| (fact.occurred, fact.tie);
+        match (&self.granted, &self.refused) {
+            (Some(granted), Some(refused)) if order(granted) > order(refused) => Some((true, granted)),
+            (_, Some(refused)) => Some((false, refused)),
+            (Some(granted), None) => Some((true, granted)),
+            (None, None) => None,
+        }
+    }
+
+    /// Takes in what somebody else knows of the same purpose.
+    fn unite(&mut self, other: &Said) {
+        for (mine, theirs) in [(&mut self.granted, &other.granted), (&mut self.refused, &other.refused)] {
+            if let Some(theirs) = theirs.as_ref().filter(|theirs| mine.as_ref().is_none_or(|mine| theirs.wins_over(mine))) {
+                *mine = Some(theirs.clone());
+            }
+        }
+    }
+}
+
+/// What somebody said of purposes, by what the events of their claims say.
+#[must_use]
+pub fn said(nodes: &[&Node]) -> BTreeMap<Purpose, Said> {
+    let mut all: BTreeMap<Purpose, Said> = BTreeMap::new();
+    for (purpose, said) in nodes.iter().flat_map(|node| &node.consent) {
+        all.entry(purpose.clone()).or_default().unite(said);
+    }
+    all
+}
+
+/// What somebody agreed to and refused, by what the events of their claims say.
+#[must_use]
+pub fn given(nodes: &[&Node]) -> Given {
+    said(nodes).into_iter().filter_map(|(purpose, said)| said.holds().map(|(granted, _)| (purpose, granted))).collect()
+}
+
 /// An event as the profile sees it.
 pub struct Told<'a> {
     /// The event.
@@ -107,9 +156,11 @@ impl Node {
         for (name, value) in &told.event.traits {
             effect = effect.max(self.keep(Shelf::Traits, name, fact(value.clone())));
         }
-        for (purpose, given) in &told.event.consent {
-            let value = Json::parse(if *given { "true" } else { "false" }).expect("a boolean is JSON");
-            effect = effect.max(self.keep(Shelf::Consent, purpose, fact(value)));
+        for (purpose, statement) in &told.event.consent.0 {
+            // A sender may repeat long after what was said once; nobody said anything after it was told.
+            let at = statement.at.map_or(occurred, |at| at.min(occurred));
+            let said = Fact { occurred: at, ..fact(proof(&statement.proof)) };
+            effect = effect.max(self.hear(purpose, statement.granted, said));
         }
         if let Some(group) = &told.event.group {
             effect = effect.max(self.keep(Shelf::Groups, &group.id, fact(yes())));
@@ -117,13 +168,19 @@ impl Node {
         effect
     }
 
+    /// What its facts take in a row, roughly.
+    fn bytes(&self) -> usize {
+        let facts = [&self.traits, &self.groups].into_iter().flatten().map(|(name, fact)| weight(name, fact));
+        let said = self.consent.iter().flat_map(|(purpose, said)| {
+            [&said.granted, &said.refused].into_iter().flatten().map(|fact| weight(&purpose.name, fact))
+        });
+        facts.chain(said).sum()
+    }
+
     fn keep(&mut self, shelf: Shelf, name: &str, fact: Fact) -> Effect {
-        let count = self.traits.len() + self.consent.len() + self.groups.len();
-        let bytes: usize =
-            [&self.traits, &self.consent, &self.groups].into_iter().flatten().map(|(name, fact)| weight(name, fact)).sum();
+        let (count, bytes) = (self.traits.len() + self.groups.len(), self.bytes());
         let facts = match shelf {
             Shelf::Traits => &mut self.traits,
-            Shelf::Consent => &mut self.consent,
             Shelf::Groups => &mut self.groups,
         };
         let known = facts.get(name);
@@ -140,12 +197,36 @@ impl Node {
         facts.insert(name.to_owned(), fact);
         if same { Effect::Renewed } else { Effect::Changed }
     }
+
+    /// Notes that somebody agreed or refused. What somebody said is kept where there is no room for traits any more, without what proves it; a
+    /// purpose too many is refused and counted.
+    fn hear(&mut self, purpose: &Purpose, granted: bool, mut fact: Fact) -> Effect {
+        if self.consent.len() >= limits::PURPOSES_MAX && !self.consent.contains_key(purpose) {
+            self.refused_total += 1;
+            return Effect::Nothing;
+        }
+        if self.bytes() + weight(&purpose.name, &fact) > limits::NODE_TRAITS_BYTES_MAX {
+            fact.value = proof(&Proof::default());
+        }
+        let known = self.consent.entry(purpose.clone()).or_default();
+        let before = known.holds().map(|(granted, _)| granted);
+        let place = if granted { &mut known.granted } else { &mut known.refused };
+        if place.as_ref().is_some_and(|known| !fact.wins_over(known)) {
+            return Effect::Nothing;
+        }
+        *place = Some(fact);
+        if known.holds().map(|(granted, _)| granted) == before { Effect::Renewed } else { Effect::Changed }
+    }
+}
+
+fn proof(proof: &Proof) -> Json {
+    let text = if proof.is_empty() { "null".to_owned() } else { serde_json::to_string(proof).expect("a proof is JSON") };
+    Json::parse(&text).expect("it was made so")
 }
 
 #[derive(Clone, Copy)]
 enum Shelf {
     Traits,
-    Consent,
     Groups,
 }
 
@@ -166,7 +247,7 @@ pub struct Profile {
     /// What is true of the person.
     pub traits: BTreeMap<String, Json>,
     /// Purposes agreed to or refused.
-    pub consent: BTreeMap<String, bool>,
+    pub consent: Purposes<bool>,
     /// Groups that the person belongs to.
     pub groups: Vec<String>,
     /// When the earliest event occurred.
@@ -200,6 +281,8 @@ impl Profile {
         let mut identifiers: Vec<Identifier> = nodes.iter().flat_map(|node| &node.identifiers).cloned().collect();
         identifiers.sort();
         identifiers.dedup_by(|later, first| later.kind == first.kind && later.value == first.value);
+        // It is the person's, however that was said.
+        identifiers.iter_mut().filter(|one| one.how == Learnt::Added).for_each(|one| one.how = Learnt::Observed);
         let present = |shelf: fn(&Node) -> &BTreeMap<String, Fact>| {
             latest(nodes.iter().map(|node| shelf(node))).into_iter().filter(|(_, fact)| !fact.value.is_null())
         };
@@ -208,7 +291,7 @@ impl Profile {
             customer_id,
             identifiers,
             traits: present(|node| &node.traits).map(|(name, fact)| (name.to_owned(), fact.value.clone())).collect(),
-            consent: present(|node| &node.consent).map(|(name, fact)| (name.to_owned(), fact.value.text() == "true")).collect(),
+            consent: Purposes(given(nodes)),
             groups: present(|node| &node.groups).map(|(name, _)| name.to_owned()).collect(),
             first_seen: seen.clone().map(|node| node.first_seen).min().unwrap_or_default(),
             last_seen: seen.map(|node| node.last_seen).max().unwrap_or_default(),
@@ -254,6 +337,65 @@ mod tests {
         check(&[(1, r#"{"city":"Bonn","age":3}"#), (2, r#"{"city":"Ulm"}"#)], r#"{"age":3,"city":"Ulm"}"#);
         check(&[(1, r#"{"city":"Bonn"}"#), (2, r#"{"city":null}"#), (3, "{}")], "{}");
         check(&[(5, r#"{"a":1}"#), (5, r#"{"a":2}"#), (4, r#"{"a":3}"#)], r#"{"a":2}"#);
+    }
+
+    #[test]
+    fn the_latest_word_on_a_purpose_holds_whatever_came_first() {
+        // Each an instant, a message id and what it says; `at` is when it was said.
+        let said = [
+            (10, 1, r#"{"gdpr":{"ads":true}}"#),
+            (20, 2, r#"{"gdpr":{"ads":false}}"#),
+            // Repeated later, and said before that.
+            (30, 3, r#"{"gdpr":{"ads":{"granted":true,"at":"1970-01-01T00:00:00.015Z"}},"ads":true}"#),
+            (20, 4, r#"{"ads":false,"gdpr":{"mail":true}}"#),
+        ];
+        let told: Vec<Event> = said
+            .iter()
+            .map(|(at, _, consent)| {
+                let json = format!(r#"{{"type":"identify","consent":{consent}}}"#);
+                let mut event = Event::parse(json.as_bytes()).expect("valid");
+                event.occurred = Some(Timestamp(*at));
+                event
+            })
+            .collect();
+        for turn in 0..told.len() {
+            for split in 0..1 << told.len() {
+                let mut nodes = [Node::default(), Node::default()];
+                for step in 0..told.len() {
+                    let place = (turn + step) % told.len();
+                    let told = Told { event: &told[place], source: "web", position: step as u64, tie: said[place].1 };
+                    nodes[split >> place & 1].learn(&told);
+                }
+                let profile = Profile::unite(CustomerId([0; 16]), &[&nodes[0], &nodes[1]]);
+                let json = serde_json::to_string(&profile.consent).expect("JSON");
+                assert_eq!(json, r#"{"ads":true,"gdpr":{"ads":false,"mail":true}}"#, "turn {turn}, split {split}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_finds_room_where_traits_do_not() {
+        let mut node = Node::default();
+        let learn = |node: &mut Node, json: &str| {
+            let event = Event::parse(json.as_bytes()).expect("valid");
+            node.learn(&Told { event: &event, source: "web", position: 0, tie: 0 });
+        };
+        let long = "x".repeat(8_000);
+        for place in 0..10 {
+            learn(&mut node, &format!(r#"{{"type":"identify","traits":{{"t{place}":"{long}"}}}}"#));
+        }
+        let refused = node.refused_total;
+        assert!(refused > 0);
+        let document = "d".repeat(200);
+        learn(
+            &mut node,
+            &format!(r#"{{"type":"identify","consent":{{"gdpr":{{"ads":{{"granted":false,"document":"{document}"}}}}}}}}"#),
+        );
+        assert_eq!((given(&[&node]).get(&Purpose::of(Some("gdpr"), "ads")), node.refused_total), (Some(&false), refused));
+        for place in 0..limits::PURPOSES_MAX + 2 {
+            learn(&mut node, &format!(r#"{{"type":"identify","consent":{{"p{place}":true}}}}"#));
+        }
+        assert_eq!((node.consent.len(), node.refused_total), (limits::PURPOSES_MAX, refused + 3));
     }
 
     #[test]

@@ -332,8 +332,8 @@ fn under_what_is_known(step: &Step<'_, impl View>, strongest: &Identifier) -> Re
 }
 
 /// Claims that hang together, and which of the identifiers that they name are separated.
-struct Component {
-    claims: BTreeMap<ClaimId, Arc<Claim>>,
+pub(crate) struct Component {
+    pub(crate) claims: BTreeMap<ClaimId, Arc<Claim>>,
     separations: Separations,
 }
 
@@ -351,7 +351,7 @@ fn ids_of(claim: &Claim) -> Vec<IdentifierId> {
 }
 
 /// The claims that hang together with some identifiers, because they name the same or are matched; none where there are too many to look at together.
-fn component(step: &Step<'_, impl View>, mut open: Vec<IdentifierId>) -> Read<Option<Component>> {
+pub(crate) fn component(step: &Step<'_, impl View>, mut open: Vec<IdentifierId>) -> Read<Option<Component>> {
     let (mut claims, mut separations, mut seen) = (BTreeMap::new(), Separations::default(), BTreeSet::new());
     while let Some(identifier) = open.pop() {
         if !seen.insert(identifier) {

@@ -43,7 +43,8 @@ pub struct IdentifierRow {
 pub struct Apart {
     /// The other one.
     pub other: IdentifierId,
-    /// The claim whose split says so; none where the two were named themselves.
+    /// The claim whose split says so, or that stands for a removal ([`crate::correction::removal_of`]); none where the two were
+    /// named themselves.
     pub of: Option<ClaimId>,
     /// Why, for the next person who asks.
     pub reason: String,
@@ -58,6 +59,38 @@ pub struct Customer {
     pub pending: Option<Timestamp>,
     /// Whether destinations have heard of this customer.
     pub told: bool,
+    /// The destinations that have this customer's profile: of one that asks for consent, since it took a delivery of it; of any other, since one
+    /// was made for it.
+    pub heard_by: BTreeMap<String, Heard>,
+}
+
+impl Customer {
+    /// Notes whether a destination has the profile; none where it has not. False where that was known.
+    pub fn note_heard(&mut self, lane: &str, heard: Option<Heard>) -> bool {
+        if self.heard_by.get(lane).copied() == heard {
+            return false;
+        }
+        match heard {
+            Some(heard) => drop(self.heard_by.insert(lane.to_owned(), heard)),
+            None => drop(self.heard_by.remove(lane)),
+        }
+        true
+    }
+
+    /// Whether a destination has the profile.
+    #[must_use]
+    pub fn is_heard_by(&self, lane: &str) -> bool {
+        self.heard_by.contains_key(lane)
+    }
+}
+
+/// That a destination has a customer's profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Heard {
+    /// It has.
+    Has,
+    /// It is to take it away, and has not been seen to.
+    Leaving,
 }
 
 /// Where a destination stands.
@@ -75,6 +108,9 @@ pub struct Lane {
     pub again: u64,
     /// How many ever were.
     pub again_total: u64,
+    /// How much was withheld for want of consent, by what was missing; at most [`limits::WITHHELD_REASONS_MAX`] of them, and the rest under an empty
+    /// text.
+    pub withheld: BTreeMap<String, u64>,
 }
 
 /// An event that a destination is to have again, by the lane and the event's place in history.

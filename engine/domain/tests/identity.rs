@@ -2,12 +2,13 @@
 
 use weft_domain::between::{Between, Reason, between};
 use weft_domain::claim::{ClaimId, Decision, IdentifierId};
-use weft_domain::event::{Event, Identifier};
+use weft_domain::event::{Event, Identifier, Learnt};
 use weft_domain::explain::{Who, explain, whose};
 use weft_domain::fold::fold;
 use weft_domain::identity::{MergeLimit, Quarantine, Rules};
 use weft_domain::impact::{Imagined, Impact};
 use weft_domain::input::{Command, Input, Part};
+use weft_domain::limits;
 use weft_domain::plan::Plan;
 use weft_domain::value::{Json, Timestamp};
 use weft_domain::view::{Memory, View};
@@ -27,7 +28,8 @@ fn rules(change: impl FnOnce(&mut Rules)) -> Rules {
 }
 
 impl World {
-    /// Events are written `source u:ann e:x city=Bonn`, a minute after the other.
+    /// Events are written `source u:ann e:x city=Bonn`, a minute after the other; `+e:x` is added, `-e:x` removed,
+    /// `~e:x` an alias.
     fn of(rules: Rules, events: &[&str]) -> World {
         let mut world = World { plan: Plan { identity: rules, ..Plan::default() }, state: Memory::default(), position: 0 };
         events.iter().for_each(|text| world.tell(text));
@@ -43,7 +45,7 @@ impl World {
         for word in words {
             match word.split_once('=') {
                 Some((name, value)) => drop(event.traits.insert(name.into(), Json::string(value))),
-                None => event.claims.push(identifier(word)),
+                None => event.claims.push(learnt(word)),
             }
         }
         self.take(Input::Event { source, intake: self.position, event: Box::new(event) });
@@ -91,6 +93,12 @@ fn identifier(word: &str) -> Identifier {
         _ => "anonymous_id",
     };
     Identifier::observed(kind, value)
+}
+
+fn learnt(word: &str) -> Identifier {
+    let marks = [('+', Learnt::Added), ('-', Learnt::Removed), ('~', Learnt::Alias)];
+    let marked = marks.iter().find_map(|(mark, how)| Some((word.strip_prefix(*mark)?, *how)));
+    marked.map_or_else(|| identifier(word), |(word, how)| Identifier { how, ..identifier(word) })
 }
 
 fn claim(words: &str) -> ClaimId {
@@ -244,4 +252,90 @@ fn what_is_past_a_limit_of_merges_is_counted() {
     assert_eq!(world.state.totals().claims_past_limit, 1);
     world.take(Input::Command(Command::Retract { claim: claim("a:1 e:x"), reason: "a mistake".into() }));
     assert_eq!(world.state.totals().claims_past_limit, 0);
+}
+
+#[test]
+fn aliases_join_who_signed_in_in_chains_and_in_any_order() {
+    let events = ["web a:3", "web a:1", "web u:ann a:2", "web a:1 ~a:3", "web a:2 ~a:1"];
+    for turn in 0..events.len() {
+        let mut told = events;
+        told.rotate_left(turn);
+        let world = World::of(Rules::default(), &told);
+        assert_eq!(["a:3", "a:1", "a:2"].map(|word| world.same("u:ann", word)), [true; 3], "{told:?}");
+    }
+    let world = World::of(Rules::default(), &["web u:ann a:1", "web u:bob a:2", "web a:2 ~a:1"]);
+    assert!(!world.same("u:ann", "u:bob") && world.same("u:ann", "a:1"), "two who signed in stay two");
+}
+
+#[test]
+fn what_is_removed_is_not_the_persons_until_it_is_added_again() {
+    let mut world = World::of(Rules::default(), &["web u:ann e:x a:1", "web a:2 e:x", "app u:ann +e:y -e:x"]);
+    let owns = |world: &World, word: &str| world.same("u:ann", word);
+    assert_eq!(["e:x", "e:y", "a:1"].map(|word| owns(&world, word)), [false, true, true]);
+    world.tell("web u:ann e:x");
+    assert!(!owns(&world, "e:x"), "to be said beside her is not to be said outright");
+    world.tell("web e:x a:3");
+    assert!(world.same("e:x", "a:3") && !owns(&world, "a:3"), "it is whose it is otherwise");
+    let between = world.between("u:ann", "e:x").expect("both are known");
+    assert!(!between.together && shown(&between).contains("removed by app in message m2"), "{}", shown(&between));
+    world.tell("app u:ann +e:x");
+    assert_eq!(["e:x", "e:y", "a:1"].map(|word| owns(&world, word)), [true; 3]);
+}
+
+#[test]
+fn who_says_it_keeps_what_was_said() {
+    let mut world = World::of(Rules::default(), &["web a:1 u:ann", "app a:1 +e:x city=Bonn", "app a:1 -e:x"]);
+    assert!(world.same("u:ann", "a:1") && !world.same("e:x", "e:x"), "the address is nobody's, and the event still hers");
+    let ann = whose(&world.state, "user_id", "ann").expect("memory can be read").expect("she is known");
+    let profile = explain(&world.state, ann).expect("memory can be read").expect("she is known").profile;
+    assert_eq!((profile.events_total, profile.traits.len(), profile.identifiers.len()), (3, 1, 2));
+    world.tell("app a:1 +e:x");
+    assert!(world.same("u:ann", "e:x"));
+}
+
+#[test]
+fn a_removal_is_of_the_person_who_is_meant() {
+    let removed = || World::of(Rules::default(), &["web u:ann e:x", "app u:ann -e:x"]);
+    let mut world = removed();
+    world.tell("app u:bob +e:x");
+    assert!(world.same("u:bob", "e:x") && !world.same("u:ann", "e:x"), "another may have it");
+    let mut world =
+        World::of(Rules::default(), &["web u:ann e:x", "web u:bob e:y", "app u:bob -e:x", "app a:unknown -e:x", "app -e:x"]);
+    assert!(world.same("u:ann", "e:x"), "nobody takes it from another");
+    world.split(vec![Part::Pair { one: id("u:ann"), other: id("e:x"), of: None }]);
+    world.tell("app u:ann +e:x");
+    assert!(!world.same("u:ann", "e:x"), "what people said stays");
+}
+
+#[test]
+fn one_who_does_not_sign_in_loses_it_to_all_the_rest() {
+    let mut world = World::of(Rules::default(), &["web a:1 p:7", "web a:1 e:x", "app a:1 -e:x"]);
+    assert!(world.same("a:1", "p:7") && !world.same("a:1", "e:x"));
+    world.tell("app a:1 +e:x");
+    assert!(world.same("a:1", "e:x"));
+}
+
+#[test]
+fn a_customer_of_ten_thousand_identifiers_costs_no_more_than_the_bounds() {
+    let mut world = World::of(rules(|rules| rules.identifiers[1].limit = None), &[]);
+    for number in 0..10_000 {
+        world.tell(&format!("web u:ann e:n{number}"));
+    }
+    // The first that fit are Ann's. The others' events are hers as well, and join nothing.
+    let totals = world.state.totals();
+    assert_eq!((totals.events, totals.customers, totals.claims), (10_000, 1, limits::IDENTIFIER_CLAIMS_MAX as u64));
+    assert_eq!(totals.claims_shrunk, 10_000 - limits::IDENTIFIER_CLAIMS_MAX as u64);
+    let customer = whose(&world.state, "user_id", "ann").expect("memory can be read").expect("somebody");
+    let explained = explain(&world.state, customer).expect("memory can be read").expect("somebody");
+    assert_eq!(explained.profile.events_total, 10_000);
+    // As many in events of many each.
+    let mut world = World::of(rules(|rules| rules.identifiers[1].limit = None), &[]);
+    for event in 0..400 {
+        let emails: Vec<String> = (0..25).map(|number| format!("e:n{}", event * 25 + number)).collect();
+        world.tell(&format!("web e:n0 {}", emails.join(" ")));
+    }
+    let totals = world.state.totals();
+    assert_eq!((totals.customers, totals.claims), (1, limits::IDENTIFIER_CLAIMS_MAX as u64));
+    world.split(vec![Part::Claim { claim: claim("e:n0 u:nobody") }]);
+    assert_eq!(world.state.totals(), totals, "what was never joined cannot be split, and nothing changes");
 }

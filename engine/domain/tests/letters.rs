@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use weft_domain::fold::fold;
-use weft_domain::input::{Command, Input, Receipts, Rejected, Stream};
+use weft_domain::input::{Command, Input, Receipts, Rejected, Stream, Withheld};
 use weft_domain::plan::Plan;
 use weft_domain::value::Timestamp;
 use weft_domain::view::{LetterBytes, Memory};
@@ -57,7 +57,15 @@ impl World {
         let refused = |position| Rejected { position, code: "denied".into(), message: "no".into(), attempts: 2 };
         let rejected = rejected.into_iter().map(refused).collect();
         let (lane, at) = (lane.to_owned(), Some(Timestamp(self.position as i64)));
-        self.take(Input::Receipts(Receipts { lane, stream: Stream::Events, through: EVENTS, rejected, again, at }));
+        self.take(Input::Receipts(Receipts {
+            lane,
+            stream: Stream::Events,
+            through: EVENTS,
+            rejected,
+            again,
+            at,
+            withheld: Withheld::default(),
+        }));
     }
 
     /// The events that wait in letters, by lane.

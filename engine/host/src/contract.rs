@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use budget::{Limits, WantedLimits};
-pub use lent::{Email, HttpRequest, HttpResponse, Lending, Lent, Level, Mailbox, Mailed, Nothing, Output};
+pub use lent::{Email, HttpRequest, HttpResponse, Identifier, Known, Lending, Lent, Level, Mailbox, Mailed, Nothing, Output};
 pub use manifest::{Capability, Example, Kind, Manifest, ManifestProblem, Reads, Stream};
 
 /// Versions of the contract that a manifest may name, newest first. The engine supports the current one and the one

@@ -23,9 +23,9 @@ pub mod sandbox;
 pub mod shelf;
 
 pub use contract::{
-    Batch, Body, Capability, ConfigProblem, Email, Example, Failure, FailureKind, HttpRequest, HttpResponse, Kind, Lending, Lent,
-    Level, Limits, Mailbox, Mailed, Manifest, Nothing, Outcome, Output, PART, Reads, Receipt, Received, Refused, Rejection,
-    Request, Response, Stream, WantedLimits,
+    Batch, Body, Capability, ConfigProblem, Email, Example, Failure, FailureKind, HttpRequest, HttpResponse, Identifier, Kind,
+    Known, Lending, Lent, Level, Limits, Mailbox, Mailed, Manifest, Nothing, Outcome, Output, PART, Reads, Receipt, Received,
+    Refused, Rejection, Request, Response, Stream, WantedLimits,
 };
 pub use sandbox::{
     Crash, CrashKind, Destination, Fault, Health, HealthState, Mender, Place, Retry, Source, Stage, Transform, Used,

@@ -33,6 +33,9 @@ pub const KV_KEY_BYTES_MAX: usize = 512;
 /// The largest value in a stage's namespace.
 pub const KV_VALUE_BYTES_MAX: usize = 64 << 10;
 
+/// Identifiers that a plugin looks up at once: mParticle's calls name some thirty types.
+pub const IDENTIFIERS_LOOKED_UP_MAX: usize = 100;
+
 /// The longest file name (what common file systems allow).
 pub const FILE_NAME_BYTES_MAX: usize = 255;
 

@@ -9,8 +9,12 @@ use crate::name::root;
 use crate::record::{Record, Value};
 use crate::text::{hash, sound};
 
+/// Counts the rules: an index of keys that other rules gave is of no use.
+pub const RULES_VERSION: u32 = 1;
+
 /// The keys of a record, in the order of the rules; none twice.
-pub(crate) fn keys(fields: &Fields, record: &Record) -> Vec<u64> {
+#[must_use]
+pub fn keys(fields: &Fields, record: &Record) -> Vec<u64> {
     let mut keys = Keys(Vec::with_capacity(24));
     let of = |ladder| -> &[Value] { fields.place(ladder).map_or(&[], |place| record.of(place)) };
     let form = |value: &Value| record.form(value).as_bytes();

@@ -34,7 +34,7 @@ pub(crate) fn cluster(model: &Model, records: &[Record], pairs: &[Pair], merge: 
         if groups.version(a) != Some(versions.0) || groups.version(b) != Some(versions.1) {
             continue;
         }
-        if versions != (0, 0) && groups.linkage(a, b) < CONTRADICTION {
+        if versions != (0, 0) && groups.contradict(a, b) {
             continue;
         }
         let into = groups.join(a, b);
@@ -137,9 +137,9 @@ impl<'a> Groups<'a> {
         self.model.weight(self.record(a), self.record(b))
     }
 
-    /// The mean weight over the pairs of records of two groups.
-    fn linkage(&self, a: u32, b: u32) -> f64 {
-        linkage(self.model, self.records, &self.members(a), &self.members(b))
+    fn contradict(&self, a: u32, b: u32) -> bool {
+        let records = |group| self.members(group).into_iter().map(|one| &self.records[one as usize]).collect::<Vec<_>>();
+        contradict(self.model, &records(a), &records(b))
     }
 
     fn join(&mut self, a: u32, b: u32) -> u32 {
@@ -157,15 +157,17 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// How much two groups look like one person: the mean weight over their pairs of records.
-fn linkage(model: &Model, records: &[Record], a: &[u32], b: &[u32]) -> f64 {
+/// Whether the weighed records of two groups contradict each other on average over all pairs of them, so that they are not one person whatever all
+/// of the one say together with all of the other.
+#[must_use]
+pub fn contradict(model: &Model, a: &[&Record], b: &[&Record]) -> bool {
     let total = a.len() * b.len();
     let drawn = total.min(LINKAGE_PAIRS_MAX);
     let mut sum = 0.0;
     for nth in 0..drawn {
         let nth = if drawn == total { nth } else { mix(nth as u64) as usize % total };
         let (one, other) = (a[nth / b.len()], b[nth % b.len()]);
-        sum += model.weight(&records[one as usize], &records[other as usize]).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+        sum += model.weight(one, other).clamp(-WEIGHT_MAX, WEIGHT_MAX);
     }
-    sum / drawn.max(1) as f64
+    sum / (drawn.max(1) as f64) < CONTRADICTION
 }

@@ -8,6 +8,7 @@ use crate::limits;
 /// What a field holds, which decides how two of its values are compared. In YAML: `identity.matching.compare`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "FieldKind")]
 pub enum Kind {
     /// A person's whole name: "John Doe", "Doe, John", "Dr. John D. Doe Jr.".
     PersonName,

@@ -15,17 +15,18 @@
 
 pub mod limits;
 pub mod field;
-mod work;
+pub mod work;
 mod text;
 mod name;
 mod form;
 pub mod record;
 pub mod compare;
-mod block;
+pub mod block;
 pub mod model;
+mod typical;
 pub mod pairs;
 mod train;
-mod cluster;
+pub mod cluster;
 pub mod resolve;
 
 pub use field::{Field, Fields, Kind};

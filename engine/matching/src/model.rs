@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::compare::{MISSING, Pattern, compare};
 use crate::field::{Fields, Ladder};
 use crate::record::Record;
+use crate::work::threads;
 
 /// What a pair of records can be of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,8 +145,11 @@ impl Model {
 
     /// [`Model::weigh`] of many records, on all processors.
     pub fn weigh_all(&self, records: &mut [Record]) {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let size = records.len().div_ceil(processors).max(1);
+        let threads = threads();
+        if threads == 1 {
+            return records.iter_mut().for_each(|record| self.weigh(record));
+        }
+        let size = records.len().div_ceil(threads).max(1);
         std::thread::scope(|scope| {
             for part in records.chunks_mut(size) {
                 scope.spawn(move || part.iter_mut().for_each(|record| self.weigh(record)));
@@ -181,6 +185,18 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// Forgets all but so many frequent values of each component, the rarest first: for a model that must be small. What is forgotten
+    /// counts as the most common of the rare ones, since that errs on the side of saying less.
+    pub fn keep_frequent(&mut self, max: usize) {
+        for learned in self.components.iter_mut().filter(|learned| learned.frequent.len() > max) {
+            learned.frequent.sort_unstable_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
+            let most = learned.frequent[max..].first().map_or(learned.rare, |(_, share)| *share);
+            learned.rare = learned.rare.max(most);
+            learned.frequent.truncate(max);
+            learned.frequent.sort_unstable_by_key(|(hash, _)| *hash);
+        }
     }
 
     /// What was learned of each level of each component: how much it says.

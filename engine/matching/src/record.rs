@@ -151,6 +151,15 @@ impl Record {
         Record { text: all.text.into(), values: all.values.into(), count, told }
     }
 
+    /// A hash of all that it says: another one is compared anew.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let places: Vec<[u8; 1]> = self.values.iter().map(|value| [value.component]).collect();
+        let values = self.values.iter().zip(&places);
+        let parts: Vec<&[u8]> = values.flat_map(|(value, place)| [&place[..], self.form(value).as_bytes()]).collect();
+        hash(&parts)
+    }
+
     /// Whether there is nothing to compare.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -225,6 +225,18 @@ fn a_model_reads_back_and_weighs_the_same() {
 }
 
 #[test]
+fn a_model_that_forgets_rare_values_says_less_and_holds_together() {
+    let model = resolved(&[]).model;
+    let mut small = model.clone();
+    small.keep_frequent(5);
+    assert_eq!(small.check(), Ok(()));
+    for (before, after) in model.components.iter().zip(&small.components) {
+        assert!(after.frequent.len() <= 5 && after.rare >= before.rare);
+        assert!(after.frequent.iter().all(|value| before.frequent.contains(value) && value.1 >= after.rare));
+    }
+}
+
+#[test]
 fn a_model_that_does_not_hold_together_is_refused() {
     let model = resolved(&[]).model;
     let check = |change: fn(&mut weft_matching::Model), want: &str| {

@@ -7,6 +7,8 @@
 //!
 //! The history position travels with the rows in one commit (invariant 2). Nothing here decides what a row says.
 
+mod peek;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -27,6 +29,8 @@ use crate::rows::{
 };
 use crate::state::{Space, StateStore};
 use crate::{StoreError, format};
+
+pub use peek::{CommittedClaim, CommittedState, Peek};
 
 /// State as the fold sees it.
 pub struct Overlay {
@@ -152,6 +156,14 @@ impl<R: Row> Table<R> {
         let row = read::<R>(base, id)?;
         self.rows.borrow_mut().insert(id.clone(), InMemory { row: row.clone(), changed: 0, touched: epoch });
         Ok(row)
+    }
+
+    /// A row that does not stay in memory because of it.
+    fn peek(&self, base: &dyn StateStore, id: &R::Id) -> Read<Option<Arc<R>>> {
+        match self.rows.borrow().get(id) {
+            Some(held) => Ok(held.row.clone()),
+            None => read::<R>(base, id).map_err(unreadable),
+        }
     }
 
     /// Rows from an id on, at most `max`, in the order of their ids. `of` reads an id from a key.

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use weft_plugin::{ContextBuilder, Environment, EventBuilder, Json, RawValue, Rejection, Request, Timestamp, hash, string};
+use weft_plugin::{
+    ConsentBuilder, ContextBuilder, Environment, EventBuilder, Json, RawValue, Rejection, Request, Timestamp, hash, limits,
+    string,
+};
 
 use crate::Ip;
 use crate::identities::{self, Identity};
@@ -47,7 +50,7 @@ pub(crate) struct Batch<'a> {
     digest: OnceCell<String>,
     identities: Vec<Identity<'a>>,
     facts: Vec<(Cow<'a, str>, Json<'a>)>,
-    consent: Vec<(Cow<'a, str>, bool)>,
+    consent: Vec<Said<'a>>,
     context: ContextBuilder<'a>,
     /// The batch's own `context`.
     said_beside: Object<'a>,
@@ -133,8 +136,8 @@ impl<'a> Batch<'a> {
         for (name, value) in &self.facts {
             event.fact(name.clone(), value.clone());
         }
-        for (purpose, agreed) in &self.consent {
-            event.consent(purpose.clone(), *agreed);
+        for (regulation, purpose, said) in &self.consent {
+            event.consent_under(*regulation, purpose.clone(), said.clone());
         }
     }
 
@@ -227,69 +230,37 @@ pub(crate) fn trait_name(name: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
+/// What was said of a purpose of a regulation.
+type Said<'a> = (&'static str, Cow<'a, str>, ConsentBuilder<'a>);
+
 /// Purposes of the GDPR by their own names; the one of the CCPA, which says that data may not be sold, the other way round.
-fn consent<'a>(fields: &Object<'a>) -> Result<Vec<(Cow<'a, str>, bool)>, Rejection> {
+fn consent<'a>(fields: &Object<'a>) -> Result<Vec<Said<'a>>, Rejection> {
     let (state, mut consent) = (fields.object("consent_state")?, Vec::new());
-    for (purpose, said) in state.object("gdpr")?.0 {
-        let agreed = Object::read(said, &purpose)?.truth("consented");
-        consent.extend(agreed.map(|agreed| (purpose, agreed)));
+    for (purpose, raw) in state.object("gdpr")?.0 {
+        let said = said(&Object::read(raw, &purpose)?)?;
+        consent.extend(said.map(|said| ("gdpr", purpose, said)));
     }
-    let opted_out = state.object("ccpa")?.object("data_sale_opt_out")?.truth("consented");
-    consent.extend(opted_out.map(|opted_out| ("data_sale".into(), !opted_out)));
+    if let Some(opted_out) = said(&state.object("ccpa")?.object("data_sale_opt_out")?)? {
+        consent.push(("ccpa", "data_sale".into(), ConsentBuilder { granted: !opted_out.granted, ..opted_out }));
+    }
     Ok(consent)
 }
 
-/// Where it happened, and on what.
-fn context<'a>(fields: &Object<'a>, device: &Object<'a>, around: &Around<'_>) -> Result<ContextBuilder<'a>, Rejection> {
-    let own = |name: &str| {
-        around.request.header(name).filter(|_| around.channel == Channel::Page).map(|own| Cow::Owned(own.to_owned()))
+/// What was said, and in what. A text that is too long to be kept is cut: it proves less, and the word holds all the same.
+fn said<'a>(said: &Object<'a>) -> Result<Option<ConsentBuilder<'a>>, Rejection> {
+    let Some(granted) = said.truth("consented") else { return Ok(None) };
+    let text = |name: &str| {
+        said.string(name).map(|text| match text.floor_char_boundary(limits::PROOF_BYTES_MAX) {
+            end if end == text.len() => text,
+            end => Cow::Owned(text[..end].to_owned()),
+        })
     };
-    let locale = match (device.string("locale_language"), device.string("locale_country")) {
-        // Some write the whole locale into the language.
-        (Some(language), Some(country)) if !language.contains(['-', '_']) => Some(format!("{language}-{country}").into()),
-        (language, _) => language,
-    };
-    let attribution = fields.object("attribution_info")?;
-    let campaign: Vec<_> = [("name", "campaign"), ("source", "publisher"), ("provider", "service_provider")]
-        .into_iter()
-        .filter_map(|(name, field)| Some((name, attribution.get(field)?)))
-        .collect();
-    let name = (around.channel == Channel::Page).then_some(WEB_SDK).and_then(|name| serde_json::from_str(name).ok());
-    let library = fields
-        .get("sdk_version")
-        .map(|version| Json::object(name.map(|name| ("name", name)).into_iter().chain([("version", version)])));
-    Ok(ContextBuilder {
-        device: renamed(device, &DEVICE, &["locale_language", "locale_country", "http_header_user_agent"]),
-        app: renamed(&fields.object("application_info")?, &APP, &[]),
-        place: place(&fields.object("context")?)?,
-        campaign: (!campaign.is_empty()).then(|| Json::object(campaign)),
-        locale,
-        user_agent: device.string("http_header_user_agent").or_else(|| own("user-agent")),
-        ip: match around.ip {
-            Ip::Never => None,
-            Ip::Sent => fields.string("ip"),
-            Ip::Client => fields.string("ip").or_else(|| {
-                let sender = &around.request.remote;
-                (around.channel == Channel::Page && !sender.is_empty()).then(|| Cow::Owned(sender.clone()))
-            }),
-        },
-        library,
-        ..ContextBuilder::default()
-    })
-}
-
-/// The `location` in an object.
-///
-/// # Errors
-/// It is no object.
-pub(crate) fn place<'a>(object: &Object<'a>) -> Result<Option<Json<'a>>, Rejection> {
-    let location = object.object("location")?;
-    Ok((!location.0.is_empty()).then(|| Json::object(location.without(&[]))))
-}
-
-/// An object's fields under other names; none where there are none.
-fn renamed<'a>(object: &Object<'a>, names: &[(&'static str, &'static str)], but: &[&str]) -> Option<Json<'a>> {
-    let new = |name: &str| names.iter().find(|(known, _)| *known == name).map(|(_, new)| *new);
-    let all: Vec<_> = object.without(but).map(|(name, value)| (new(name).unwrap_or(name), value)).collect();
-    (!all.is_empty()).then(|| Json::object(all))
+    let at = said.time("timestamp_unixtime_ms")?;
+    Ok(Some(ConsentBuilder {
+        granted,
+        at,
+        document: text("document"),
+        location: text("location"),
+        hardware_id: text("hardware_id"),
+    }))
 }

@@ -9,10 +9,12 @@ use weft_plugin::{Body, RawValue, Received, Refused, Rejection, Request, Respons
 
 use crate::Config;
 use crate::batch::{Around, Channel};
+use crate::change;
 use crate::event::take;
 use crate::identities::Mpid;
 use crate::identity::{self, Call};
 use crate::key::{self, Sender, Stranger};
+use crate::search::{self, Unfound};
 
 /// Bytes of a request: mParticle's limit.
 pub(crate) const REQUEST_BYTES_MAX: usize = 256 * 1024;
@@ -35,8 +37,10 @@ enum Route<'a> {
     Identity(Call),
     /// Other identities of an mpid.
     Modify(&'a str),
-    /// Two mpids are one person's, by the page's key.
+    /// Two mpids are one person's, by the sender's key.
     Alias(&'a str),
+    /// Whether somebody has these identities.
+    Search,
     /// What the SDK asks for before it begins, by its key.
     Settings(&'a str),
     Nowhere,
@@ -49,6 +53,8 @@ enum Manner {
     Events,
     /// As identity calls do.
     Identity,
+    /// As aliases do.
+    Alias,
 }
 
 /// Takes a request.
@@ -75,7 +81,8 @@ fn route(config: &Config, request: &Request) -> Received {
     }
     let sender = match route {
         Route::Events | Route::Bulk(_) => key::server(config, request),
-        Route::Identity(_) | Route::Modify(_) => key::either(config, request),
+        Route::Identity(_) | Route::Modify(_) | Route::Search => key::either(config, request),
+        Route::Alias(_) if request.header("authorization").is_some() => key::server(config, request),
         Route::PageEvents(key) | Route::Alias(key) | Route::Settings(key) => key::page(config, &percent_decoded(key)),
         Route::Nowhere => Err(Stranger::Nobody),
     };
@@ -95,12 +102,16 @@ impl<'a> Route<'a> {
             ["v2", "bulkevents"] => Route::Bulk(Channel::Server),
             ["v2", "bulkevents", "historical"] => Route::Bulk(Channel::Historical),
             ["v3", "JS", key, "events"] | ["webevents", "v3", "JS", key, "events"] => Route::PageEvents(key),
-            ["v1", "identity", key, "Alias"] | ["webevents", "v1", "identity", key, "Alias"] => Route::Alias(key),
+            // The SDK for the web writes it with a capital, the others do not.
+            ["v1", "identity", key, "Alias" | "alias"] | ["webevents", "v1", "identity", key, "Alias" | "alias"] => {
+                Route::Alias(key)
+            }
             ["v1", mpid, "modify"] | ["identity", "v1", mpid, "modify"] => Route::Modify(mpid),
             ["v1", call] | ["identity", "v1", call] => match call {
                 "identify" => Route::Identity(Call::Identify),
                 "login" => Route::Identity(Call::Login),
                 "logout" => Route::Identity(Call::Logout),
+                "search" => Route::Search,
                 _ => Route::Nowhere,
             },
             ["JS", "v2", key, "config"] | ["tags", "JS", "v2", key, "config"] => Route::Settings(key),
@@ -110,7 +121,8 @@ impl<'a> Route<'a> {
 
     fn manner(self) -> Manner {
         match self {
-            Route::Identity(_) | Route::Modify(_) => Manner::Identity,
+            Route::Identity(_) | Route::Modify(_) | Route::Search => Manner::Identity,
+            Route::Alias(_) => Manner::Alias,
             _ => Manner::Events,
         }
     }
@@ -132,13 +144,36 @@ fn known(config: &Config, request: &Request, route: Route<'_>, sender: Sender<'_
         Route::Bulk(channel) => bulk(raw, &around(channel)),
         Route::Identity(call) => identity::known(call, raw, sender),
         Route::Modify(mpid) => match Mpid::parse(mpid) {
-            Some(mpid) => identity::modify(mpid, raw, sender),
+            Some(mpid) => change::modify(mpid, raw, sender),
             None => Err(Rejection::new("bad_identity", "the mpid in the path must be a number")),
         },
-        Route::Alias(_) => identity::alias(raw, sender),
+        Route::Alias(_) => change::alias(raw, sender),
+        // Nothing is lost by a question that was wrong.
+        Route::Search => return searched(raw, sender),
         Route::Settings(_) | Route::Nowhere => Err(Rejection::new("no_call", "there is no such call")),
     };
     done.unwrap_or_else(|rejection| refuse_whole(manner, rejection))
+}
+
+fn searched(raw: &RawValue, sender: Sender<'_>) -> Received {
+    let tell = |status, code, message: &str| tell(Manner::Identity, status, code, message);
+    if !sender.may_search {
+        return tell(
+            403,
+            "FORBIDDEN",
+            "this key may not search for people; `search: true` in the configuration of its source lets it",
+        );
+    }
+    match search::search(raw) {
+        Ok(received) => received,
+        Err(Unfound::Wrong(rejection)) => tell(400, "BAD_REQUEST", &rejection.message),
+        Err(Unfound::Nobody) => tell(404, "NOT_FOUND_ERROR", "nobody is known by these identities"),
+        Err(Unfound::Unknown(failure)) => {
+            let mut received = tell(503, "SERVICE_UNAVAILABLE", &failure.message);
+            received.response = received.response.header("retry-after", "1");
+            received
+        }
+    }
 }
 
 /// The body as JSON. The content type does not matter: pages send JSON as plain text, which needs no preflight.
@@ -200,7 +235,9 @@ fn unknown(manner: Manner, stranger: Stranger) -> Received {
     match (manner, stranger) {
         (_, Stranger::Nobody) => tell(manner, 401, "UNAUTHORIZED", "the request names no key"),
         (Manner::Identity, Stranger::Wrong) => tell(manner, 401, "UNAUTHORIZED", "there is no such key"),
-        (Manner::Events, Stranger::Wrong) => tell(manner, 403, "FORBIDDEN", "there is no such key, or its secret is another"),
+        (Manner::Events | Manner::Alias, Stranger::Wrong) => {
+            tell(manner, 403, "FORBIDDEN", "there is no such key, or its secret is another")
+        }
     }
 }
 
@@ -216,6 +253,7 @@ fn tell(manner: Manner, status: u16, code: &str, message: &str) -> Received {
     let body = match manner {
         Manner::Events => json!({ "errors": errors }),
         Manner::Identity => json!({ "Errors": errors, "ErrorCode": code, "StatusCode": status }),
+        Manner::Alias => json!({ "code": code, "message": message, "errors": errors }),
     };
     Received::answer(Response::json(status, body.to_string()))
 }

@@ -1,7 +1,8 @@
 //! Identity calls: what an SDK must hear before it sends events.
 //!
 //! No profile is looked up: the mpid follows from the identities that are sent, and whose it is, the engine decides from all that it has seen.
-//! A call that names somebody is an `identify`, so that the identities are known to belong together, and to the mpid.
+//! A call that names somebody is an `identify`, so that the identities are known to belong together, and to the mpid. Calls that say
+//! something of an mpid are in `change.rs`, the one that asks is in `search.rs`.
 
 use serde_json::{Map, Value, json};
 use weft_plugin::{Environment, EventBuilder, Json, Kind, RawValue, Received, Rejection, Response};
@@ -22,7 +23,7 @@ pub(crate) enum Call {
 }
 
 /// Fields of a call that become something else; the others are kept in `context.extra`.
-const TAKEN: [&str; 4] = ["known_identities", "environment", "request_id", "api_key"];
+pub(crate) const TAKEN: [&str; 4] = ["known_identities", "environment", "request_id", "api_key"];
 
 /// Answers a call that says who is there.
 ///
@@ -53,59 +54,6 @@ pub(crate) fn known(call: Call, raw: &RawValue, sender: Sender<'_>) -> Result<Re
     Ok(received)
 }
 
-/// Answers a call that changes the identities of an mpid.
-///
-/// # Errors
-/// What is wrong with it.
-pub(crate) fn modify<'a>(mpid: &'a str, raw: &'a RawValue, sender: Sender<'_>) -> Result<Received, Rejection> {
-    let fields = Object::read(raw, "the call")?;
-    let (mut identities, mut results) = (Vec::new(), Vec::new());
-    for change in fields.list("identity_changes")? {
-        let change = Object::read(change, "identity_changes")?;
-        let Some(kind) = change.string("identity_type") else {
-            return Err(Rejection::new("bad_identity", "every one of `identity_changes` needs an identity_type"));
-        };
-        results.push(json!({ "identity_type": kind, "modified_mpid": mpid }));
-        if let Some(value) = change.get("new_value") {
-            identities.extend(identities::one(kind, value)?);
-        }
-    }
-    if results.is_empty() {
-        return Err(Rejection::new("no_identity", "`identity_changes` must name at least one change"));
-    }
-    let answer = json!({
-        "context": fields.get("context").and_then(value_of),
-        "mpid": mpid,
-        "change_results": results,
-        "matched_identities": {},
-        "is_logged_in": Mpid::says_login(mpid) || identities.iter().any(Identity::is_login),
-        "is_ephemeral": false,
-    });
-    let mut received = Received::answer(Response::json(200, answer.to_string()));
-    let of = Identity { kind: "mpid".into(), value: mpid.into() };
-    received.events.push(identify(&fields, identities.into_iter().chain([of]), sender)?);
-    Ok(received)
-}
-
-/// Answers a call that says of two mpids that they are one person's.
-///
-/// # Errors
-/// What is wrong with it.
-pub(crate) fn alias(raw: &RawValue, sender: Sender<'_>) -> Result<Received, Rejection> {
-    let fields = Object::read(raw, "the call")?;
-    let data = fields.object("data")?;
-    let mpid = |name: &str| {
-        let mpid = data.id(name, "bad_identity")?;
-        mpid.ok_or_else(|| Rejection::new("no_identity", format!("an alias needs a `{name}` in `data`")))
-    };
-    let mut event = begin(Kind::Alias, &fields, sender)?;
-    event.claim("mpid", mpid("destination_mpid")?).claim_alias("mpid", mpid("source_mpid")?);
-    event.context.extra = Some(Json::object(fields.without(&TAKEN)));
-    let mut received = Received::answer(Response::empty(202));
-    received.events.push(event.finish()?);
-    Ok(received)
-}
-
 /// The event that says which identities are one person's.
 fn identify<'a>(
     fields: &Object<'a>,
@@ -124,7 +72,7 @@ fn identify<'a>(
     event.finish()
 }
 
-fn begin<'a>(kind: Kind, fields: &Object<'a>, sender: Sender<'_>) -> Result<EventBuilder<'a>, Rejection> {
+pub(crate) fn begin<'a>(kind: Kind, fields: &Object<'a>, sender: Sender<'_>) -> Result<EventBuilder<'a>, Rejection> {
     let mut event = EventBuilder::new(kind);
     let request = fields.id("request_id", "bad_message_id")?;
     event.message_id = request.map(|id| format!("mparticle/{}/identity/{id}", sender.name).into());
@@ -132,6 +80,6 @@ fn begin<'a>(kind: Kind, fields: &Object<'a>, sender: Sender<'_>) -> Result<Even
     Ok(event)
 }
 
-fn value_of(raw: &RawValue) -> Option<Value> {
+pub(crate) fn value_of(raw: &RawValue) -> Option<Value> {
     serde_json::from_str(raw.get()).ok()
 }

@@ -17,6 +17,8 @@ pub(crate) struct Sender<'c> {
     pub(crate) name: &'c str,
     /// Where its events count, whatever it says itself.
     pub(crate) environment: Option<Environment>,
+    /// Whether it may search for people.
+    pub(crate) may_search: bool,
 }
 
 /// Why a sender is not let in.
@@ -63,7 +65,8 @@ fn find<'c>(config: &'c Config, key: &str, secret: Option<&str>) -> Option<Sende
             _ => false,
         };
         if is_key && is_secret {
-            found = found.or(Some(Sender { name, environment: full.environment }));
+            let may_search = full.search.unwrap_or(full.secret.is_some());
+            found = found.or(Some(Sender { name, environment: full.environment, may_search }));
         }
     }
     found
@@ -72,7 +75,7 @@ fn find<'c>(config: &'c Config, key: &str, secret: Option<&str>) -> Option<Sende
 impl Key {
     fn in_full(&self) -> FullKey {
         match self {
-            Key::Secret(secret) => FullKey { key: None, secret: Some(secret.clone()), environment: None },
+            Key::Secret(secret) => FullKey { key: None, secret: Some(secret.clone()), environment: None, search: None },
             Key::Full(full) => full.clone(),
         }
     }

@@ -13,6 +13,8 @@ mod commerce;
 mod batch;
 mod event;
 mod identity;
+mod change;
+mod search;
 mod door;
 
 use std::collections::BTreeMap;
@@ -56,6 +58,10 @@ pub struct FullKey {
     /// Where its events count, whatever the sender says.
     #[serde(default)]
     pub environment: Option<Environment>,
+    /// Whether it may search for people. A key with a secret may unless this says no, a page's key only where this says yes:
+    /// whoever reads the page can then find out whether an address is known here.
+    #[serde(default)]
+    pub search: Option<bool>,
 }
 
 /// Which address of the sender an event keeps.
@@ -80,7 +86,7 @@ pub struct MParticle {
 impl Source for MParticle {
     const ABOUT: About = About {
         reads: &[Reads::Receive],
-        capabilities: &[Capability::Crypto],
+        capabilities: &[Capability::Crypto, Capability::Identity],
         // It remembers nothing between requests, and those of web pages bring an event or two.
         reuse: true,
         docs: include_str!("../README.md"),

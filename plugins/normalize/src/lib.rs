@@ -173,6 +173,10 @@ struct Claim<'a> {
     how: Option<&'a RawValue>,
 }
 
+fn is_removed(claim: &Claim<'_>) -> bool {
+    claim.how.is_some_and(|how| how.get() == r#""removed""#)
+}
+
 impl Normalize {
     fn on(&self, rule: Rule) -> bool {
         self.config.rules.contains(&rule)
@@ -189,11 +193,12 @@ impl Normalize {
                 continue;
             };
             changed |= value != claim.value.0;
-            // Two spellings may have become one. What was observed says more than what was only said to be earlier.
+            // Two spellings may have become one. What was observed says more than what was only said to be earlier, and what was
+            // removed in one spelling and is there in another was not removed.
             match kept.iter_mut().find(|known| known.kind == claim.kind && known.value.0 == value) {
                 Some(known) => {
                     changed = true;
-                    known.how = known.how.and(claim.how);
+                    known.how = if is_removed(known) { claim.how } else { known.how.filter(|_| claim.how.is_some()) };
                 }
                 None => kept.push(Claim { kind: claim.kind.clone(), value: Text(value), how: claim.how }),
             }

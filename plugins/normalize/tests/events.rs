@@ -55,6 +55,11 @@ fn equal_people_become_equal() {
         r#"{"type":"alias","claims":[{"type":"email","value":"ann@gmail.com"}],"traits":{"email":"a.nn+x@gmail.com"}}"#,
     );
     check(
+        r#"{"drop_dots":["gmail.com"]}"#,
+        r#"{"type":"identify","claims":[{"type":"email","value":"Ann@gmail.com","how":"added"},{"type":"email","value":"a.nn@gmail.com","how":"removed"},{"type":"email","value":"B@b.example","how":"removed"}]}"#,
+        r#"{"type":"identify","claims":[{"type":"email","value":"ann@gmail.com","how":"added"},{"type":"email","value":"b@b.example","how":"removed"}]}"#,
+    );
+    check(
         "{}",
         r#"{"type":"alias","claims":[{"type":"email","value":"A@b.example","how":"alias"}]}"#,
         r#"{"type":"alias","claims":[{"type":"email","value":"a@b.example","how":"alias"}]}"#,

@@ -47,6 +47,8 @@ pub enum Capability {
     Crypto,
     /// [`crate::kv`]: sources and destinations.
     Kv,
+    /// [`crate::identity`]: sources.
+    Identity,
     /// [`crate::files`]: destinations.
     Files,
 }
@@ -113,6 +115,7 @@ impl About {
                 Capability::Email => "email",
                 Capability::Crypto => "crypto",
                 Capability::Kv => "kv",
+                Capability::Identity => "identity",
                 Capability::Files => "files",
             })
             .collect();

@@ -64,6 +64,22 @@ pub enum Learnt {
     Observed,
     /// The sender says that this is an earlier identifier of the same person.
     Alias,
+    /// The sender says outright that this is the person's.
+    Added,
+    /// The sender says that this is not the person's any more.
+    Removed,
+}
+
+impl Learnt {
+    /// How an event says it; none where it goes without saying.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Learnt::Observed => None,
+            Learnt::Alias => Some("alias"),
+            Learnt::Added => Some("added"),
+            Learnt::Removed => Some("removed"),
+        }
+    }
 }
 
 /// Where an event counts.
@@ -135,7 +151,22 @@ pub struct EventBuilder<'a> {
     pub in_response_to: Option<(Cow<'a, str>, Action)>,
     claims: Vec<(Cow<'a, str>, Cow<'a, str>, Learnt)>,
     traits: Vec<(Cow<'a, str>, Json<'a>)>,
-    consent: Vec<(Cow<'a, str>, bool)>,
+    consent: Vec<(Option<Cow<'a, str>>, Cow<'a, str>, ConsentBuilder<'a>)>,
+}
+
+/// What somebody said of a purpose.
+#[derive(Clone, Debug, Default)]
+pub struct ConsentBuilder<'a> {
+    /// Whether the person agreed.
+    pub granted: bool,
+    /// When the person said so, where that was before the event.
+    pub at: Option<Timestamp>,
+    /// The document or its version that the person agreed to or refused.
+    pub document: Option<Cow<'a, str>>,
+    /// Where the person said so.
+    pub location: Option<Cow<'a, str>>,
+    /// The device on which the person said so.
+    pub hardware_id: Option<Cow<'a, str>>,
 }
 
 /// A product of a commerce event.
@@ -209,6 +240,24 @@ pub struct GroupBuilder<'a> {
     pub traits: Vec<(Cow<'a, str>, Json<'a>)>,
 }
 
+impl ConsentBuilder<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let granted: &[u8] = if self.granted { b"true" } else { b"false" };
+        if self.at.is_none() && self.document.is_none() && self.location.is_none() && self.hardware_id.is_none() {
+            out.extend_from_slice(granted);
+            return;
+        }
+        object(out, |out| {
+            key(out, "granted");
+            out.extend_from_slice(granted);
+            instant(out, "at", self.at);
+            text(out, "document", self.document.as_deref());
+            text(out, "location", self.location.as_deref());
+            text(out, "hardware_id", self.hardware_id.as_deref());
+        });
+    }
+}
+
 impl<'a> EventBuilder<'a> {
     /// An event that says nothing yet.
     #[must_use]
@@ -241,6 +290,16 @@ impl<'a> EventBuilder<'a> {
         self.claim_learnt(kind, value, Learnt::Alias)
     }
 
+    /// Says outright that this is the person's, and takes back that it was removed.
+    pub fn claim_added(&mut self, kind: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) -> &mut Self {
+        self.claim_learnt(kind, value, Learnt::Added)
+    }
+
+    /// Says that this is not the person's any more; the person is who has the event's other identifiers.
+    pub fn claim_removed(&mut self, kind: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) -> &mut Self {
+        self.claim_learnt(kind, value, Learnt::Removed)
+    }
+
     fn claim_learnt(&mut self, kind: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>, how: Learnt) -> &mut Self {
         let (kind, value) = (kind.into(), value.into());
         let known = |claim: &(Cow<str>, Cow<str>, Learnt)| claim.0 == kind && claim.1 == value;
@@ -263,7 +322,18 @@ impl<'a> EventBuilder<'a> {
 
     /// Says that the person agreed to a purpose, or refused it.
     pub fn consent(&mut self, purpose: impl Into<Cow<'a, str>>, agreed: bool) -> &mut Self {
-        self.consent.push((purpose.into(), agreed));
+        self.consent.push((None, purpose.into(), ConsentBuilder { granted: agreed, ..ConsentBuilder::default() }));
+        self
+    }
+
+    /// Says that the person agreed to a purpose that falls under a regulation, such as `gdpr`, or refused it.
+    pub fn consent_under(
+        &mut self,
+        regulation: impl Into<Cow<'a, str>>,
+        purpose: impl Into<Cow<'a, str>>,
+        said: ConsentBuilder<'a>,
+    ) -> &mut Self {
+        self.consent.push((Some(regulation.into()), purpose.into(), said));
         self
     }
 
@@ -300,15 +370,7 @@ impl<'a> EventBuilder<'a> {
             out.push(b']');
         }
         self.context.write(&mut out);
-        if !self.consent.is_empty() {
-            key(&mut out, "consent");
-            object(&mut out, |out| {
-                for (purpose, agreed) in &self.consent {
-                    their_key(out, purpose);
-                    out.extend_from_slice(if *agreed { b"true" } else { b"false" });
-                }
-            });
-        }
+        self.write_consent(&mut out);
         if let Some(group) = &self.group {
             key(&mut out, "group");
             object(&mut out, |out| {
@@ -344,12 +406,38 @@ impl<'a> EventBuilder<'a> {
             object(out, |out| {
                 text(out, "type", Some(kind));
                 text(out, "value", Some(value));
-                if *how == Learnt::Alias {
-                    text(out, "how", Some("alias"));
-                }
+                text(out, "how", how.word());
             });
         }
         out.push(b']');
+    }
+
+    fn write_consent(&self, out: &mut Vec<u8>) {
+        if self.consent.is_empty() {
+            return;
+        }
+        let mut regulations: Vec<&str> = Vec::new();
+        for regulation in self.consent.iter().filter_map(|(regulation, ..)| regulation.as_deref()) {
+            if !regulations.contains(&regulation) {
+                regulations.push(regulation);
+            }
+        }
+        key(out, "consent");
+        object(out, |out| {
+            for (_, purpose, said) in self.consent.iter().filter(|(regulation, ..)| regulation.is_none()) {
+                their_key(out, purpose);
+                said.write(out);
+            }
+            for regulation in regulations {
+                their_key(out, regulation);
+                object(out, |out| {
+                    for (_, purpose, said) in self.consent.iter().filter(|(of, ..)| of.as_deref() == Some(regulation)) {
+                        their_key(out, purpose);
+                        said.write(out);
+                    }
+                });
+            }
+        });
     }
 
     fn check(&self) -> Result<(), Rejection> {
@@ -372,6 +460,15 @@ impl<'a> EventBuilder<'a> {
         for (name, value) in &self.traits {
             within("trait_too_long", "a trait's name", name.len(), limits::TRAIT_NAME_BYTES_MAX)?;
             within("trait_too_long", "a trait's value", value.text().len(), limits::TRAIT_VALUE_BYTES_MAX)?;
+        }
+        few("too_many_purposes", "purposes", self.consent.len(), limits::PURPOSES_MAX)?;
+        for (regulation, purpose, said) in &self.consent {
+            for name in regulation.iter().chain([purpose]) {
+                within("purpose_too_long", "the name of a purpose", name.len(), limits::PURPOSE_NAME_BYTES_MAX)?;
+            }
+            for text in [&said.document, &said.location, &said.hardware_id].into_iter().flatten() {
+                within("purpose_too_long", "what a consent was said in", text.len(), limits::PROOF_BYTES_MAX)?;
+            }
         }
         few("too_many_products", "products", self.products.len(), limits::EVENT_PRODUCTS_MAX)?;
         let context = &self.context;
@@ -547,6 +644,9 @@ mod tests {
             vec![ProductBuilder { id: Some("p".into()), price: ProductBuilder::amount("\"9.95\""), ..Default::default() }];
         event.context = ContextBuilder { zone: Some("Europe/Berlin".into()), extra: object("{\"a\":1}"), ..Default::default() };
         event.consent("marketing", true).consent("ads", false);
+        let at = Timestamp::parse("2026-03-01T09:00:00Z");
+        let said = ConsentBuilder { granted: true, at, document: Some("v3".into()), ..ConsentBuilder::default() };
+        event.consent_under("gdpr", "mail", said).consent_under("gdpr", "sms", ConsentBuilder::default());
         event.group = Some(GroupBuilder { id: "g".into(), traits: vec![("plan".into(), Json::of("pro").expect("JSON"))] });
         event.in_response_to = Some(("k".into(), Action::Opened));
         event
@@ -556,7 +656,7 @@ mod tests {
     fn the_engine_reads_what_is_built() {
         let bytes = full().finish().expect("within bounds");
         let event = weft_domain::event::Event::parse(&bytes).expect("an event");
-        let want = r#"{"type":"track","name":"Order \"Completed\"\n","message_id":"m-1","occurred":"2026-03-01T09:30:00.123Z","sent":"2026-03-01T09:30:01.000Z","environment":"development","claims":[{"type":"user_id","value":"ann"},{"type":"anonymous_id","value":"a","how":"alias"}],"traits":{"\u0001":null,"age":7},"properties":{"total":19.90},"products":[{"id":"p","price":9.95}],"context":{"zone":"Europe/Berlin","extra":{"a":1}},"consent":{"ads":false,"marketing":true},"group":{"id":"g","traits":{"plan":"pro"}},"in_response_to":{"delivery":"k","action":"opened"}}"#;
+        let want = r#"{"type":"track","name":"Order \"Completed\"\n","message_id":"m-1","occurred":"2026-03-01T09:30:00.123Z","sent":"2026-03-01T09:30:01.000Z","environment":"development","claims":[{"type":"user_id","value":"ann"},{"type":"anonymous_id","value":"a","how":"alias"}],"traits":{"\u0001":null,"age":7},"properties":{"total":19.90},"products":[{"id":"p","price":9.95}],"context":{"zone":"Europe/Berlin","extra":{"a":1}},"consent":{"ads":false,"marketing":true,"gdpr":{"mail":{"granted":true,"at":"2026-03-01T09:00:00.000Z","document":"v3"},"sms":false}},"group":{"id":"g","traits":{"plan":"pro"}},"in_response_to":{"delivery":"k","action":"opened"}}"#;
         assert_eq!(String::from_utf8(event.to_json()).expect("UTF-8"), want);
         assert_eq!(EventBuilder::new(Kind::Page).finish().expect("within bounds"), br#"{"type":"page"}"#);
     }

@@ -24,6 +24,7 @@ mod imports {
             import weft:plugin/email@1.0.0;
             import weft:plugin/crypto@1.0.0;
             import weft:plugin/kv@1.0.0;
+            import weft:plugin/identity@1.0.0;
             import weft:plugin/files@1.0.0;
             import weft:plugin/output@1.0.0;
         }",
@@ -262,7 +263,7 @@ pub(crate) mod engine {
     use super::wit::output;
     use crate::contract::{Failure, Rejection};
     use crate::lent::crypto::Algorithm;
-    use crate::lent::{email, http, log};
+    use crate::lent::{email, http, identity, log};
 
     pub(crate) fn log(level: log::Level, message: &str) {
         let level = match level {
@@ -337,6 +338,19 @@ pub(crate) mod engine {
     }
     pub(crate) fn kv_delete(key: &str) -> Result<(), Failure> {
         wit::kv::delete(key).map_err(Into::into)
+    }
+
+    pub(crate) fn lookup(identifiers: Vec<identity::Identifier>) -> Result<Option<identity::Known>, Failure> {
+        let asked = |identity::Identifier { kind, value }| wit::identity::Identifier { kind, value };
+        let told = |wit::identity::Identifier { kind, value }| identity::Identifier { kind, value };
+        let identifiers: Vec<wit::identity::Identifier> = identifiers.into_iter().map(asked).collect();
+        let known = wit::identity::lookup(&identifiers)?;
+        Ok(known.map(|wit::identity::Known { customer, signs_in, matched, identifiers }| identity::Known {
+            customer,
+            signs_in,
+            matched,
+            identifiers: identifiers.into_iter().map(told).collect(),
+        }))
     }
 
     pub(crate) fn read(folder: &str, name: &str) -> Result<Option<Vec<u8>>, Failure> {

@@ -265,6 +265,44 @@ pub mod kv {
     }
 }
 
+/// Who is known. It only reads, as of what the engine has taken in by then.
+pub mod identity {
+    use crate::contract::Failure;
+
+    /// Identifiers that [`lookup`] takes at once.
+    pub const IDENTIFIERS_MAX: usize = 100;
+
+    /// An identifier, as an event would claim it.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Identifier {
+        /// Its type, such as `email`.
+        pub kind: String,
+        /// Its value.
+        pub value: String,
+    }
+
+    /// A customer.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct Known {
+        /// The customer's id.
+        pub customer: String,
+        /// Whether the customer has an identifier by which people sign in.
+        pub signs_in: bool,
+        /// Which of those asked for are the customer's, by their places in the question.
+        pub matched: Vec<u32>,
+        /// The customer's identifiers, the strongest first.
+        pub identifiers: Vec<Identifier>,
+    }
+
+    /// The customer who has the strongest of these identifiers that anybody has; none where nobody has any. Nobody is made.
+    ///
+    /// # Errors
+    /// They are too many, or the engine cannot look them up now.
+    pub fn lookup(identifiers: Vec<Identifier>) -> Result<Option<Known>, Failure> {
+        super::engine::lookup(identifiers)
+    }
+}
+
 /// Files in folders that the configuration names: see [`crate::Folder`].
 pub mod files {
     /// The length of the longest name, in bytes. A name has no separator and no leading dot.

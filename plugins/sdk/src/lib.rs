@@ -6,7 +6,7 @@
 //! | change, drop or refuse events | [`Transform`] | `weft_plugin::transform!(MyTransform);` |
 //! | deliver to the outside | [`Destination`] | `weft_plugin::destination!(MyDestination);` |
 //!
-//! A plugin can reach nothing but what the engine lends it ([`log`], [`http`], [`email`], [`crypto`], [`kv`], [`files`], [`output`]):
+//! A plugin can reach nothing but what the engine lends it ([`log`], [`http`], [`email`], [`crypto`], [`kv`], [`identity`], [`files`], [`output`]):
 //! there is no file system, socket, clock or randomness here. The same code compiles natively, where [`testing`] stands in
 //! for the engine, so that plugins are tested with plain `cargo test`. The contract in prose is
 //! `plugins/contract/README.md`; a plugin of forty lines is in this crate's README.
@@ -41,10 +41,10 @@ pub use about::{About, Capability, Example, Limits, Reads};
 pub use contract::{
     Batch, Body, ConfigProblem, Failure, FailureKind, Outcome, Receipt, Received, Refused, Rejection, Request, Response,
 };
-pub use event::{Action, ContextBuilder, Environment, EventBuilder, GroupBuilder, Kind, Learnt, ProductBuilder};
+pub use event::{Action, ConsentBuilder, ContextBuilder, Environment, EventBuilder, GroupBuilder, Kind, Learnt, ProductBuilder};
 pub use json::{Fields, Json, Text, document, fields, is_visible, string, string_or_number};
 pub use lent::config::{Folder, Secret};
-pub use lent::{crypto, email, files, http, kv, log, output};
+pub use lent::{crypto, email, files, http, identity, kv, log, output};
 pub use outbox::{Leftover, Outbox};
 pub use parts::Parts;
 pub use path::{For, Path, PathError};

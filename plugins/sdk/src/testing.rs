@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::contract::{ConfigProblem, Failure, Rejection};
-use crate::lent::{email, http, log};
+use crate::lent::{email, http, identity, log};
 use crate::traits;
 
 /// Who answers requests.
@@ -36,6 +36,8 @@ pub struct Double {
     pub folders: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     /// The stage's namespace.
     pub kv: BTreeMap<String, Vec<u8>>,
+    /// The customers that there are: a look-up finds the first who has one of the identifiers.
+    pub customers: Vec<identity::Known>,
     /// Who answers requests; without one every request is `unavailable`.
     pub peer: Option<Peer>,
     /// Who takes messages; without one the mail server is `unavailable`.
@@ -124,7 +126,7 @@ pub(crate) mod engine {
     use super::{Died, Double, How, with};
     use crate::contract::{Failure, Rejection};
     use crate::lent::crypto::Algorithm;
-    use crate::lent::{email, files, http, log};
+    use crate::lent::{email, files, http, identity, log};
 
     pub(crate) fn log(level: log::Level, message: &str) {
         with(|double| double.logged.push((level, message.to_owned())));
@@ -224,6 +226,16 @@ pub(crate) mod engine {
             },
             |_| {},
         )
+    }
+
+    pub(crate) fn lookup(asked: Vec<identity::Identifier>) -> Result<Option<identity::Known>, Failure> {
+        let places = |known: &identity::Known| -> Vec<u32> {
+            (0..).zip(&asked).filter(|(_, one)| known.identifiers.contains(one)).map(|(place, _)| place).collect()
+        };
+        with(|double| {
+            let mut found = double.customers.iter().map(|known| identity::Known { matched: places(known), ..known.clone() });
+            Ok(found.find(|known| !known.matched.is_empty()))
+        })
     }
 
     fn check_name(name: &str) -> Result<(), Failure> {

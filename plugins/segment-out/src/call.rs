@@ -3,6 +3,7 @@
 //! Values keep the text that they have. What Segment has no place for goes where Segment's own libraries put such things: `context`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -80,6 +81,11 @@ struct Identifier<'a> {
 impl Identifier<'_> {
     fn is_alias(&self) -> bool {
         self.how.as_ref().is_some_and(|how| how.0 == "alias")
+    }
+
+    /// Whether it says who somebody is now: it is no earlier one, and was not removed.
+    fn is_own(&self) -> bool {
+        self.how.as_ref().is_none_or(|how| how.0 == "added")
     }
 }
 
@@ -163,7 +169,7 @@ fn of_event(config: &Config, event: &Event<'_>, own_id: &str) -> Result<String, 
     let said = event.message_id.as_ref().map_or(own_id, |id| &*id.0);
     let short = if said.len() > MESSAGE_ID_BYTES_MAX { &*format!("weft-{}", hash::sha256(said, None)) } else { said };
     call.text("messageId", Some(short)).raw("timestamp", event.occurred);
-    let own: Vec<&Identifier> = event.claims.iter().filter(|claim| !claim.is_alias()).collect();
+    let own: Vec<&Identifier> = event.claims.iter().filter(|claim| claim.is_own()).collect();
     who(config, &own, &mut call, &mut context, kind == "alias")?;
     let name = event.name.as_ref().map(|name| &*name.0);
     let extra = part(event.context, "extra");
@@ -198,7 +204,7 @@ fn of_event(config: &Config, event: &Event<'_>, own_id: &str) -> Result<String, 
 fn of_profile(config: &Config, profile: &Profile<'_>, id: &str) -> Result<String, Rejection> {
     let (mut call, mut context) = (Object::default(), Object::default());
     call.text("type", Some("identify")).text("messageId", Some(id)).raw("timestamp", profile.last_seen);
-    let own: Vec<&Identifier> = profile.identifiers.iter().filter(|identifier| !identifier.is_alias()).collect();
+    let own: Vec<&Identifier> = profile.identifiers.iter().filter(|identifier| identifier.is_own()).collect();
     who(config, &own, &mut call, &mut context, false)?;
     call.raw("traits", profile.traits);
     consent(profile.consent, &mut context);
@@ -312,10 +318,25 @@ fn device<'a>(from: &'a RawValue, context: &mut Object<'a>) {
 }
 
 fn consent(consent: Option<&RawValue>, context: &mut Object<'_>) {
-    if consent.is_some() {
-        let mut preferences = Object::default();
-        context.object("consent", preferences.raw("categoryPreferences", consent));
+    let Some(said) = consent.and_then(fields) else { return };
+    // Segment knows categories by their names alone. One that is said of twice, under two regulations, is refused where one of them is.
+    let mut categories: BTreeMap<Cow<'_, str>, bool> = BTreeMap::new();
+    let mut note = |name: Cow<'_, str>, raw: &RawValue| {
+        let granted = match fields(raw) {
+            Some(more) => more.iter().any(|(key, value)| key == "granted" && value.get() == "true"),
+            None => raw.get() == "true",
+        };
+        let known = categories.entry(Cow::Owned(name.into_owned())).or_insert(true);
+        *known &= granted;
+    };
+    for (name, raw) in said {
+        match fields(raw) {
+            Some(purposes) => purposes.into_iter().for_each(|(purpose, raw)| note(purpose, raw)),
+            None => note(name, raw),
+        }
     }
+    let mut preferences = Object::default();
+    context.object("consent", preferences.raw("categoryPreferences", to_raw_value(&categories).ok().as_deref()));
 }
 
 /// What the event says of Segment's destinations, and then the configuration.

@@ -134,7 +134,7 @@ fn what_the_source_takes_apart_is_put_together_again() {
 
 #[test]
 fn a_profile_is_an_identify() {
-    let profile = r#"{"customer_id":"5f0c","identifiers":[{"type":"email","value":"ann@shop.example"},{"type":"user_id","value":"ann"}],"traits":{"email":"ann@shop.example","name":"Ann"},"consent":{"marketing":true},"groups":[],"last_seen":"2026-03-01T09:30:00.000Z","events_total":42}"#;
+    let profile = r#"{"customer_id":"5f0c","identifiers":[{"type":"email","value":"ann@shop.example"},{"type":"user_id","value":"ann"}],"traits":{"email":"ann@shop.example","name":"Ann"},"consent":{"marketing":true,"gdpr":{"ads":{"granted":true,"document":"v3"},"mail":false},"ccpa":{"ads":false}},"groups":[],"last_seen":"2026-03-01T09:30:00.000Z","events_total":42}"#;
     let call = call("{}", "profiles", profile);
     assert!(call["messageId"].as_str().is_some_and(|id| id.starts_with("weft-profile-100-")), "{call}");
     assert_eq!(
@@ -142,7 +142,10 @@ fn a_profile_is_an_identify() {
         (&json!("identify"), &json!("ann"), &json!("2026-03-01T09:30:00.000Z"))
     );
     assert_eq!(call["traits"], json!({ "email": "ann@shop.example", "name": "Ann" }));
-    assert_eq!(call["context"], json!({ "consent": { "categoryPreferences": { "marketing": true } } }));
+    assert_eq!(
+        call["context"],
+        json!({ "consent": { "categoryPreferences": { "ads": false, "mail": false, "marketing": true } } })
+    );
     let segment = Segment::taking_all();
     let merged = r#"{"customer_id":"5f0c","merged_into":"77aa"}"#.to_owned();
     assert_eq!(deliver("{}", "profiles", &[merged]), Ok(vec![Receipt::Ok]));

@@ -8,7 +8,7 @@ use axum::middleware;
 use axum::routing::{self, MethodRouter};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{Pages, identity, rights};
+use super::{Pages, identity, matching, profiles, rights};
 use crate::config::Scope;
 use crate::status::{Reloaded, Report};
 use crate::{events, letters, tail};
@@ -74,6 +74,28 @@ pub(super) fn all() -> Vec<Route> {
         .takes::<super::AsOf>()
         .gives::<weft_domain::portrait::Portrait>()
         .refuses(&[400, 404, 422]),
+        get("profiles", "/api/v1/profiles", "All customers by their ids, a page at a time", profiles::list)
+            .takes::<crate::profiles::Asked>()
+            .gives::<crate::profiles::List>()
+            .refuses(&[400]),
+        get(
+            "export_profiles",
+            "/api/v1/export/profiles",
+            "All profiles by their ids, one in each line of JSON; headers say as of when",
+            profiles::export_profiles,
+        )
+        .takes::<crate::export::AskedProfiles>()
+        .gives_text("application/x-ndjson")
+        .refuses(&[400]),
+        get(
+            "export_events",
+            "/api/v1/export/events",
+            "All events in the order of history, one in each line of JSON, each with its place and its source",
+            profiles::export_events,
+        )
+        .takes::<crate::export::AskedEvents>()
+        .gives_text("application/x-ndjson")
+        .refuses(&[400]),
         get("events_by_id", "/api/v1/profiles/{id}/events", "A customer's events by time, a page at a time", super::events_by_id)
             .takes::<events::Asked>()
             .gives::<events::List>()
@@ -137,6 +159,22 @@ pub(super) fn all() -> Vec<Route> {
         .reads::<crate::review::Said>()
         .gives::<crate::identity::Decided>()
         .refuses(&[400, 409, 413, 415, 422, 503]),
+        get(
+            "matching_model",
+            "/api/v1/identity/model",
+            "The model by which customers are compared: what each level of each field says",
+            matching::model,
+        )
+        .gives::<crate::matcher::Shown>()
+        .refuses(&[409]),
+        post(
+            "learn_matching_model",
+            "/api/v1/identity/model",
+            "Learn a model from the customers that there are; the answer comes when it is a part of history",
+            matching::learn,
+        )
+        .gives::<crate::matcher::Shown>()
+        .refuses(&[409, 503]),
         post("split", "/api/v1/identity/split", "Take apart what is not one person's", identity::split)
             .reads::<crate::identity::Asked>()
             .gives::<crate::identity::Outcome>()

@@ -28,6 +28,9 @@ pub(super) enum Answer {
 /// How long an engine may take to answer: to take on another configuration, it lets go of stages that have something in hand.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How long an engine may work before it answers: learning from as many customers as it does takes some minutes.
+const WORK_TIME_MAX: Duration = Duration::from_secs(1_800);
+
 /// Gets a page of the engine that listens there. The token of `WEFT_TOKEN` goes with it, where there is one.
 pub(super) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
     exchange(address, Request::get(path), Bytes::new()).await
@@ -37,6 +40,13 @@ pub(super) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answe
 pub(super) async fn post(address: SocketAddr, path: &str, json: &serde_json::Value) -> anyhow::Result<Answer> {
     let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
     exchange(address, request, json.to_string().into()).await
+}
+
+/// Posts to a page that may have to work for minutes before it answers, as [`get`] gets one.
+pub(super) async fn post_patiently(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
+    let Some(stream) = connect(address).await else { return Ok(Answer::Nobody) };
+    let asked = async { answer(ask(stream, address, Request::post(path), Bytes::new()).await?).await };
+    tokio::time::timeout(WORK_TIME_MAX, asked).await.context("the engine does not answer")?
 }
 
 /// Posts bytes as they are, as [`get`] gets a page.
@@ -76,6 +86,46 @@ pub(super) async fn follow(address: SocketAddr, path: &str, last: Option<&str>) 
             Answer::NotFound => bail!("the engine that runs is of a version without this page"),
             _ => bail!("the engine's answer cannot be read"),
         },
+    }
+}
+
+/// A body that is read as it comes.
+pub(super) struct Streamed {
+    response: Response<Incoming>,
+}
+
+/// Opens a page whose body may be long; none where nobody listens.
+pub(super) async fn stream(address: SocketAddr, path: &str) -> anyhow::Result<Option<Streamed>> {
+    let Some(stream) = connect(address).await else { return Ok(None) };
+    let asked = tokio::time::timeout(ANSWER_TIME_MAX, ask(stream, address, Request::get(path), Bytes::new())).await;
+    let response = asked.context("the engine does not answer")??;
+    match response.status() {
+        StatusCode::OK => Ok(Some(Streamed { response })),
+        _ => match answer(response).await? {
+            Answer::NotFound => bail!("the engine that runs is of a version without this page"),
+            _ => bail!("the engine's answer cannot be read"),
+        },
+    }
+}
+
+impl Streamed {
+    /// What a header says.
+    pub(super) fn header(&self, name: &str) -> Option<String> {
+        self.response.headers().get(name)?.to_str().ok().map(str::to_owned)
+    }
+
+    /// The next bytes; none at the end.
+    ///
+    /// # Errors
+    /// It broke off.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        loop {
+            let frame = tokio::time::timeout(ANSWER_TIME_MAX, self.response.body_mut().frame()).await;
+            let Some(frame) = frame.context("the engine sends nothing more")? else { return Ok(None) };
+            if let Ok(bytes) = frame.context("the connection broke")?.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
     }
 }
 

@@ -57,8 +57,11 @@ pub(super) enum Identity {
     Restore(Change),
     /// Find out which rows of a file are one person.
     Resolve(matching::Resolve),
-    /// Learn from a file how much each field says, and write it down as a model.
+    /// Learn how much each field says: from a file, and write it down as a model; or, without one, have the running engine learn from its
+    /// customers.
     Train(matching::Train),
+    /// Show the model by which a running engine compares customers: what each level of each field says.
+    Model(Place),
     /// Say why two rows of a file are one person, or are not, field by field.
     Compare(matching::Compare),
 }
@@ -130,7 +133,8 @@ pub(super) async fn run(command: Identity) -> Result<(), Failed> {
         Identity::Split(change) => changed(change, "split").await,
         Identity::Restore(change) => changed(change, "restore").await,
         Identity::Resolve(resolve) => matching::resolve(&resolve),
-        Identity::Train(train) => matching::train(&train),
+        Identity::Train(train) => matching::train(&train).await,
+        Identity::Model(place) => matching::model(&place).await,
         Identity::Compare(compare) => matching::compare(&compare),
     }
 }

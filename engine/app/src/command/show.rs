@@ -6,15 +6,17 @@ use std::io::IsTerminal;
 use anyhow::bail;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
+use weft_domain::consent::Proof;
 use weft_domain::event::Identifier;
-use weft_domain::explain::Because;
+use weft_domain::explain::{Because, Before, Stated};
 use weft_domain::measure::Note;
-use weft_domain::portrait::{More, Portrait, Source};
+use weft_domain::portrait::{More, Portrait, Reach, Source};
 use weft_domain::problem::Code;
 use weft_store::log::Report as LogReport;
 use weft_store::state::Sizes;
 
 use crate::delivery::{self, Circuit};
+use crate::matcher;
 use crate::probe::{Finding, Obstacle, What};
 use crate::status::{AttributeReport, Outcome, Report};
 
@@ -72,7 +74,7 @@ pub(super) fn code(text: &str) -> anyhow::Result<String> {
 
 /// A customer, with the reasons.
 pub(super) fn portrait(portrait: &Portrait) -> String {
-    let Portrait { explained, more: More { attributes, as_of, missing } } = portrait;
+    let Portrait { explained, more: More { attributes, as_of, missing, destinations } } = portrait;
     let profile = &explained.profile;
     let mut text = format!("customer {}\n", profile.customer_id);
     if let Some(at) = as_of {
@@ -92,11 +94,22 @@ pub(super) fn portrait(portrait: &Portrait) -> String {
     for (name, fact) in &explained.facts {
         let _ = writeln!(text, "  {name:<14} {:<28} said by {} on {}", fact.value.text(), fact.source, fact.occurred);
     }
-    for (purpose, given) in &profile.consent {
-        let _ = writeln!(text, "  {:<14} {}", format!("consent {purpose}"), if *given { "given" } else { "refused" });
-    }
     if !profile.groups.is_empty() {
         let _ = writeln!(text, "  {:<14} {}", "groups", profile.groups.join(", "));
+    }
+    if !explained.consent.is_empty() {
+        let _ = writeln!(text, "\nconsent");
+    }
+    for one in &explained.consent {
+        let _ = writeln!(text, "  {}", stated(one));
+    }
+    if !destinations.is_empty() {
+        let _ = writeln!(text, "\ndestinations that ask for consent");
+    }
+    for Reach { destination, withheld, heard } in destinations {
+        let said = withheld.as_ref().map_or_else(|| "told".to_owned(), |why| format!("withheld: {why}"));
+        let has = if *heard { "has the profile" } else { "" };
+        let _ = writeln!(text, "  {}", format!("{destination:<22} {said:<36} {has}").trim_end());
     }
     if !attributes.is_empty() {
         let _ = writeln!(text, "\nattributes");
@@ -113,6 +126,22 @@ pub(super) fn portrait(portrait: &Portrait) -> String {
     }
     for one in &explained.matches {
         text.push_str(&super::identity::review::matched(one));
+    }
+    text
+}
+
+/// What somebody said of a purpose, and before.
+fn stated(one: &Stated) -> String {
+    let word = |granted: bool| if granted { "granted" } else { "refused" };
+    let proof = |Proof { document, location, hardware_id }: &Proof| {
+        let parts = [("document", document), ("at", location), ("on device", hardware_id)];
+        parts.iter().filter_map(|(what, text)| Some(format!(", {what} {}", text.as_ref()?))).collect::<String>()
+    };
+    let Stated { granted, occurred, source, before, .. } = one;
+    let purpose = one.purpose().to_string();
+    let mut text = format!("{purpose:<28} {:<8} said by {source} on {occurred}{}", word(*granted), proof(&one.proof));
+    if let Some(Before { occurred, source, proof: said, .. }) = before {
+        let _ = write!(text, "\n  {:<28} {:<8} said by {source} on {occurred}{}, before", "", word(!granted), proof(said));
     }
     text
 }
@@ -227,13 +256,46 @@ pub(super) fn status(report: &Report) -> String {
         if let Some(state) = lane_state(standing) {
             let _ = writeln!(text, "    {state}");
         }
+        for (reason, count) in &standing.withheld {
+            let reason = if reason.is_empty() { "other purposes" } else { reason };
+            let _ = writeln!(text, "    {count} withheld for want of consent, ever: {reason}");
+        }
         if standing.again > 0 {
             let _ = writeln!(text, "    {} events that it refused are on their way again", standing.again);
         }
     }
+    if let Some(matching) = &report.matching {
+        text.push_str(&matched(matching));
+    }
     let said: Vec<String> = report.attributes.iter().filter_map(standing).collect();
     if !said.is_empty() {
         let _ = writeln!(text, "\nattributes and traits\n{}", said.join("\n"));
+    }
+    text
+}
+
+/// How customers are compared.
+fn matched(matching: &matcher::Standing) -> String {
+    let matcher::Standing { customers, waiting, building, compared_total, .. } = matching;
+    let mut text =
+        format!("\nmatching\n  {customers} customers, {waiting} waiting; since start {compared_total} pairs compared: ");
+    let (merges, reviews, aparts) = (matching.merges_total, matching.reviews_total, matching.aparts_total);
+    let _ = writeln!(text, "{merges} are one, {reviews} to decide, {aparts} taken back");
+    let model = &matching.model;
+    let _ = match model.learned {
+        Some(at) => writeln!(text, "  by the model of record {}, learned {at} from {} customers", model.version, model.records),
+        None => writeln!(text, "  by the model that Weft comes with: `weft identity train` learns one"),
+    };
+    let notes = [
+        building.map(|done| format!("walks through all customers: {done} %")),
+        matching.learning.then(|| "learns a model".to_owned()),
+        (matching.keys_closed > 0).then(|| format!("{} keys are shared by too many to compare them", matching.keys_closed)),
+        (matching.left_out_total > 0)
+            .then(|| format!("{} claims and customers past the bounds were left out", matching.left_out_total)),
+        matching.last_error.as_ref().map(|error| format!("FAILS, and is tried again: {error}")),
+    ];
+    for note in notes.into_iter().flatten() {
+        let _ = writeln!(text, "  {note}");
     }
     text
 }

@@ -249,6 +249,7 @@ mod tests {
             }],
             lanes: vec![LaneReport { name: "lake".into(), stream: "events".into(), standing }],
             attributes: Vec::new(),
+            matching: None,
         }
     }
 

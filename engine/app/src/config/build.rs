@@ -21,6 +21,7 @@ use super::schema::{self, Schema};
 use super::secret::{Environment, Secret, Vault};
 use super::settle::{self, Ground};
 use super::source::{Report, Sources, Span, join};
+use super::spec::consent::ConsentSpec;
 use super::spec::stage::{FileSpec, HttpSpec, KeyText, PluginSpec, PollSpec, SourceSpec};
 use super::spec::{self, WorkspaceSpec};
 use super::tree::{Entry, Node, Value};
@@ -150,7 +151,7 @@ pub(super) fn load(path: &Path, environment: &Environment, manifests: &dyn Manif
 }
 
 /// What the engine keeps in its data folder.
-const DATA_PARTS: [&str; 6] = ["intake", "history", "state", "generations", "erasure", "rights"];
+const DATA_PARTS: [&str; 7] = ["intake", "history", "state", "matching", "generations", "erasure", "rights"];
 
 /// Puts what is in the files that plugins' blocks name in their places.
 fn inline(tree: &mut Node, ground: &Ground<'_>, kept: Option<&Inlined>, sources: &mut Sources, report: &mut Report) -> Inlined {
@@ -444,6 +445,7 @@ impl Parts {
                 connection: destination.connection,
                 events: destination.from.events,
                 profiles: destination.from.profiles,
+                consent: destination.consent.as_ref().map(ConsentSpec::rule),
                 environment: destination.environment,
                 block,
                 attempts_max: destination.retry.attempts,
@@ -471,6 +473,7 @@ impl Parts {
             sources,
             transforms,
             identity: self.identity,
+            matching: spec.identity.matching,
             attributes: self.attributes,
             destinations,
             tests: spec.tests,

@@ -17,6 +17,8 @@ use super::limits;
 use super::rights;
 use super::schema::nearest;
 use super::source::{At, Report, Span, join};
+use super::spec::consent::{ConsentSpec, WORDS};
+use super::spec::matching::MatchingSpec;
 use super::spec::stage::{DestinationSpec, PollSpec, SourceSpec, TransformSpec};
 use super::spec::{NAMED_SECTIONS, RESERVED_NAMES, WorkspaceSpec};
 use super::tree::{Entry, Node};
@@ -159,6 +161,11 @@ impl References<'_> {
                 report.add(self.at(&format!("{path}/limit/within")), problem.expected("a duration, such as `7d`"));
             }
         }
+        if let Some(Err(wrong)) = self.spec.identity.matching.as_ref().map(MatchingSpec::check) {
+            let key = format!("/identity/matching/{}", wrong.key);
+            let at = if self.tree.find(&key).is_some() { &*key } else { "/identity/matching" };
+            report.add(self.at(at), Problem::error(Code::CONFIG_REFUSED, wrong.message));
+        }
         if rules.on_logout == OnLogout::New && !rules.identifiers.iter().any(|rule| rule.device) {
             let message = "nobody can sign out: no type of identifier is a device";
             let problem = Problem::error(Code::CONFIG_REFUSED, message);
@@ -240,6 +247,41 @@ impl References<'_> {
         }
     }
 
+    /// That a rule of consent asks for something, and that what it takes for a regulation is not a word that was mistyped.
+    fn consent(&self, path: &str, consent: &ConsentSpec, report: &mut Report) {
+        let rule = consent.rule();
+        if rule.purposes().is_empty() {
+            let problem = Problem::error(Code::CONFIG_MISSING_KEY, "`consent` names no purpose")
+                .expected("purposes by regulation, such as `gdpr: [marketing]`, or `all` or `any` of some")
+                .hint("leave `consent` out where no consent is needed");
+            report.add(self.at(path), problem);
+        }
+        let regulations = rule.purposes().into_iter().filter_map(|purpose| purpose.regulation.clone());
+        for regulation in regulations.chain(rule.unless_said.under.keys().cloned()).collect::<BTreeSet<_>>() {
+            if let Some(word) = nearest(&regulation, WORDS) {
+                let problem = Problem::error(Code::CONFIG_UNKNOWN_KEY, format!("unknown key `{}`", Excerpt(&regulation)))
+                    .expected("`all`, `any`, `unless_said`, or the name of a regulation")
+                    .hint(format!("did you mean `{word}`?"));
+                report.add(self.at(path), problem);
+            }
+        }
+        for purpose in rule.purposes() {
+            if let Err(message) = purpose.check() {
+                report.add(self.at(path), Problem::error(Code::CONFIG_BAD_VALUE, message));
+            }
+        }
+        let asked: BTreeSet<_> = rule.purposes().into_iter().filter_map(|purpose| purpose.regulation.as_deref()).collect();
+        for regulation in rule.unless_said.under.keys().filter(|regulation| !asked.contains(&***regulation)) {
+            let message = format!("`unless_said` names the regulation `{}`, of which nothing is needed", Excerpt(regulation));
+            let problem = Problem::error(Code::REFERENCE_UNKNOWN, message);
+            let problem = match nearest(regulation, asked.iter().copied()) {
+                Some(known) => problem.hint(format!("did you mean `{known}`?")),
+                None => problem,
+            };
+            report.add(self.at(&format!("{path}/unless_said")), problem);
+        }
+    }
+
     /// That what is looked for now and then is not looked for all the time.
     fn schedule(&self, path: &str, source: &SourceSpec, report: &mut Report) {
         let poll = if let Some(PollSpec::Every(every)) = &source.poll { Some(every) } else { None };
@@ -295,6 +337,9 @@ impl References<'_> {
             let problem = Problem::error(Code::CONFIG_OUT_OF_RANGE, format!("a batch cannot have `{}`", destination.batch.bytes))
                 .expected("between `256 KiB` and `4 MiB`");
             report.add(self.at(&format!("{path}/batch/bytes")), problem);
+        }
+        if let Some(consent) = &destination.consent {
+            self.consent(&format!("{path}/consent"), consent, report);
         }
         let Some(manifest) = manifest else { return };
         if manifest.ordered && destination.concurrency > 1 {

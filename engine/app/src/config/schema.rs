@@ -109,7 +109,7 @@ pub(super) fn folded(name: &str) -> String {
 }
 
 /// The name among some that a wrong one was probably meant to be.
-pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wrong_folded = folded(wrong);
     let room = (wrong_folded.chars().count() / 3).clamp(1, 3);
     let distance = |name: &str| strsim::damerau_levenshtein(&folded(name), &wrong_folded);

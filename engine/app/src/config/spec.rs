@@ -28,6 +28,7 @@ macro_rules! text_schema {
 
 pub mod attribute;
 pub mod connection;
+pub mod consent;
 pub mod identity;
 pub mod matching;
 pub mod rights;

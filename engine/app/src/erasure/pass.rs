@@ -44,6 +44,8 @@ impl Eraser {
         let state = self.state.clone();
         // First the base: a rebuild from here on begins with a copy that has nothing of them.
         blocking(move || state.keep_base().and_then(|_| state.compact())).await??;
+        // Keys by which they were found are hashes of what was known.
+        self.matcher.forget().await;
         let rewritten = self.rewrite_logs(Arc::new(Person::union(jobs.iter().map(|job| &job.person)))).await?;
         let together = jobs.len() as u64;
         for job in jobs {

@@ -87,7 +87,9 @@ impl<'a> Groups<'a> {
         if one.sides.iter().any(|(pair, side)| one.sides.contains(&(*pair, !side))) {
             return Some(Guard::Separated);
         }
-        if merges && !signed_in && known > 0 && !asking.compared {
+        // Who says an alias means two people, and did not just type somebody's address.
+        let said_outright = joining.iter().any(|one| one.one.how == Learnt::Alias);
+        if merges && !signed_in && !said_outright && known > 0 && !asking.compared {
             return Some(Guard::LoginGate);
         }
         if self.rules.on_login == OnLogin::New && signed_in && known < touched.len() && !asking.compared {
@@ -205,7 +207,7 @@ impl<'a> Groups<'a> {
                 one.sides.extend(self.sides.get(&name_of(identifier)).into_iter().flatten());
             }
             match (owner, identifier.how) {
-                (None, Learnt::Observed) => one.count(place, &self.rules.identifiers[place], at),
+                (None, Learnt::Observed | Learnt::Added) => one.count(place, &self.rules.identifiers[place], at),
                 (Some(owner), Learnt::Alias) if !owner.is_alias => one.uncount(place, owner.since),
                 _ => (),
             }

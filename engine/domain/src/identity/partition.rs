@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::groups::{Asking, Groups, Joining, Sides, name_of};
 use super::{OnLogin, OnLogout, Rules};
 use crate::claim::{Claim, ClaimId, CustomerId, Guard, IdentifierId, Witness};
-use crate::event::{Identifier, Learnt};
+use crate::event::Identifier;
 
 /// Where a claim ended up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,8 +126,7 @@ impl<'a> Walk<'a> {
     /// The identifiers of a claim, the strongest first.
     fn joining(&self, claim: &'a Claim) -> Vec<Joining<'a>> {
         let mut joining: Vec<Joining<'a>> = claim.identifiers.iter().map(|one| Joining { one, leaves: false }).collect();
-        let strength = |one: &Identifier| (one.how == Learnt::Alias, self.rules.priority(&one.kind).unwrap_or(usize::MAX));
-        joining.sort_by_key(|joining| strength(joining.one));
+        joining.sort_by_key(|joining| self.rules.strength(joining.one));
         joining
     }
 

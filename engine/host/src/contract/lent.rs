@@ -99,6 +99,28 @@ pub enum Mailed {
     Refused(Rejection),
 }
 
+/// An identifier, as an event would claim it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identifier {
+    /// Its type, such as `email`.
+    pub kind: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// A customer, as a plugin hears of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The customer's id.
+    pub customer: String,
+    /// Whether the customer has an identifier by which people sign in.
+    pub signs_in: bool,
+    /// Which of those asked for are the customer's, by their places in the question.
+    pub matched: Vec<u32>,
+    /// The customer's identifiers, the strongest first.
+    pub identifiers: Vec<Identifier>,
+}
+
 /// What the app lends to one stage.
 pub trait Lent: Send + Sync + 'static {
     /// A line, already cut to [`crate::limits::LOG_LINE_BYTES_MAX`]. Must not block.
@@ -146,6 +168,12 @@ pub trait Lent: Send + Sync + 'static {
     fn kv_delete(&self, key: &str) -> Lending<'_, Result<(), Failure>> {
         let _ = key;
         not_lent("no key-value namespace is lent to this stage")
+    }
+
+    /// The customer who has the strongest of these identifiers that anybody has.
+    fn lookup(&self, identifiers: Vec<Identifier>) -> Lending<'_, Result<Option<Known>, Failure>> {
+        let _ = identifiers;
+        not_lent("nobody is looked up for this stage")
     }
 
     /// The whole file; `None` where there is no such file.

@@ -54,6 +54,8 @@ pub enum Capability {
     Crypto,
     /// A small durable namespace. Sources and destinations.
     Kv,
+    /// Who is known by identifiers. Sources.
+    Identity,
     /// Files in folders of the configuration. Destinations.
     Files,
 }
@@ -67,6 +69,7 @@ impl Capability {
             Capability::Email => "email",
             Capability::Crypto => "crypto",
             Capability::Kv => "kv",
+            Capability::Identity => "identity",
             Capability::Files => "files",
         }
     }
@@ -75,7 +78,9 @@ impl Capability {
     #[must_use]
     pub fn suits(self, kind: Kind) -> bool {
         match (self, kind) {
-            (_, Kind::Transform) | (Capability::Email | Capability::Files, Kind::Source) => false,
+            (_, Kind::Transform)
+            | (Capability::Email | Capability::Files, Kind::Source)
+            | (Capability::Identity, Kind::Destination) => false,
             (_, Kind::Source | Kind::Destination) => true,
         }
     }

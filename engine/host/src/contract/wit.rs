@@ -27,7 +27,7 @@ mod generated {
 pub(crate) use generated::exports::weft::plugin as exports;
 pub(crate) use generated::weft::plugin as imports;
 
-use super::{Email, Failure, FailureKind, HttpRequest, HttpResponse, Mailbox, Mailed, Rejection};
+use super::{Email, Failure, FailureKind, HttpRequest, HttpResponse, Identifier, Known, Mailbox, Mailed, Rejection};
 
 impl From<imports::types::FailureKind> for FailureKind {
     fn from(kind: imports::types::FailureKind) -> Self {
@@ -124,5 +124,18 @@ impl From<Mailed> for imports::email::Outcome {
             Mailed::Later(ms) => Self::Later(ms),
             Mailed::Refused(Rejection { code, message }) => Self::Refused(imports::types::Rejection { code, message }),
         }
+    }
+}
+
+impl From<imports::identity::Identifier> for Identifier {
+    fn from(imports::identity::Identifier { kind, value }: imports::identity::Identifier) -> Self {
+        Self { kind, value }
+    }
+}
+
+impl From<Known> for imports::identity::Known {
+    fn from(Known { customer, signs_in, matched, identifiers }: Known) -> Self {
+        let identifier = |Identifier { kind, value }| imports::identity::Identifier { kind, value };
+        Self { customer, signs_in, matched, identifiers: identifiers.into_iter().map(identifier).collect() }
     }
 }

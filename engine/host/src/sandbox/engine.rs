@@ -135,7 +135,10 @@ fn linker(engine: &wasmtime::Engine, kind: Kind) -> wasmtime::Result<Linker<Gues
         imports::kv::add_to_linker::<_, HasSelf<Guest>>(&mut linker, same)?;
     }
     match kind {
-        Kind::Source => imports::output::add_to_linker::<_, HasSelf<Guest>>(&mut linker, same)?,
+        Kind::Source => {
+            imports::identity::add_to_linker::<_, HasSelf<Guest>>(&mut linker, same)?;
+            imports::output::add_to_linker::<_, HasSelf<Guest>>(&mut linker, same)?;
+        }
         Kind::Transform => {}
         Kind::Destination => {
             imports::email::add_to_linker::<_, HasSelf<Guest>>(&mut linker, same)?;
@@ -148,7 +151,7 @@ fn linker(engine: &wasmtime::Engine, kind: Kind) -> wasmtime::Result<Linker<Gues
 /// The interfaces that a kind's world imports; `types` is always there.
 pub(crate) fn interfaces(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Source => &["types", "log", "http", "crypto", "kv", "output"],
+        Kind::Source => &["types", "log", "http", "crypto", "kv", "identity", "output"],
         Kind::Transform => &["types", "log"],
         Kind::Destination => &["types", "log", "http", "email", "crypto", "kv", "files"],
     }

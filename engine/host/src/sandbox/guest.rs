@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use wasmtime::ResourceLimiter;
 
-use crate::contract::wit::imports::{crypto, email, files, http, kv, log, output, types};
+use crate::contract::wit::imports::{crypto, email, files, http, identity, kv, log, output, types};
 use crate::contract::{Capability, Email, Failure, FailureKind, Lent, Level, Limits, Output, Rejection};
 use crate::limits;
 
@@ -367,6 +367,21 @@ impl kv::Host for Guest {
     async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), types::Failure>> {
         tell!(self.key(&key));
         answered(self.lent.kv_delete(&key).await)
+    }
+}
+
+impl identity::Host for Guest {
+    async fn lookup(
+        &mut self,
+        identifiers: Vec<identity::Identifier>,
+    ) -> wasmtime::Result<Result<Option<identity::Known>, types::Failure>> {
+        tell!(self.ask(Capability::Identity));
+        if identifiers.len() > limits::IDENTIFIERS_LOOKED_UP_MAX {
+            let (most, asked) = (limits::IDENTIFIERS_LOOKED_UP_MAX, identifiers.len());
+            return refused(format!("at most {most} identifiers are looked up at once, and these are {asked}"));
+        }
+        let identifiers = identifiers.into_iter().map(Into::into).collect();
+        answered(self.lent.lookup(identifiers).await.map(|known| known.map(Into::into)))
     }
 }
 

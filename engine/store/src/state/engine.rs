@@ -38,7 +38,7 @@ use crate::files::{Disk, Files};
 use crate::{StoreError, format};
 
 /// The version of the layout that the marker stands for.
-const STATE_VERSION: u32 = 7;
+const STATE_VERSION: u32 = 8;
 /// The tree.
 const TREE: &str = "weft";
 /// The key of the marker: after every space.

@@ -77,6 +77,14 @@ impl Folder {
         Ok(Folder { root: root.to_owned(), options, current, base, open: Vec::new(), next, _lock: lock })
     }
 
+    /// Removes a folder that nobody holds, with all that is in it, where there is one.
+    pub fn destroy(root: &Path) -> Result<(), StoreError> {
+        match fs::remove_dir_all(root) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", root)(error)),
+            _ => Ok(()),
+        }
+    }
+
     /// The state in use; none in a new folder.
     ///
     /// Fails with [`StoreError::StateDamaged`] where it cannot be trusted: then [`Folder::begin_rebuild`].

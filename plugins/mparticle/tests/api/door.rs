@@ -21,7 +21,7 @@ fn every_documented_path_takes_its_request() {
         let received = page(path, BATCH);
         assert_eq!((received.response.status, received.events.len()), (202, 1), "{path}");
     }
-    for path in ["/", "/v2", "/v1/search", "/v3/JS/web-key-1", "/v2/web-key-1/events", "/v1/JS/web-key-1/events"] {
+    for path in ["/", "/v2", "/v1/find", "/v3/JS/web-key-1", "/v2/web-key-1/events", "/v1/JS/web-key-1/events"] {
         assert_eq!(server(path, BATCH).response.status, 404, "{path}");
     }
     let wrong = open(CONFIG).receive(request("GET", "/v2/events", &[], b"")).expect("no failure").response;

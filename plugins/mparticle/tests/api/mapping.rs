@@ -157,7 +157,7 @@ fn what_is_true_of_the_person_goes_with_the_last_event() {
     let events = kept(&received);
     assert!(!events[0].contains("traits") && !events[0].contains("\"consent\":"), "{}", events[0]);
     assert!(
-        events[1].contains(r#""traits":{"plan":"pro"}"#) && events[1].contains(r#""consent":{"ads":false}"#),
+        events[1].contains(r#""traits":{"plan":"pro"}"#) && events[1].contains(r#""consent":{"gdpr":{"ads":false}}"#),
         "{}",
         events[1]
     );

@@ -1,8 +1,10 @@
-//! `weft identity resolve`, `train`, `compare`: matching over a file, by the same model that a running engine compares with.
+//! `weft identity resolve`, `train`, `compare`: matching over a file, by the same model that a running engine compares with; and `train` and
+//! `model` of an engine.
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,8 +15,10 @@ use weft_matching::model::probability;
 use weft_matching::resolve::{Resolution, Stage, Thresholds, learn, resolve as resolve_records};
 use weft_matching::{Evidence, Fields, Model, Record};
 
-use super::super::{Failed, Output, complain, print};
-use crate::config::{MatchingSpec, alone};
+use super::super::{Failed, Output, client, complain, print};
+use super::Place;
+use crate::config::{self, Environment, MatchingSpec, alone};
+use crate::matcher::{ModelStanding, Shown};
 use crate::table::Table;
 
 /// A file of people, and how they are compared.
@@ -50,14 +54,20 @@ pub(in crate::command) struct Resolve {
 
 #[derive(clap::Args)]
 pub(in crate::command) struct Train {
-    #[command(flatten)]
-    people: People,
+    /// The file: CSV, ndjson or Parquet, by its name. Without one, the running engine learns from its customers, and compares by what it learned.
+    #[arg(requires = "fields")]
+    file: Option<PathBuf>,
+    /// Which columns are compared, and as what: a YAML file with `compare:`.
+    #[arg(long, value_name = "FIELDS.yaml", requires_all = ["file", "model"])]
+    fields: Option<PathBuf>,
+    /// The column that names a row. Default: `id` where there is one, else the first; of ndjson `id`.
+    #[arg(long, value_name = "COLUMN", requires = "file")]
+    id: Option<String>,
     /// Where to write the model.
-    #[arg(long, value_name = "MODEL.json")]
-    model: PathBuf,
-    /// Print what was learned as JSON.
-    #[arg(long)]
-    json: bool,
+    #[arg(long, value_name = "MODEL.json", requires = "file")]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(clap::Args)]
@@ -120,17 +130,51 @@ pub(in crate::command) fn resolve(Resolve { people, clusters, pairs, model, json
     Ok(())
 }
 
-pub(in crate::command) fn train(Train { people, model: path, json }: &Train) -> Result<(), Failed> {
+pub(in crate::command) async fn train(Train { file, fields, id, model, place }: &Train) -> Result<(), Failed> {
+    let (Some(file), Some(fields), Some(path)) = (file, fields, model) else { return learn_there(place).await };
+    let people = People { file: file.clone(), fields: fields.clone(), id: id.clone() };
     let progress = Steps::new();
-    let Loaded { fields, mut records, .. } = load(people, Output::of(*json), &progress)?;
+    let Loaded { fields, mut records, .. } = load(&people, Output::of(place.json), &progress)?;
     let model = learn(&fields, &mut records, |stage| progress.say(step(stage)));
     progress.end();
     let file = File::create(path).with_context(|| format!("`{}` cannot be written", path.display()))?;
     let mut file = BufWriter::new(file);
     serde_json::to_writer(&mut file, &model)?;
     file.flush().with_context(|| format!("`{}` cannot be written", path.display()))?;
-    match Output::of(*json) {
+    match Output::of(place.json) {
         Output::Json => print(&serde_json::to_string_pretty(&model.summary())?),
+        Output::People => {
+            let standing = ModelStanding { records: model.records_total, ..ModelStanding::default() };
+            print(&learned(&Shown::of(standing, &model)));
+        }
+    }
+    Ok(())
+}
+
+/// Has the running engine learn.
+async fn learn_there(place: &Place) -> Result<(), Failed> {
+    let address = config::listen(&place.workspace, &Environment::of_process());
+    let progress = Steps::new();
+    progress.say("the engine learns");
+    let answer = client::post_patiently(address, "/api/v1/identity/model").await;
+    progress.end();
+    shown(address, answer?, place)
+}
+
+/// The model of the running engine.
+pub(in crate::command) async fn model(place: &Place) -> Result<(), Failed> {
+    let address = config::listen(&place.workspace, &Environment::of_process());
+    shown(address, client::get(address, "/api/v1/identity/model").await?, place)
+}
+
+fn shown(address: SocketAddr, answer: client::Answer, place: &Place) -> Result<(), Failed> {
+    let model: Shown = match answer {
+        client::Answer::Nobody => return Err(anyhow!("no engine listens on {address}: `weft run` starts it").into()),
+        client::Answer::NotFound => return Err(anyhow!("the engine that runs is of a version without this page").into()),
+        client::Answer::Body(bytes) => serde_json::from_slice(&bytes).context("the engine's answer cannot be read")?,
+    };
+    match Output::of(place.json) {
+        Output::Json => print(&serde_json::to_string_pretty(&model)?),
         Output::People => print(&learned(&model)),
     }
     Ok(())
@@ -164,6 +208,7 @@ pub(in crate::command) fn compare(Compare { people, a, b, model, json }: &Compar
 fn load(people: &People, output: Output, progress: &Steps) -> Result<Loaded, Failed> {
     let refused = |problems: Problems| Failed::Problems(problems, output);
     let spec: MatchingSpec = alone::document(&people.fields).map_err(refused)?;
+    spec.check().map_err(|wrong| anyhow!("`{}`: {}", people.fields.display(), wrong.message))?;
     let fields = spec.fields().map_err(|message| anyhow!(message))?;
     let table = Table::open(&people.file)?;
     let id = match (&people.id, table.columns()) {
@@ -287,19 +332,19 @@ fn explained(evidence: &Evidence, thresholds: Thresholds) -> String {
 }
 
 /// What a model has learned, for people.
-fn learned(model: &Model) -> String {
-    let summary = model.summary();
-    let mut text = format!(
-        "learned from {} rows: one in {:.0} pairs is one person\n\n{:<18} {:<26} {:>9} {:>9} {:>9}\n",
-        model.records_total,
-        1.0 / model.shares[0],
-        "field",
-        "level",
-        "one",
-        "strangers",
-        "bits"
-    );
-    for row in summary {
+fn learned(Shown { model: ModelStanding { version, learned, records }, share, levels }: &Shown) -> String {
+    let mut text = match (version, learned) {
+        (0, None) if *records == 0 => "the model that Weft comes with: it has learned from nobody here\n".to_owned(),
+        (_, None) => format!("learned from {records} rows: one in {:.0} pairs is one person\n", 1.0 / share),
+        (version, Some(at)) => {
+            format!(
+                "record {version} of history, learned {at} from {records} customers: one in {:.0} pairs is one person\n",
+                1.0 / share
+            )
+        }
+    };
+    let _ = writeln!(text, "\n{:<18} {:<26} {:>9} {:>9} {:>9}", "field", "level", "one", "strangers", "bits");
+    for row in levels {
         let _ = writeln!(
             text,
             "{:<18} {:<26} {:>8.3}% {:>8.3}% {:>+9.1}",

@@ -172,6 +172,7 @@ fn introduced(plugin: &Plugin, bytes: &[u8]) -> String {
         Capability::Http => "to send requests through the connection that its stage names",
         Capability::Crypto => "to compare and sign with the secrets of its configuration, which it never sees",
         Capability::Kv => "a small store of its own",
+        Capability::Identity => "to look up who is known by an identifier",
         Capability::Email => "to send messages through the mail server that its stage names",
         Capability::Files => "to read and write in the folders of its configuration",
     });

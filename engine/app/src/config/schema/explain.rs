@@ -311,7 +311,8 @@ impl<'a> Explainer<'a> {
     fn no_branch(&self, node: &Node, path: &str, pointer: &str, context: &[Vec<ValidationError<'static>>], report: &mut Report) {
         let is_here = |error: &ValidationError<'_>| error.instance_path().as_str() == pointer;
         let other_kind = |error: &ValidationError<'_>| {
-            is_here(error) && matches!(error.kind(), Kind::Type { .. } | Kind::Constant { .. } | Kind::Enum { .. })
+            let is_other = matches!(error.kind(), Kind::Type { .. } | Kind::Constant { .. } | Kind::Enum { .. });
+            is_here(error) && (is_other || is_of_no_type(error))
         };
         let other_tag = |error: &ValidationError<'_>| {
             let inside = error.instance_path().as_str().strip_prefix(pointer).unwrap_or_default();
@@ -451,6 +452,19 @@ impl<'a> Explainer<'a> {
                 nouns.map(|nouns| nouns.into_iter().collect::<Vec<_>>().join(" or "))
             }
         }
+    }
+}
+
+/// Whether a value is of no type that a union within a union wants.
+fn is_of_no_type(error: &ValidationError<'_>) -> bool {
+    match error.kind() {
+        Kind::Type { .. } => true,
+        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+            let here = error.instance_path().as_str();
+            let is_here = |one: &ValidationError<'_>| one.instance_path().as_str() == here && is_of_no_type(one);
+            context.iter().all(|errors| errors.iter().any(is_here))
+        }
+        _ => false,
     }
 }
 

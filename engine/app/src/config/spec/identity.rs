@@ -10,9 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use weft_domain::identity::{IdentifierRule, MergeLimit, OnLogin, OnLogout, Pattern, Quarantine, Rules, Strategy};
 
 use super::super::units::Duration;
+use super::matching::MatchingSpec;
 
 /// How it is worked out who is who. What is absent is as the strategy says; without one, as the engine's default is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdentitySpec {
     /// A set of rules by its name at mParticle. What is said beside it holds instead.
@@ -37,6 +38,9 @@ pub struct IdentitySpec {
     /// What is held until somebody decides: `weft identity held` lists it. Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<QuarantineSpec>,
+    /// How people are told apart and found who share no identifier. Default: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matching: Option<MatchingSpec>,
 }
 
 /// Types of identifiers in the order of their strength, which is the order in which they are written.

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use weft_domain::consent::{Purposes, Statement};
 use weft_domain::event::{Context, Environment, Group, Kind, Product};
 use weft_domain::value::{Excerpt, Json, Timestamp};
 
@@ -82,8 +83,8 @@ pub struct Given {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<Context>,
     /// Purposes that the person agreed to or refused.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub consent: BTreeMap<String, bool>,
+    #[serde(default, skip_serializing_if = "Purposes::is_empty")]
+    pub consent: Purposes<Statement>,
     /// The group that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Group>,
@@ -138,8 +139,8 @@ pub struct ExpectedProfile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, Json>,
     /// Purposes agreed to or refused.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub consent: BTreeMap<String, bool>,
+    #[serde(default, skip_serializing_if = "Purposes::is_empty")]
+    pub consent: Purposes<bool>,
     /// How many events there are of this customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<u64>,
@@ -172,6 +173,9 @@ pub struct ExpectedDelivery {
     /// Properties that were delivered, with these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, Json>,
+    /// Whether it says that the person does not agree any more and is to be taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<bool>,
 }
 
 /// A moment of a scenario.

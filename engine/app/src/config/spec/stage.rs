@@ -8,6 +8,7 @@ use weft_domain::event::Environment;
 use weft_domain::value::Json;
 
 use super::super::units::{Duration, Size};
+use super::consent::ConsentSpec;
 
 /// A plugin's file, and what it is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -209,6 +210,9 @@ pub struct DestinationSpec {
     pub connection: Option<String>,
     /// What it is fed with.
     pub from: FeedSpec,
+    /// What somebody must have agreed to before anything about them is delivered here. Without it, nothing is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<ConsentSpec>,
     /// What the plugin itself wants to know: see its documentation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "block")]

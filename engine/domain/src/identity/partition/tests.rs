@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::claim::{Decision, Verdict};
+use crate::event::Learnt;
 use crate::identity::{IdentifierRule, MergeLimit, Quarantine, Strategy};
 use crate::value::Timestamp;
 
