@@ -33,6 +33,15 @@ pub struct Ending {
     pub outcome: String,
 }
 
+/// A request of a person about what is known of them, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Right {
+    /// `access`, `erasure` or `portability`.
+    pub kind: String,
+    /// A stable word.
+    pub status: String,
+}
+
 /// A destination, and what was wanting there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Wanting {
@@ -42,15 +51,6 @@ pub struct Wanting {
     pub purpose: String,
     /// What the person said of it: `refused` or `nothing`.
     pub said: String,
-}
-
-/// A request of a person about what is known of them, and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Right {
-    /// `access`, `erasure` or `portability`.
-    pub kind: String,
-    /// A stable word.
-    pub status: String,
 }
 
 /// All metrics.
@@ -398,12 +398,8 @@ mod tests {
         let text = metrics.text();
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let want = "weft_source_requests counter, weft_requests_too_many counter, weft_source_events counter, weft_events_folded counter, \
-                    weft_events_duplicate counter, weft_transform_dropped counter, weft_events_suppressed counter, weft_dead_letters counter, \
-                    weft_deliveries counter, weft_deliveries_withheld counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
-}
-
                     weft_events_duplicate counter, weft_transform_dropped counter, weft_events_suppressed counter, weft_rights_requests counter, weft_rights_callbacks counter, weft_profiles_forgotten counter, weft_dead_letters counter, \
-                    weft_deliveries counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
+                    weft_deliveries counter, weft_deliveries_withheld counter, weft_delivery_failures counter, weft_intake_waiting_records gauge, \
                     weft_lane_waiting_records gauge, weft_lane_tried gauge, weft_events gauge, weft_customers gauge, weft_claims gauge, \
                     weft_identifiers gauge, weft_dead_letters_waiting gauge, weft_claims_shrunk counter, \
                     weft_facts_refused counter, weft_values_unusable counter, weft_claims_held gauge, \

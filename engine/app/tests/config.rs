@@ -197,9 +197,6 @@ fn summary(config: &Config) -> String {
             if (wait.is_zero(), concurrency) == (true, 1) { String::new() } else { format!(" {concurrency} at once, {wait:?}") };
         line(&mut out, format!("destination {name}: {fed} {records}/{bytes}{pace} {}", block(&destination.block)));
     }
-    for (name, rule) in &config.plan(0).consent {
-        line(&mut out, format!("consent {name}: {}", serde_json::to_string(rule).unwrap()));
-    }
     if let Some(opendsr) = &config.opendsr {
         let (wait, within, kept) = (opendsr.erasure_wait, opendsr.complete_within, opendsr.results_kept);
         let files: Vec<String> = opendsr.files.iter().map(|path| path.display().to_string()).collect();
@@ -211,6 +208,9 @@ fn summary(config: &Config) -> String {
     }
     if let Some(inactive) = &config.inactive {
         line(&mut out, format!("inactive {:?} {:?} {} in an hour", inactive.after, inactive.anonymous_after, inactive.per_hour));
+    }
+    for (name, rule) in &config.plan(0).consent {
+        line(&mut out, format!("consent {name}: {}", serde_json::to_string(rule).unwrap()));
     }
     let rule = |rule: &IdentifierRule| {
         let limit = rule.limit.map_or_else(String::new, |limit| format!(" {limit}"));

@@ -47,11 +47,10 @@ async fn start(data: &Path) -> Engine {
     let tokens = scopes.map(|(text, scope)| token(text, scope)).to_vec();
     let fields = document_of(Path::new("fields.yaml"), "compare: { city: text }").expect("is right");
     let plan = Plan { matching: true, ..Plan::default() };
-    let opendsr = Some(Arc::new(opendsr()));
     let settings = Settings {
         data: DataFolder::at(data),
         listen: Some("127.0.0.1:0".parse().expect("valid")),
-        terms: Terms { tokens, plan, matching: Rules::of(&fields), opendsr, ..Terms::default() },
+        terms: Terms { tokens, plan, matching: Rules::of(&fields), opendsr: Some(Arc::new(opendsr())), ..Terms::default() },
         clock: Clock::at("2026-03-01T12:00:00Z".parse().expect("valid")),
     };
     let engine = Engine::start(settings, async |_| Ok(Stages::default()), |_| ()).await.expect("the engine starts");
