@@ -57,7 +57,7 @@ pub use origin::Origin;
 pub use rights::OpenDsr;
 pub(crate) use schema::nearest;
 pub use secret::{Environment, Secret};
-pub use spec::matching::MatchingSpec;
+pub use spec::matching::{MatchingSpec, Wrong as Contradiction};
 pub(crate) use spec::plain;
 pub use spec::rights::InactiveSpec;
 pub use spec::scenario::Scenario;

@@ -60,6 +60,7 @@ pub type Answer = oneshot::Sender<Result<u64, Full>>;
 pub struct Full;
 
 /// What became of a record of intake on its way to history.
+#[allow(clippy::large_enum_variant, reason = "nearly all are events, and a batch of them is short-lived")]
 pub enum Prepared {
     /// An event, with the bytes that history keeps.
     Event {

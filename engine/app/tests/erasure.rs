@@ -700,11 +700,12 @@ async fn those_who_are_silent_go_in_one_pass_and_may_come_again() {
 
     let engine = forgetful(folder(root.path())).await;
     tell(&engine, &[anns_visit("again-1")]).await;
-    let state = engine.ledger().state();
-    let ann = whose(&*state, "user_id", "user-ann-4711").expect("readable").expect("she is known again");
-    let explained = explain(&*state, ann).expect("readable").expect("a customer");
+    let explained = {
+        let state = engine.ledger().state();
+        let ann = whose(&*state, "user_id", "user-ann-4711").expect("readable").expect("she is known again");
+        explain(&*state, ann).expect("readable").expect("a customer")
+    };
     assert_eq!((explained.profile.events_total, explained.profile.identifiers.len()), (1, 2));
-    drop(state);
     engine.stop().await.expect("an orderly stop");
 }
 

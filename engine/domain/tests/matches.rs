@@ -214,7 +214,8 @@ fn the_matcher_hears_of_changed_customers_as_long_as_it_is_there() {
     let told = |words: &str| format!(r#"{{"customer_id":"{}"}}"#, claim(words));
     let mut want = vec![told("u:ann"), told("e:x")];
     let mut heard = world.heard();
-    (want.sort(), heard.sort());
+    want.sort();
+    heard.sort();
     assert_eq!(heard, want);
     world.compare("u:ann", "e:x", Outcome::Merge, 9.0);
     let heard = world.heard();

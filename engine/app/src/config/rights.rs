@@ -192,7 +192,7 @@ impl Look<'_> {
             }
         };
         let is_for_domain = ParsedCertificate::try_from(&chain[0]).ok().zip(ServerName::try_from(&*spec.domain).ok());
-        if !is_for_domain.is_some_and(|(certificate, name)| verify_server_name(&certificate, &name).is_ok()) {
+        if is_for_domain.is_none_or(|(certificate, name)| verify_server_name(&certificate, &name).is_err()) {
             let problem = unusable(&format!("it was not issued to `{}`", Excerpt(&spec.domain)));
             self.say(place, problem.hint("who checks a signature compares the certificate's name with `domain`"));
         }

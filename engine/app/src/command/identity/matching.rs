@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::json;
-use weft_domain::problem::Problems;
+use weft_domain::problem::{Code, Problem, Problems};
 use weft_matching::model::probability;
 use weft_matching::resolve::{Resolution, Stage, Thresholds, learn, resolve as resolve_records};
 use weft_matching::{Evidence, Fields, Model, Record};
@@ -208,7 +208,11 @@ pub(in crate::command) fn compare(Compare { people, a, b, model, json }: &Compar
 fn load(people: &People, output: Output, progress: &Steps) -> Result<Loaded, Failed> {
     let refused = |problems: Problems| Failed::Problems(problems, output);
     let spec: MatchingSpec = alone::document(&people.fields).map_err(refused)?;
-    spec.check().map_err(|wrong| anyhow!("`{}`: {}", people.fields.display(), wrong.message))?;
+    let contradiction = |wrong: crate::config::Contradiction| {
+        let message = format!("`{}`: {}", people.fields.display(), wrong.message);
+        refused(Problems::from_iter([Problem::error(Code::CONFIG_BAD_VALUE, message)]))
+    };
+    spec.check().map_err(contradiction)?;
     let fields = spec.fields().map_err(|message| anyhow!(message))?;
     let table = Table::open(&people.file)?;
     let id = match (&people.id, table.columns()) {
