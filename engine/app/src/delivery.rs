@@ -455,7 +455,12 @@ impl Work {
         let withheld = self.kept.before(through, stream);
         let kept = withheld.total();
         let receipts = Receipts { lane, stream, through, rejected: progress.rejected, again, at, withheld };
-        if !self.ledger.order(Order::Input(Box::new(Input::Receipts(receipts)), None)).await {
+        // What was withheld is counted by state, and shown from there: it is waited for.
+        let logged = match kept {
+            0 => self.ledger.order(Order::Input(Box::new(Input::Receipts(receipts)), None)).await,
+            _ => self.ledger.log(Input::Receipts(receipts)).await.is_some(),
+        };
+        if !logged {
             return false;
         }
         self.note(|standing| {
@@ -497,7 +502,8 @@ impl Work {
         let now = Instant::now();
         let stands = self.ledger.state().lane(&self.lane.name).unwrap_or_default();
         let again = if self.lane.stream == Stream::Events { stands.again } else { 0 };
-        let (circuit, idle, seen) = (self.breaker.look(now), self.queue.is_idle(), self.feed.position());
+        let (circuit, seen) = (self.breaker.look(now), self.feed.position());
+        let idle = self.queue.is_idle() && self.kept.is_empty();
         let waiting = if idle { 0 } else { self.backlog(self.queue.through()) };
         let at = self.clock.now();
         let until = |at_last: Instant| at.plus_ms(i64::try_from((at_last - now).as_millis()).unwrap_or(i64::MAX));

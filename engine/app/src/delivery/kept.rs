@@ -21,6 +21,11 @@ impl Kept {
         kept.insert(record.position, missing.to_string());
     }
 
+    /// Whether all has been said.
+    pub(super) fn is_empty(&self) -> bool {
+        self.stream.is_empty() && self.again.is_empty()
+    }
+
     /// What there is to say of the stream up to a place.
     pub(super) fn before(&mut self, through: u64, stream: Stream) -> Withheld {
         let behind = self.stream.split_off(&through);
