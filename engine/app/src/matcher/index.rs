@@ -6,7 +6,7 @@
 //!
 //! The spaces of the store mean here what they mean in state, with keys in the place of identifiers: which customers have each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -166,7 +166,9 @@ impl Index {
             self.leave(*key, id)?;
         }
         self.head.customers -= u64::from(!before.keys.is_empty());
-        self.people.insert(id, None);
+        // Whom it was taken apart from stays: it may be a customer again.
+        let left = (!before.turns.is_empty()).then(|| Indexed { turns: before.turns, ..Indexed::default() });
+        self.people.insert(id, left);
         self.is_head_new = true;
         Ok(())
     }
@@ -189,6 +191,18 @@ impl Index {
         let (one, other) = (one.min(other), one.max(other));
         let known = self.person(one)?.map(|person| person.turns).unwrap_or_default();
         Ok(known.iter().find(|(with, _)| *with == other).map_or(0, |(_, turns)| *turns))
+    }
+
+    /// How often any of some was taken apart from any of others after they had been one: the most of all.
+    pub(super) fn turns_between(&self, some: &BTreeSet<CustomerId>, others: &BTreeSet<CustomerId>) -> Result<u8, StoreError> {
+        let mut most = 0;
+        for (sides, far) in [(some, others), (others, some)] {
+            for id in sides {
+                let known = self.person(*id)?.map(|person| person.turns).unwrap_or_default();
+                most = known.iter().filter(|(with, _)| far.contains(with)).fold(most, |most, (_, turns)| most.max(*turns));
+            }
+        }
+        Ok(most)
     }
 
     /// Notes that two are taken apart who were one.

@@ -310,9 +310,33 @@ impl Desk {
             return Ok(taken_back);
         }
         let others = self.others(&person, &keys, refused)?;
-        let said = judge(self, Some(&others));
+        let mut said = judge(self, Some(&others));
+        self.leave_to_people(&person, &others, &mut said)?;
         self.tools.metrics.matching.compare.observe(began.elapsed().as_secs_f64());
         Ok(said)
+    }
+
+    /// Asks about those who were one and were taken apart so often that it does not settle, by whichever claims they were known then. What is
+    /// asked already is not asked again.
+    fn leave_to_people(&self, person: &Person, others: &[Other], said: &mut Vec<Said>) -> Result<(), Trouble> {
+        let claims = |person: &Person| person.parts.iter().map(|part| part.id.into()).collect::<BTreeSet<CustomerId>>();
+        let mut left = Vec::with_capacity(said.len());
+        for mut one in said.drain(..) {
+            let other = others.iter().find(|other| other.person.id == one.of);
+            let Some(other) = other.filter(|_| one.proposal.outcome == Outcome::Merge) else {
+                left.push(one);
+                continue;
+            };
+            if self.index.turns_between(&claims(person), &claims(&other.person))? >= limits::MATCHING_TURNS_MAX {
+                if other.before.iter().any(|(_, known)| known.outcome == Outcome::Review) {
+                    continue;
+                }
+                one.proposal.outcome = Outcome::Review;
+            }
+            left.push(one);
+        }
+        *said = left;
+        Ok(())
     }
 
     /// Those who are like a customer, and those of whom something was said.
