@@ -26,13 +26,7 @@ fn times_of_day_are_those_of_the_workspaces_zone() {
     let file = workspace.path().join("weft.yaml");
     let yaml = fs::read_to_string(&file).expect("there is a workspace");
     fs::write(&file, yaml + TIMES).expect("the folder takes a file");
-    let output = workspace.run("test");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success() && said.ends_with("2 passed, 0 failed\n"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    plays(&workspace.run("test"), 2);
 }
 
 /// Orders of one morning, one of them late, and what becomes of them as time passes.
@@ -71,35 +65,17 @@ fn what_events_come_to_can_be_expected() {
     let file = workspace.path().join("weft.yaml");
     let yaml = fs::read_to_string(&file).expect("there is a workspace");
     fs::write(&file, yaml + ATTRIBUTES).expect("the folder takes a file");
-    let output = workspace.run("test");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success() && said.ends_with("2 passed, 0 failed\n"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    plays(&workspace.run("test"), 2);
 }
 
 #[test]
 fn the_transforms_together_do_what_their_example_says() {
-    let output = run_on(&root().join("pipelines/transforms"), "test");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success() && said.ends_with("5 passed, 0 failed\n"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    plays(&run_on(&root().join("pipelines/transforms"), "test"), 5);
 }
 
 #[test]
 fn people_who_share_no_identifier_come_out_as_their_stories_say() {
-    let output = run_on(&root().join("pipelines/who-is-who"), "test");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success() && said.ends_with("8 passed, 0 failed\n"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    plays(&run_on(&root().join("pipelines/who-is-who"), "test"), 8);
 }
 
 /// Two lists that name people by numbers of their own, and what a person would see in them.
@@ -124,22 +100,17 @@ fn who_becomes_one_by_matching_can_be_expected() {
     let yaml = fs::read_to_string(&file).expect("there is a workspace");
     let matching = "identity:\n  matching: { compare: { name: person_name, birth_date: date, mobile: phone } }\n";
     fs::write(&file, yaml.replace("identity:\n", matching) + MATCHING).expect("the folder takes a file");
-    let output = workspace.run("test");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success() && said.ends_with("1 passed, 0 failed\n"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    plays(&workspace.run("test"), 1);
 }
 
 #[test]
 fn consent_is_held_to_as_its_example_says() {
-    let output = run_on(&root().join("pipelines/consent"), "test");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success() && said.ends_with("2 passed, 0 failed\n"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    plays(&run_on(&root().join("pipelines/consent"), "test"), 2);
+}
+
+/// Whether so many scenarios were played, and came out as they say.
+fn plays(output: &std::process::Output, passed: usize) {
+    let said = String::from_utf8_lossy(&output.stdout);
+    let all = said.ends_with(&format!("{passed} passed, 0 failed\n"));
+    assert!(output.status.success() && all, "{said}{}", String::from_utf8_lossy(&output.stderr));
 }

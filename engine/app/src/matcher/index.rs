@@ -408,6 +408,25 @@ mod tests {
     }
 
     #[test]
+    fn turns_are_known_after_one_was_another_and_by_other_claims() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut index = Index::open(&folder.path().join("matching"), 7, 0..=9).expect("opens");
+        index.put(id(1), vec![1], 1).expect("is put");
+        index.turn(id(1), id(2)).expect("is noted");
+        index.turn(id(2), id(1)).expect("is noted");
+        // The first is merged away, and nobody is found by it.
+        index.remove(id(1)).expect("is removed");
+        index.commit(1).expect("is kept");
+        assert_eq!(index.head.customers, 0);
+        assert_eq!(index.turns(id(1), id(2)).expect("is read"), 2);
+        let between = |some: &[u8], others: &[u8]| {
+            let all = |ids: &[u8]| ids.iter().map(|number| id(*number)).collect();
+            index.turns_between(&all(some), &all(others)).expect("is read")
+        };
+        assert_eq!((between(&[5, 1], &[2, 7]), between(&[2, 7], &[5, 1]), between(&[5, 1], &[7])), (2, 2, 0));
+    }
+
+    #[test]
     fn turns_are_counted_for_both_and_bounded() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut index = Index::open(&folder.path().join("matching"), 7, 0..=0).expect("opens");
