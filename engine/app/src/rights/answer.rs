@@ -51,7 +51,7 @@ pub struct Shown {
     pub results_url: Option<String>,
     /// How many things are known, where the result is there.
     pub results_count: Option<u64>,
-    /// Nothing for now.
+    /// Always none: there is nothing to say beyond what the framework has.
     pub extensions: Option<()>,
 }
 
