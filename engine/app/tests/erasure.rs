@@ -40,6 +40,8 @@ use witness::Witnessed;
 
 const NOON: &str = "2026-03-01T12:00:00Z";
 
+const SOON: &str = "2026-03-01T12:00:30Z";
+
 /// By then every profile has rested.
 const LATER: &str = "2026-03-01T12:01:00Z";
 
@@ -58,13 +60,17 @@ const ANNS: [&str; 9] = [
 ];
 
 /// What joined Ann's identifiers, or would have: their ids, and those of the identifiers, are hashes that anybody can guess.
-const CLAIMS: [&[(&str, &str)]; 5] = [
+const CLAIMS: [&[(&str, &str)]; 6] = [
     &[("anonymous_id", "anon-ann-0815"), ("user_id", "user-ann-4711")],
     &[("email", "ann.marker@shop.example"), ("user_id", "user-ann-4711")],
     &[("email", "carl.k@shop.example"), ("user_id", "user-ann-4711")],
     &[("email", "dora.k@shop.example"), ("user_id", "user-ann-4711")],
     &[("anonymous_id", "tablet-of-all"), ("user_id", "user-ann-4711")],
+    &[("anonymous_id", "laptop-of-two"), ("user_id", "user-ann-4711")],
 ];
+
+/// One of the crowd, on the laptop that is Ann's for as long as she is known.
+const NEIGHBOUR: [(&str, &str); 2] = [("anonymous_id", "laptop-of-two"), ("user_id", "crowd-9")];
 
 /// What only Bob's data has in it, some of it in the same records as Ann's.
 const BOBS: [&str; 4] = ["bob.marker@shop.example", "Bobweg-Marker-3", "letter-of-bob-78", "kv-of-bob-34"];
@@ -186,11 +192,12 @@ async fn live_with(engine: &Engine, ann: Ann) {
     events.push(said("k2", &DORA));
     events.push(said("k3", &[("anonymous_id", "tablet-of-all"), ("email", "bob.marker@shop.example")]));
     events.push(said("k4", &BOBS_PHONE));
-    events.extend(["k5", "k6", "k7"].into_iter().zip(&CLAIMS[2..]).map(|(id, claim)| said(id, claim)));
+    events.extend(["k5", "k6", "k7", "k8"].into_iter().zip(&CLAIMS[2..]).map(|(id, claim)| said(id, claim)));
     events.retain(|json| ann == Ann::Comes || !json.contains("user-ann-4711"));
     for some in events.chunks(25) {
         tell(engine, some).await;
     }
+    tell_at(engine, &[said("k9", &NEIGHBOUR)], SOON).await;
     decide(engine, ann).await;
     if ann == Ann::IsUnknown {
         engine.ledger().commit().await;
@@ -405,6 +412,10 @@ fn check_gone(root: &FsPath) {
     let bob = whose(&vault.overlay, "email", "bob.marker@shop.example").expect("readable").expect("Bob is known");
     let explained = explain(&vault.overlay, bob).expect("readable").expect("a customer");
     assert_eq!((explained.profile.events_total, explained.profile.traits.len()), (3, 1));
+    let [laptop, neighbour] = NEIGHBOUR.map(|(kind, value)| whose(&vault.overlay, kind, value).expect("readable"));
+    let neighbour = neighbour.expect("who shared something with her stays");
+    assert_eq!(laptop, Some(neighbour), "what they shared is the neighbour's");
+    assert_eq!(explain(&vault.overlay, neighbour).expect("readable").expect("a customer").profile.events_total, 5);
     vault.close().expect("closes");
 
     let vault = Vault::rebuild(&folder(root), |_| ()).expect("folds what there is");
@@ -431,7 +442,7 @@ async fn what_was_erased_is_found_nowhere_and_neighbours_are_intact() {
     let asked = engine.eraser().ask(&[ann()], "she asked for it".into()).await.expect("asked");
     assert_eq!(asked.status, Progress::Pending);
     let done = erased(&engine, root.path(), &asked.id).await;
-    assert_eq!((done.suppressed, done.removed["events"]), (3, 11), "{done:?}");
+    assert_eq!((done.suppressed, done.removed["events"]), (3, 12), "{done:?}");
     assert!(done.removed["history"] > 8 && done.removed["intake"] > 8, "{done:?}");
     engine.stop().await.expect("an orderly stop");
     check_gone(root.path());
@@ -518,7 +529,7 @@ async fn all_that_wait_go_in_one_pass_and_what_only_they_share_goes_with_them() 
     }
     // Whoever asked while the first had not begun went with it.
     assert!(done.iter().any(|one| one.together >= 3), "{done:#?}");
-    assert_eq!(done.iter().map(|one| one.removed["events"]).take(3).collect::<Vec<_>>(), [11, 4, 8]);
+    assert_eq!(done.iter().map(|one| one.removed["events"]).take(3).collect::<Vec<_>>(), [12, 4, 8]);
 
     let cancelled = engine.eraser().cancel("w1").await.expect("noted").expect("it had not begun");
     assert_eq!(cancelled.status, Progress::Cancelled);
@@ -575,7 +586,7 @@ async fn all_that_is_known_of_somebody_can_be_read() {
         .await
         .expect("no panic");
     let mut known = opened.expect("readable").expect("something is known");
-    assert_eq!(known.identifiers.len(), 3);
+    assert_eq!(known.identifiers.len(), 4);
     let mut bytes = Vec::new();
     while let Some(line) = known.lines.recv().await {
         bytes.extend_from_slice(&line);
@@ -587,10 +598,10 @@ async fn all_that_is_known_of_somebody_can_be_read() {
         *counts.entry(line["kind"].as_str().expect("a kind")).or_default() += 1;
     }
     // The letter that is of several people is not shown to one of them.
-    let want = [("dead_letter", 1), ("delivery", counts["delivery"]), ("end", 1), ("event", 11), ("profile", 1), ("value", 1)];
+    let want = [("dead_letter", 1), ("delivery", counts["delivery"]), ("end", 1), ("event", 12), ("profile", 1), ("value", 1)];
     assert_eq!(counts, BTreeMap::from(want), "{text}");
     assert_eq!(lines[0]["profile"]["profile"]["attributes"]["notes"], serde_json::json!(["parcel-for-ann-9"]));
-    assert_eq!(lines[0]["profile"]["claims"].as_array().map(Vec::len), Some(5));
+    assert_eq!(lines[0]["profile"]["claims"].as_array().map(Vec::len), Some(6));
     for hers in ANNS.iter().filter(|needle| **needle != "dropped-of-ann-55") {
         assert!(text.to_lowercase().contains(&hers.to_lowercase()), "{hers}");
     }

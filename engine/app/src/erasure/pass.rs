@@ -114,7 +114,10 @@ impl Eraser {
         let gather = move || {
             let mut found = 0;
             for (whom, person) in &mut people {
-                found += person.gather(whom, &ledger)?;
+                found += match person.seen {
+                    Some(seen) => person.gather_since(seen, &ledger)?,
+                    None => person.gather(whom, &ledger)?,
+                };
             }
             let mut each: Vec<&mut Person> = people.iter_mut().map(|(_, person)| person).collect();
             found += traces::find(&mut each, ledger.history(), &*state)?;

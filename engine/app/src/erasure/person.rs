@@ -46,6 +46,9 @@ pub(crate) struct Person {
     /// What nobody else knows, from which follows what stands in a record of a pass for a claim of the person ([`Person::stand_in`]).
     #[serde(default)]
     pub salt: String,
+    /// The place in history before which it was seen who the person is. None before that was looked at.
+    #[serde(default)]
+    pub seen: Option<u64>,
     /// The places in history and in intake from which on what names the person is of somebody who came again. None where nobody may.
     #[serde(default)]
     pub before: Option<(u64, u64)>,
@@ -67,6 +70,7 @@ impl Person {
     /// [`ViewError`](weft_domain::view::ViewError), where state cannot be read.
     pub(crate) fn gather(&mut self, whom: &[Who], ledger: &Ledger) -> Read<usize> {
         let before = self.count();
+        self.seen = Some(ledger.state().position());
         let mut customers: BTreeSet<CustomerId> = BTreeSet::new();
         for who in whom {
             if let Who::Identifier(kind, value) = who {
@@ -83,6 +87,39 @@ impl Person {
         self.gather_events(ledger)?;
         self.gather_own(ledger)?;
         Ok(self.count() - before)
+    }
+
+    /// What has come of a person who was seen before, and is on the way out of state. Once their claims are gone, what they shared belongs to
+    /// whom they shared it with, who stay: only what was theirs alone leads to them. Counts what was not known before.
+    ///
+    /// # Errors
+    /// [`ViewError`](weft_domain::view::ViewError), where state cannot be read.
+    pub(super) fn gather_since(&mut self, seen: u64, ledger: &Ledger) -> Read<usize> {
+        let before = self.count();
+        self.gather_own(ledger)?;
+        for (kind, value) in self.own.clone() {
+            let Some(row) = ledger.state().identifier(IdentifierId::of(&kind, &value))? else { continue };
+            match row.customer {
+                Some(customer) if self.came_since(seen, customer, ledger)? => self.gather_claims(customer, ledger)?,
+                // Somebody who was known already has said something with an identifier of the person meanwhile: that goes, and no more.
+                _ => self.claims.extend(&row.claims),
+            }
+        }
+        self.gather_events(ledger)?;
+        self.gather_own(ledger)?;
+        Ok(self.count() - before)
+    }
+
+    /// Whether there is nothing of a customer but what is the person's already, or began after the person was seen.
+    fn came_since(&self, seen: u64, customer: CustomerId, ledger: &Ledger) -> Read<bool> {
+        let state = ledger.state();
+        for claim in claims_of(&*state, customer)? {
+            let is_new = || Ok(state.node(claim)?.is_some_and(|node| node.began >= seen));
+            if !self.claims.contains(&claim) && !is_new()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// All of them as one: what is looked for and taken away in one pass.
