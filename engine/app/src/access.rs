@@ -9,9 +9,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc;
+use weft_domain::claim::CustomerId;
 use weft_domain::portrait::portray;
 use weft_domain::value::Timestamp;
-use weft_domain::view::{Read, View};
+use weft_domain::view::Read;
 use weft_store::state::StateStore;
 
 use crate::erasure::person::Person;
@@ -44,16 +45,18 @@ pub enum Unknown {
 /// [`weft_domain::view::ViewError`], where state cannot be read.
 pub fn open(whom: Vec<Who>, unknown: Unknown, now: Timestamp, ledger: Ledger, state: &dyn StateStore) -> Read<Option<Known>> {
     let mut person = Person::default();
-    let found = person.gather(&whom, &ledger)? + traces::find(&mut [&mut person], ledger.history(), state)?;
-    // The identifier that was asked for is not known for having been asked for.
-    let is_unknown = found == 0 || (person.claims.is_empty() && person.letters.is_empty() && person.values.is_empty());
+    // Not what `gather` adds: events of a retracted claim are told to whom they belong, with whom the person may have nothing in common.
+    let customers = person.look_up(&whom, &ledger)?;
+    person.gather_events(&ledger)?;
+    traces::find(&mut [&mut person], ledger.history(), state)?;
+    let is_unknown = person.claims.is_empty() && person.letters.is_empty() && person.values.is_empty();
     if is_unknown && unknown == Unknown::IsNone {
         return Ok(None);
     }
     let (out, lines) = mpsc::channel(limits::TAIL_CHUNKS_WAITING_MAX);
     let identifiers = person.identifiers.clone();
     tokio::task::spawn_blocking(move || {
-        let writing = Writing { ledger, now, person, out };
+        let writing = Writing { ledger, now, person, customers, out };
         if let Err(error) = writing.all(&whom) {
             // The reader must not take half of it for all of it.
             writing.line("error", &json!({ "message": error.to_string() }));
@@ -66,15 +69,17 @@ struct Writing {
     ledger: Ledger,
     now: Timestamp,
     person: Person,
+    customers: BTreeSet<CustomerId>,
     out: mpsc::Sender<Bytes>,
 }
 
 impl Writing {
     fn all(&self, whom: &[Who]) -> Read<()> {
-        let mut told = std::collections::BTreeSet::new();
-        for claim in &self.person.claims {
-            let customer = self.ledger.state().node(*claim)?.and_then(|node| node.customer);
-            let Some(customer) = customer.filter(|customer| told.insert(*customer)) else { continue };
+        let mut told = BTreeSet::new();
+        for customer in &self.customers {
+            // One may have turned out to be another meanwhile.
+            let today = Who::Customer(*customer).today(&*self.ledger.state())?;
+            let Some(customer) = today.filter(|customer| told.insert(*customer)) else { continue };
             let plan = self.ledger.state().plan().clone();
             let portrait = portray(&plan, &*self.ledger.state(), customer, self.now)?;
             self.line("profile", &portrait);

@@ -580,6 +580,10 @@ async fn all_that_is_known_of_somebody_can_be_read() {
     let root = tempfile::tempdir().expect("a folder");
     let engine = start(folder(root.path())).await;
     live(&engine).await;
+    // It was a mistake that the neighbour used her laptop: what the neighbour did is not hers to know for that.
+    let mistake = Command::Retract { claim: claim(&NEIGHBOUR), reason: "two people".into() };
+    engine.ledger().log(Input::Command(mistake)).await.expect("logged");
+    engine.ledger().commit().await;
     let (ledger, now) = (engine.ledger().clone(), LATER.parse().expect("valid"));
     let state = engine.eraser().state().clone();
     let opened = tokio::task::spawn_blocking(move || access::open(vec![ann()], Unknown::IsNone, now, ledger, &*state))

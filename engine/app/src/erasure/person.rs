@@ -63,14 +63,25 @@ impl Person {
         Person { salt, ..Person::default() }
     }
 
-    /// Who somebody is, with what is filed under them: the claims as they are now, those that were retracted and name an identifier of the
-    /// person, and their events. What else there is, [`super::traces`] finds. Counts what was not known before.
+    /// What is to be erased of somebody: who they are ([`Person::look_up`]), and the claims that were retracted and name an identifier of theirs,
+    /// with their events. What else there is, [`super::traces`] finds. Counts what was not known before.
     ///
     /// # Errors
-    /// [`ViewError`](weft_domain::view::ViewError), where state cannot be read.
+    /// [`ViewError`](weft_domain::view::ViewError), where state cannot be read; so for the others.
     pub(crate) fn gather(&mut self, whom: &[Who], ledger: &Ledger) -> Read<usize> {
         let before = self.count();
         self.seen = Some(ledger.state().position());
+        for customer in self.look_up(whom, ledger)? {
+            self.gather_mistakes(customer, ledger)?;
+        }
+        self.gather_events(ledger)?;
+        self.gather_own(ledger)?;
+        Ok(self.count() - before)
+    }
+
+    /// Who somebody is, as it is known now: claims, identifiers, and the customers that these make.
+    #[allow(clippy::missing_errors_doc)]
+    pub(crate) fn look_up(&mut self, whom: &[Who], ledger: &Ledger) -> Read<BTreeSet<CustomerId>> {
         let mut customers: BTreeSet<CustomerId> = BTreeSet::new();
         for who in whom {
             if let Who::Identifier(kind, value) = who {
@@ -81,26 +92,25 @@ impl Person {
         for (kind, value) in self.identifiers.clone() {
             customers.extend(whose(&*ledger.state(), &kind, &value)?);
         }
-        for customer in customers {
-            self.gather_claims(customer, ledger)?;
+        for customer in &customers {
+            self.gather_claims(*customer, ledger)?;
         }
-        self.gather_events(ledger)?;
-        self.gather_own(ledger)?;
-        Ok(self.count() - before)
+        Ok(customers)
     }
 
     /// What has come of a person who was seen before, and is on the way out of state. Once their claims are gone, what they shared belongs to
     /// whom they shared it with, who stay: only what was theirs alone leads to them. Counts what was not known before.
-    ///
-    /// # Errors
-    /// [`ViewError`](weft_domain::view::ViewError), where state cannot be read.
+    #[allow(clippy::missing_errors_doc)]
     pub(super) fn gather_since(&mut self, seen: u64, ledger: &Ledger) -> Read<usize> {
         let before = self.count();
         self.gather_own(ledger)?;
         for (kind, value) in self.own.clone() {
             let Some(row) = ledger.state().identifier(IdentifierId::of(&kind, &value))? else { continue };
             match row.customer {
-                Some(customer) if self.came_since(seen, customer, ledger)? => self.gather_claims(customer, ledger)?,
+                Some(customer) if self.came_since(seen, customer, ledger)? => {
+                    self.gather_claims(customer, ledger)?;
+                    self.gather_mistakes(customer, ledger)?;
+                }
                 // Somebody who was known already has said something with an identifier of the person meanwhile: that goes, and no more.
                 _ => self.claims.extend(&row.claims),
             }
@@ -182,21 +192,29 @@ impl Person {
             let Some(claim) = state.claim(id)? else { continue };
             for one in &claim.identifiers {
                 let row = state.identifier(IdentifierId::of(&one.kind, &one.value))?;
-                if row.as_ref().is_none_or(|row| row.customer != Some(customer)) {
-                    continue;
-                }
-                self.identifiers.insert((one.kind.clone(), one.value.clone()));
-                for named_by in row.iter().flat_map(|row| &row.claims) {
-                    if state.claim(*named_by)?.is_some_and(|claim| claim.is_retracted()) {
-                        self.claims.insert(*named_by);
-                    }
+                if row.is_some_and(|row| row.customer == Some(customer)) {
+                    self.identifiers.insert((one.kind.clone(), one.value.clone()));
                 }
             }
         }
         Ok(())
     }
 
-    fn gather_events(&mut self, ledger: &Ledger) -> Read<()> {
+    /// Claims that were retracted and name what the customer has, whosever they are.
+    fn gather_mistakes(&mut self, customer: CustomerId, ledger: &Ledger) -> Read<()> {
+        let state = ledger.state();
+        for (kind, value) in &self.identifiers {
+            let row = state.identifier(IdentifierId::of(kind, value))?;
+            for claim in row.iter().filter(|row| row.customer == Some(customer)).flat_map(|row| &row.claims) {
+                if state.claim(*claim)?.is_some_and(|claim| claim.is_retracted()) {
+                    self.claims.insert(*claim);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn gather_events(&mut self, ledger: &Ledger) -> Read<()> {
         let mut full = Vec::new();
         for claim in &self.claims {
             let Some(node) = ledger.state().node(*claim)? else { continue };
