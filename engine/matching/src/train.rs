@@ -19,6 +19,9 @@ const GUESS_PAIRS: f64 = 8.0;
 /// The share that every level has at least: however clean a file is, people marry, mistype and use another name.
 const SHARE_MIN: f64 = 0.001;
 
+/// The largest share that a class has of all pairs: of the three together, something is left for strangers.
+const SHARE_OF_ALL_MAX: f64 = 0.3;
+
 /// How many pairs of each class there are for each record, as a guess at the beginning.
 const GUESS_SHARES: [f64; 3] = [0.3, 0.5, 0.1];
 
@@ -162,7 +165,9 @@ fn learn(model: &mut Model, sample: &[Pattern], weight: f64) {
 
 /// Sets the shares of the classes by how many pairs there are of each, none being impossible.
 fn set_shares(model: &mut Model, counts: [f64; 3], pairs: f64) {
-    let [one, home, namesakes] = counts.map(|count| (count / pairs).clamp(0.5 / pairs, 0.3));
+    // Half a pair, but where there is hardly a pair at all.
+    let least = (0.5 / pairs).min(SHARE_OF_ALL_MAX);
+    let [one, home, namesakes] = counts.map(|count| (count / pairs).clamp(least, SHARE_OF_ALL_MAX));
     model.shares = [one, home, namesakes, 1.0 - one - home - namesakes];
 }
 

@@ -210,6 +210,16 @@ fn the_same_comes_out_however_the_rows_are_ordered() {
 }
 
 #[test]
+fn hardly_any_rows_are_resolved_as_well() {
+    let fields = fields();
+    for rows in [town()[..0].to_vec(), town()[..1].to_vec(), town()[..2].to_vec(), town()[..3].to_vec()] {
+        let mut records = Record::read_all(&fields, &rows);
+        let found = resolve(&fields, &mut records, None, Thresholds::default(), |_| ());
+        assert_eq!(found.persons, (0..rows.len() as u32).collect::<Vec<_>>(), "strangers stay strangers");
+    }
+}
+
+#[test]
 fn a_model_reads_back_and_weighs_the_same() {
     let found = resolved(&["John Doe|1980-03-04|j@doe.example|||Bonn"]);
     let text = serde_json::to_string(&found.model).expect("is JSON");
