@@ -30,7 +30,7 @@ enum Form {
 }
 
 impl Table {
-    /// Opens a file; what is in it follows from its name: `.csv`, `.tsv`, `.ndjson`, `.jsonl`, each also with `.gz` or `.zst` behind it, and `.parquet`.
+    /// Opens a file of UTF-8; what is in it follows from its name: `.csv`, `.tsv`, `.ndjson`, `.jsonl`, each also with `.gz` or `.zst` behind it, and `.parquet`.
     ///
     /// # Errors
     /// The file cannot be read, its name says nothing of what is in it, or it has no header.
@@ -52,9 +52,13 @@ impl Table {
         };
         match (extension, packed) {
             ("csv" | "tsv", _) => {
-                let delimiter = if extension == "tsv" { b'\t' } else { b',' };
-                let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(bytes(file)?);
-                let header = reader.headers().with_context(|| format!("the header of `{}` cannot be read", path.display()))?;
+                let of_header = || format!("the header of `{}`", path.display());
+                let mut bytes = BufReader::new(bytes(file)?);
+                let begin = bytes.fill_buf().with_context(|| format!("{} cannot be read", of_header()))?;
+                let delimiter = if extension == "tsv" { b'\t' } else { separator(begin) };
+                let bytes: Box<dyn Read> = Box::new(bytes);
+                let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(bytes);
+                let header = reader.headers().map_err(|error| unreadable(&of_header(), error))?;
                 let columns = header.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect();
                 Ok(Table { form: Form::Csv(Box::new(reader)), columns: Some(columns) })
             }
@@ -92,7 +96,7 @@ impl Table {
             Form::Csv(mut reader) => {
                 let mut row = csv::StringRecord::new();
                 let mut nth = 1u64;
-                while reader.read_record(&mut row).with_context(|| format!("row {nth} cannot be read"))? {
+                while reader.read_record(&mut row).map_err(|error| unreadable(&format!("row {nth}"), error))? {
                     if row.as_slice().len() > ROW_BYTES_MAX {
                         bail!("row {nth} has more than {ROW_BYTES_MAX} bytes: is a quotation mark missing?");
                     }
@@ -122,6 +126,22 @@ enum Packed {
     No,
     Gzip,
     Zstd,
+}
+
+/// What stands between the columns of a `.csv`: a comma, or what a header without one has instead, as spreadsheets write it where the comma is
+/// for decimals.
+fn separator(begin: &[u8]) -> u8 {
+    let header = begin.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    b",;\t".iter().copied().find(|one| header.contains(one)).unwrap_or(b',')
+}
+
+fn unreadable(what: &str, error: csv::Error) -> anyhow::Error {
+    match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => anyhow!(
+            "{what} is not UTF-8: write the file as UTF-8, or convert it: `iconv -f WINDOWS-1252 -t UTF-8`, where that is what it is in"
+        ),
+        _ => anyhow::Error::new(error).context(format!("{what} cannot be read")),
+    }
 }
 
 fn each_json(
@@ -198,6 +218,8 @@ mod tests {
         let want = [["Ann Doe", "Bonn"], ["Bob", ""]];
         let text = "\u{feff}city,name\nBonn,Ann Doe\n,Bob\n";
         check("people.csv", text.as_bytes(), &want);
+        check("people.csv", "city;name\nBonn;Ann Doe\n;Bob\n".as_bytes(), &want);
+        check("people.csv", "city\tname\nBonn\tAnn Doe\n\tBob\n".as_bytes(), &want);
         check("people.tsv", "city\tname\nBonn\tAnn Doe\n\tBob\n".as_bytes(), &want);
         check("people.ndjson", b"{\"name\":\"Ann Doe\",\"city\":\"Bonn\"}\n\n{\"name\":\"Bob\",\"city\":null}", &want);
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -248,6 +270,6 @@ mod tests {
         check("a.xls", b"", "the name says nothing");
         check("a.jsonl", b"{}\nno\n", "line 2 is not JSON");
         check("a.parquet", b"no", "is no Parquet file");
-        check("a.csv", b"name\n\xff\n", "row 1 cannot be read");
+        check("a.csv", b"name\n\xff\n", "row 1 is not UTF-8");
     }
 }

@@ -1,6 +1,7 @@
 //! `weft identity resolve`, `train`, `compare`: matching over a file, by the same model that a running engine compares with; and `train` and
 //! `model` of an engine.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -253,6 +254,15 @@ fn load(people: &People, output: Output, progress: &Steps) -> Result<Loaded, Fai
     for (name, _) in wanted.iter().zip(seen).filter(|(_, seen)| !seen) {
         complain(&format!("warning: no row of `{}` has anything in `{name}`", people.file.display()));
     }
+    let mut known = HashSet::new();
+    let again: Vec<&String> = ids.iter().filter(|id| !known.insert(*id)).collect();
+    if let Some(first) = again.first() {
+        let (file, column) = (people.file.display(), &wanted[0]);
+        complain(&format!(
+            "warning: {} rows of `{file}` have the `{column}` of a row before them, such as `{first}`",
+            again.len()
+        ));
+    }
     Ok(Loaded { fields, thresholds: spec.thresholds(), ids, records })
 }
 
@@ -262,7 +272,7 @@ fn check_columns(file: &Path, columns: Option<&[String]>, wanted: &[String]) -> 
         let near = columns.iter().map(|column| (strsim::jaro_winkler(&column.to_lowercase(), &name.to_lowercase()), column));
         let near = near.filter(|(likeness, _)| *likeness > 0.8).max_by(|one, other| one.0.total_cmp(&other.0));
         let hint = near.map_or_else(String::new, |(_, column)| format!("; did you mean `{column}`?"));
-        bail!("`{}` has no column `{name}`{hint} It has: {}", file.display(), columns.join(", "));
+        bail!("`{}` has no column `{name}`: it has {}{hint}", file.display(), columns.join(", "));
     }
     Ok(())
 }
