@@ -85,7 +85,7 @@ enum Command {
         #[arg(long, value_name = "FIELDS")]
         fields: Option<String>,
         /// The workspace: a folder, or its weft.yaml.
-        #[arg(long, default_value = ".")]
+        #[arg(long, default_value = ".", value_parser = there)]
         workspace: PathBuf,
         /// Print JSON.
         #[arg(long)]
@@ -123,7 +123,7 @@ enum Command {
         /// The other one.
         other: Option<Who>,
         /// The workspace: a folder, or its weft.yaml.
-        #[arg(long, default_value = ".", requires = "other")]
+        #[arg(long, default_value = ".", value_parser = there, requires = "other")]
         workspace: PathBuf,
         /// Print JSON.
         #[arg(long, requires = "other")]
@@ -147,7 +147,7 @@ enum Command {
     /// Draw what flows from where to where: Mermaid, or a picture.
     Graph {
         /// The workspace: a folder, or its weft.yaml.
-        #[arg(default_value = ".")]
+        #[arg(default_value = ".", value_parser = there)]
         workspace: PathBuf,
         /// Print an SVG picture.
         #[arg(long, conflicts_with = "json")]
@@ -200,11 +200,17 @@ struct Check {
 #[derive(clap::Args)]
 struct Workspace {
     /// The workspace: a folder, or its weft.yaml.
-    #[arg(default_value = ".")]
+    #[arg(default_value = ".", value_parser = there)]
     workspace: PathBuf,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// A workspace that is there: of another, nobody could say which engine is its own.
+fn there(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.exists() { Ok(path) } else { Err("there is no such folder or file".to_owned()) }
 }
 
 /// Why a command failed.

@@ -25,7 +25,7 @@ pub(super) struct Which {
     /// Its name, as under `destinations:`.
     name: String,
     /// The workspace: a folder, or its weft.yaml.
-    #[arg(long, default_value = ".")]
+    #[arg(long, default_value = ".", value_parser = crate::command::there)]
     workspace: PathBuf,
     /// Print JSON.
     #[arg(long)]

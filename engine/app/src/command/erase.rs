@@ -29,7 +29,7 @@ pub(super) struct Erase {
     #[arg(long, value_name = "TYPE:VALUE", conflicts_with = "status")]
     lift: Option<Who>,
     /// The workspace: a folder, or its weft.yaml.
-    #[arg(long, default_value = ".")]
+    #[arg(long, default_value = ".", value_parser = crate::command::there)]
     workspace: PathBuf,
     /// Print JSON.
     #[arg(long)]
@@ -41,7 +41,7 @@ pub(super) struct Access {
     /// `TYPE:VALUE`, such as `email:ann@example.com`, or a customer's id.
     who: Who,
     /// The workspace: a folder, or its weft.yaml.
-    #[arg(long, default_value = ".")]
+    #[arg(long, default_value = ".", value_parser = crate::command::there)]
     workspace: PathBuf,
 }
 

@@ -61,7 +61,7 @@ pub(super) struct Place {
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// The workspace: a folder, or its weft.yaml.
-    #[arg(long, default_value = ".")]
+    #[arg(long, default_value = ".", value_parser = crate::command::there)]
     workspace: PathBuf,
 }
 

@@ -70,7 +70,7 @@ pub(super) enum Identity {
 #[derive(clap::Args)]
 pub(super) struct Place {
     /// The workspace: a folder, or its weft.yaml.
-    #[arg(long, default_value = ".")]
+    #[arg(long, default_value = ".", value_parser = crate::command::there)]
     workspace: PathBuf,
     /// Print JSON.
     #[arg(long)]

@@ -69,7 +69,7 @@ struct Named {
     /// A `.wasm` file, or the name of a plugin of the workspace.
     plugin: String,
     /// The workspace whose names are meant: a folder, or its weft.yaml.
-    #[arg(long, default_value = ".")]
+    #[arg(long, default_value = ".", value_parser = crate::command::there)]
     workspace: PathBuf,
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Profiles {
     #[arg(long, value_name = "PLACE")]
     after: Option<Cursor>,
     /// The workspace: a folder, or its weft.yaml.
-    #[arg(long, default_value = ".")]
+    #[arg(long, default_value = ".", value_parser = crate::command::there)]
     workspace: PathBuf,
     /// Print JSON.
     #[arg(long)]

@@ -35,7 +35,7 @@ pub(super) struct Tail {
     #[arg(long, default_value_t = limits::TAIL_EVENTS)]
     limit: u64,
     /// The workspace: a folder, or its weft.yaml.
-    #[arg(long, default_value = ".")]
+    #[arg(long, default_value = ".", value_parser = crate::command::there)]
     workspace: PathBuf,
     /// Print a JSON document in each line.
     #[arg(long)]

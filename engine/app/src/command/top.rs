@@ -22,7 +22,7 @@ use crate::status::{Outcome, Report, Waiting};
 #[derive(clap::Args)]
 pub(super) struct Top {
     /// The workspace: a folder, or its weft.yaml.
-    #[arg(default_value = ".")]
+    #[arg(default_value = ".", value_parser = crate::command::there)]
     workspace: PathBuf,
     /// Print what the screen would show, after a second's look, and end.
     #[arg(long)]

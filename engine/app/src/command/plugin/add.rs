@@ -23,7 +23,7 @@ pub(in crate::command) struct Add {
     #[arg(long)]
     name: Option<String>,
     /// The workspace: a folder, or its weft.yaml.
-    #[arg(long, default_value = ".")]
+    #[arg(long, default_value = ".", value_parser = crate::command::there)]
     workspace: PathBuf,
     /// The public key that must have signed it; it is written into the workspace.
     #[arg(long)]
@@ -37,7 +37,7 @@ pub(in crate::command) struct Add {
 #[derive(clap::Args)]
 pub(in crate::command) struct Of {
     /// The workspace: a folder, or its weft.yaml.
-    #[arg(default_value = ".")]
+    #[arg(default_value = ".", value_parser = crate::command::there)]
     workspace: PathBuf,
 }
 
