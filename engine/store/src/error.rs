@@ -19,7 +19,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Another process, or another handle in this one, has the folder open.
-    #[error("{} is in use by another process", path.display())]
+    #[error("{} is in use by another process: stop the engine that runs on it first", path.display())]
     Locked {
         /// The folder.
         path: PathBuf,

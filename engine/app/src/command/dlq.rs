@@ -35,7 +35,7 @@ pub(super) enum Dlq {
         #[arg(long, default_value_t = crate::limits::LETTERS_SHOWN)]
         limit: usize,
         /// The workspace: a folder, or its weft.yaml.
-        #[arg(long, default_value = ".")]
+        #[arg(long, default_value = ".", value_parser = crate::command::there)]
         workspace: PathBuf,
         /// Print JSON.
         #[arg(long)]
@@ -53,7 +53,7 @@ pub(super) enum Dlq {
         #[arg(long)]
         reason: String,
         /// The workspace: a folder, or its weft.yaml.
-        #[arg(long, default_value = ".")]
+        #[arg(long, default_value = ".", value_parser = crate::command::there)]
         workspace: PathBuf,
         /// Print JSON.
         #[arg(long)]
@@ -72,7 +72,7 @@ pub(super) enum Dlq {
         #[arg(long)]
         dry_run: bool,
         /// The workspace: a folder, or its weft.yaml.
-        #[arg(long, default_value = ".")]
+        #[arg(long, default_value = ".", value_parser = crate::command::there)]
         workspace: PathBuf,
         /// Print JSON.
         #[arg(long)]
@@ -87,7 +87,7 @@ pub(super) enum Dlq {
         #[arg(long, value_name = "FILE")]
         with: Option<PathBuf>,
         /// The workspace: a folder, or its weft.yaml.
-        #[arg(long, default_value = ".")]
+        #[arg(long, default_value = ".", value_parser = crate::command::there)]
         workspace: PathBuf,
         /// Print JSON.
         #[arg(long)]
@@ -98,7 +98,7 @@ pub(super) enum Dlq {
         /// Its id, as a list has it.
         id: Id,
         /// The workspace: a folder, or its weft.yaml.
-        #[arg(long, default_value = ".")]
+        #[arg(long, default_value = ".", value_parser = crate::command::there)]
         workspace: PathBuf,
         /// Print JSON.
         #[arg(long)]
@@ -279,7 +279,7 @@ fn table(list: &List) -> String {
     let [ids, times, stages, codes, all_tries] = [0, 1, 2, 3, 4].map(width);
     let mut text = String::new();
     if list.letters.is_empty() {
-        text.push_str("no such dead letter waits\n");
+        text.push_str("no dead letter waits\n");
         rows.clear();
     }
     for [id, time, stage, code, tries, message] in &rows {
@@ -393,7 +393,7 @@ mod tests {
             "x".repeat(37)
         );
         assert_eq!(table(&List { letters, next: Some(Id(1_204, 0)) }), want);
-        assert_eq!(table(&List { letters: Vec::new(), next: None }), "no such dead letter waits\n");
+        assert_eq!(table(&List { letters: Vec::new(), next: None }), "no dead letter waits\n");
     }
 
     #[test]

@@ -80,11 +80,11 @@ pub fn document<T: DeserializeOwned + JsonSchema>(path: &Path) -> Result<T, Prob
         let problem = Problem::error(Code::YAML_UNREADABLE, format!("`{}` cannot be read: {message}", path.display()));
         Problems::from_iter([problem])
     };
-    let bytes = std::fs::metadata(path).map_err(|error| unreadable(error.kind().to_string()))?.len();
+    let bytes = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
     if bytes > limits::FILE_BYTES_MAX {
         return Err(unreadable(format!("it has more than {} bytes", limits::FILE_BYTES_MAX)));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.kind().to_string()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     document_of(path, &text)
 }
 

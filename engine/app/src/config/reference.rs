@@ -565,6 +565,9 @@ fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> 
     match nearest(name, names.iter().copied()) {
         Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
         None if what == "plugin" => problem.hint(format!("declare it: `plugins: {{ {}: {{ path: … }} }}`", Excerpt(name))),
+        None if what == "connection" => {
+            problem.hint(format!("declare it: `connections: {{ {}: {{ base_url: … }} }}`", Excerpt(name)))
+        }
         None => problem,
     }
 }

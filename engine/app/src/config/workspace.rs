@@ -77,7 +77,7 @@ pub(super) fn files_of(folder: &Path, report: &mut Report) -> Option<Vec<PathBuf
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => {
-            let message = format!("the folder `{}` cannot be read: {}", folder.display(), error.kind());
+            let message = format!("the folder `{}` cannot be read: {error}", folder.display());
             report.add_nowhere(Problem::error(Code::YAML_UNREADABLE, message));
             return None;
         }
@@ -96,7 +96,7 @@ pub(super) fn files_of(folder: &Path, report: &mut Report) -> Option<Vec<PathBuf
                 "a workspace needs a `weft.yaml`; to use one file alone, name it: `{}`",
                 folder.join(name).display()
             )),
-            None => problem.hint("`weft init` makes a workspace"),
+            None => problem.hint("name the workspace: its folder, or its `weft.yaml`; `weft init` makes one"),
         });
         return None;
     }
@@ -128,7 +128,7 @@ pub(super) fn read_text(path: &Path, report: &mut Report) -> Option<String> {
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(limits::FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
-        refuse(Code::YAML_UNREADABLE, format!("cannot be read: {}", error.kind()), "");
+        refuse(Code::YAML_UNREADABLE, format!("cannot be read: {error}"), "");
         return None;
     }
     if bytes.len() as u64 > limits::FILE_BYTES_MAX {

@@ -97,8 +97,9 @@ fn listed(list: &List) -> String {
         return "no match waits\n".to_owned();
     }
     let mut text: String = list.matches.iter().map(one).collect::<Vec<_>>().join("\n");
+    text.push_str("\n`weft identity join A B` says that two are one person, `weft identity keep-apart A B` that they are not, each with `--reason`\n");
     if let Some(next) = list.next {
-        let _ = writeln!(text, "\nthere may be more: --after {next}");
+        let _ = writeln!(text, "there may be more: --after {next}");
     }
     text
 }

@@ -582,11 +582,11 @@ fn out_of_bounds(error: &ValidationError<'_>, name: &str) -> Problem {
         Kind::MaxLength { limit } => {
             range(format!("{name} is too long")).expected(format!("at most {}", counted(*limit, "character")))
         }
-        Kind::MinItems { limit: 1 } => range(format!("{name} is an empty list")),
+        Kind::MinItems { limit: 1 } => range(format!("{name} is an empty list")).expected("one item or more"),
         Kind::MinItems { limit } => range(format!("{name} has too few items")).expected(format!("at least {limit}")),
         Kind::MaxItems { limit } => range(format!("{name} has too many items")).expected(format!("at most {limit}")),
         Kind::AdditionalItems { limit } => range(format!("{name} has too many items")).expected(format!("at most {limit}")),
-        Kind::MinProperties { limit: 1 } => range(format!("{name} is an empty mapping")),
+        Kind::MinProperties { limit: 1 } => range(format!("{name} is an empty mapping")).expected("one key or more"),
         Kind::MinProperties { limit } => range(format!("{name} has too few keys")).expected(format!("at least {limit}")),
         Kind::MaxProperties { limit } => range(format!("{name} has too many keys")).expected(format!("at most {limit}")),
         Kind::UniqueItems => Problem::error(Code::CONFIG_REFUSED, format!("{name} holds the same item twice")),

@@ -148,8 +148,9 @@ impl MatchingSpec {
         let wrong = |key, message| Err(Wrong { key, message });
         if self.review_at > self.merge_at {
             let (review, merge) = (self.review_at, self.merge_at);
-            let message =
-                format!("`review_at` is {review}, and `merge_at` is {merge}: what is sure enough to merge is not asked about");
+            let message = format!(
+                "`review_at` is {review}, and `merge_at` is {merge}: what is sure enough to merge is not asked about, so `review_at` has to be the smaller one"
+            );
             return wrong("review_at", message);
         }
         if self.train.schedule().is_some_and(|schedule| schedule.every.as_ms() < TRAIN_EVERY_MIN_MS) {
@@ -157,6 +158,9 @@ impl MatchingSpec {
                 "train",
                 "to learn more often than once an hour says nothing new: every customer is weighed again each time".into(),
             );
+        }
+        if let Some((name, _)) = self.compare.keys().zip(self.origins()).find(|(_, from)| from.is_empty()) {
+            return wrong("compare", format!("`{name}` is taken from nothing: name what it is taken from, or leave `from` out"));
         }
         self.fields().map(drop).or_else(|message| wrong("compare", message))
     }
@@ -238,6 +242,7 @@ mod tests {
         check("compare: { city: text }\nmerge_at: 0.6\nreview_at: 0.8\n", "what is sure enough to merge is not asked about");
         check("compare: { city: txet }\n", "txet");
         check("compare: {}\n", "compare");
+        check("compare: { city: { kind: text, from: [] } }\n", "`city` is taken from nothing");
         check("compare: { city: text }\nmerge_at: 2\n", "merge_at");
         check("compare: { city: text }\nmerge: 0.9\n", "merge");
         check("compare: { city: text }\ntrain: { every: 5m }\n", "once an hour");
