@@ -363,8 +363,8 @@ impl<'a> Desk<'a> {
             }
         }
         if parts.is_empty() {
-            let what = asked.source.as_ref().map_or_else(String::new, |source| format!(" by `{}`", Excerpt(source)));
-            return Err(Refused::Contradicts(format!("nothing said{what} is meant by that: nothing would change")));
+            let what = asked.source.as_ref().map_or_else(String::new, |source| format!(" that `{}` said", Excerpt(source)));
+            return Err(Refused::Contradicts(format!("no claim of several identifiers{what} is meant by that: nothing would change")));
         }
         Ok(parts)
     }
