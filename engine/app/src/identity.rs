@@ -364,7 +364,9 @@ impl<'a> Desk<'a> {
         }
         if parts.is_empty() {
             let what = asked.source.as_ref().map_or_else(String::new, |source| format!(" that `{}` said", Excerpt(source)));
-            return Err(Refused::Contradicts(format!("no claim of several identifiers{what} is meant by that: nothing would change")));
+            return Err(Refused::Contradicts(format!(
+                "no claim of several identifiers{what} is meant by that: nothing would change"
+            )));
         }
         Ok(parts)
     }

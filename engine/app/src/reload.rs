@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use weft_domain::problem::{Code, Problem, Problems};
+use weft_domain::problem::{Code, Problem, Problems, Severity};
 use weft_host::Host;
 
 use crate::assembly::{Connections, Plugins, check, settings, stages, terms};
@@ -216,8 +216,14 @@ impl Reloader {
     fn refuse(&mut self, engine: &Engine, changes: Vec<Change>, problems: Problems) -> Reloaded {
         let refused = self.reloaded(engine, Outcome::Refused, changes, problems.clone());
         if self.refused.as_ref() != Some(&problems) {
-            let text = crate::render::text(&problems, crate::render::Style::Plain);
-            tracing::error!(problems = text, "the configuration is wrong; what was in force goes on");
+            // A line each: a log has no room for what `weft check` shows around it.
+            for problem in problems.iter().filter(|problem| problem.severity == Severity::Error) {
+                let Problem { code, message, place, expected, hint, .. } = problem;
+                let place = place.as_ref().map(|place| format!("{}:{}:{}", place.file, place.line, place.column));
+                tracing::error!(code = code.as_str(), place, expected, hint, "{message}");
+            }
+            let (errors, _) = problems.count();
+            tracing::error!(errors, "the configuration is wrong, as `weft check` shows; what was in force goes on");
             engine.status().note_reload(refused.clone());
             self.refused = Some(problems);
         }

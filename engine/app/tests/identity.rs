@@ -159,7 +159,10 @@ async fn what_a_source_said_is_taken_back_without_what_others_say() {
     tell(&engine, &["list 1 u:ann e:x", "list 2 a:1 e:x", "web 3 a:1 e:x", "list 20 e:x p:7"]).await;
     tell(&engine, &many.iter().map(|text| &**text).collect::<Vec<_>>()).await;
     let ledger = engine.ledger();
-    contradicts(split(ledger, &said(Some("crm"), None)).await, "nothing said by `crm` is meant by that: nothing would change");
+    contradicts(
+        split(ledger, &said(Some("crm"), None)).await,
+        "no claim of several identifiers that `crm` said is meant by that: nothing would change",
+    );
     let some = split(ledger, &said(Some("list"), Some((2, 30)))).await.expect("it can be split");
     assert_eq!((some.parts, some.positions.len()), (2, 1), "what was first said from the second minute on");
     assert!(same(&engine, "u:ann", "e:x") && same(&engine, "a:1", "e:x") && !same(&engine, "e:x", "p:7"));
