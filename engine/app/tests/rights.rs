@@ -542,3 +542,34 @@ async fn what_is_wrong_with_a_request_is_said_without_naming_anybody() {
     assert_eq!(erasure::list(running.engine.ledger()).expect("readable").len(), 0, "nothing was begun");
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slash_at_the_end_is_the_same_page_of_opendsr_and_of_no_other() {
+    let root = tempfile::tempdir().expect("a folder");
+    let controller = Controller::start(0).await;
+    let running = start(root.path(), Some(OpenDsr { erasure_wait: Span::from_ms(60_000), ..terms(&controller) })).await;
+    running.tell("m1", ANN).await;
+    let (status, receipt) = running.opendsr("POST", "/requests/", &request(1, "erasure", &controller).to_string()).await;
+    assert_eq!((status, &receipt["subject_request_id"]), (201, &json!(id(1))));
+    let mut access = request(2, "access", &controller);
+    access["group_id"] = json!("march");
+    assert_eq!(running.opendsr("POST", "/requests/", &access.to_string()).await.0, 201);
+    let url = running.until(&id(2), "completed").await["results_url"].as_str().expect("an address").to_owned();
+    for page in ["/discovery", "/requests?group_id=march", &format!("/requests/{}", id(1))] {
+        let with = match page.split_once('?') {
+            Some((page, query)) => format!("{page}/?{query}"),
+            None => format!("{page}/"),
+        };
+        let (status, answer) = running.opendsr("GET", page, "").await;
+        assert_eq!((status, &answer), (200, &running.opendsr("GET", &with, "").await.1), "{with}");
+    }
+    let path = url.strip_prefix("https://privacy.acme.example").expect("at our domain");
+    for path in [path.to_owned(), "/opendsr/v3/certificate".to_owned()] {
+        assert_eq!(running.ask("GET", &format!("{path}/"), "", "").await.body, running.ask("GET", &path, "", "").await.body);
+    }
+    let one = format!("/requests/{}/", id(1));
+    assert_eq!(running.ask("GET", &format!("/opendsr/v3{one}"), "Bearer t-read", "").await.status, 403, "it is guarded as well");
+    assert_eq!(running.opendsr("DELETE", &one, "").await.0, 202);
+    assert_eq!(running.ask("GET", "/api/v1/status/", "Bearer t-read", "").await.status, 404);
+    running.stop().await;
+}

@@ -330,6 +330,9 @@ pub(super) fn all() -> Vec<Route> {
     ]
 }
 
+/// Where the pages of OpenDSR are. With a slash at its end each is the same page: programs that send requests to mParticle write it so.
+const OPENDSR: &str = "/opendsr/";
+
 /// The router of all pages.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(pages: &Arc<Pages>) -> Router<S> {
     let add = |router: Router<Arc<Pages>>, Route { path, scope, page, .. }: Route| {
@@ -337,7 +340,10 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(pages: &Arc<Pages>) -> Ro
             Some(scope) => page.layer(middleware::from_fn_with_state((pages.clone(), scope), super::guard)),
             None => page,
         };
-        router.route(path, page)
+        match path.starts_with(OPENDSR) {
+            true => router.route(&format!("{path}/"), page.clone()).route(path, page),
+            false => router.route(path, page),
+        }
     };
     all().into_iter().fold(Router::new(), add).with_state(pages.clone())
 }
