@@ -95,8 +95,9 @@ pub struct Erasure {
 }
 
 /// How far an erasure is, in the words of OpenDSR.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[clap(rename_all = "snake_case")]
 pub enum Progress {
     /// It waits.
     Pending,
@@ -106,6 +107,19 @@ pub enum Progress {
     Completed,
     /// It was called off before it began.
     Cancelled,
+}
+
+impl Progress {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Progress::Pending => "pending",
+            Progress::InProgress => "in_progress",
+            Progress::Completed => "completed",
+            Progress::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// Why an erasure cannot be asked for, or cannot go on.

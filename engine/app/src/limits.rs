@@ -197,6 +197,10 @@ pub const CALLBACK_PATIENCE_MS: u64 = 4 * 86_400_000;
 pub const RIGHTS_LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Requests that are remembered, open ones and those that came to an end; the oldest of these are let go. Each takes a kilobyte.
 pub const RIGHTS_REMEMBERED_MAX: usize = 36_500;
+/// Requests in one answer, unless asked otherwise: what a terminal shows without losing its head.
+pub const REQUESTS_SHOWN: usize = 50;
+/// Requests in one answer at most: some hundred KB.
+pub const REQUESTS_SHOWN_MAX: usize = 500;
 /// How long a result is kept where the workspace says nothing any more.
 pub const RESULTS_KEPT_MS: u64 = 7 * 86_400_000;
 

@@ -269,6 +269,25 @@ pub(super) fn all() -> Vec<Route> {
         )
         .gives_text("application/x-ndjson")
         .refuses(&[400, 404]),
+        get(
+            "rights_requests",
+            "/api/v1/rights/requests",
+            "All requests of people that are remembered, the newest first, a page at a time",
+            rights::list,
+        )
+        .wants(Scope::Rights)
+        .takes::<crate::rights::Asked>()
+        .gives::<crate::rights::List>()
+        .refuses(&[400]),
+        get(
+            "rights_request",
+            "/api/v1/rights/requests/{id}",
+            "How far a request of a person is, until when it is due, and what became of it",
+            rights::one,
+        )
+        .wants(Scope::Rights)
+        .gives::<crate::rights::Known>()
+        .refuses(&[404]),
         post(
             "opendsr_request",
             "/opendsr/v3/requests",
