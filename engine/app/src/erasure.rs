@@ -106,7 +106,7 @@ pub enum Progress {
     Pending,
     /// It is under way.
     InProgress,
-    /// Nothing is left.
+    /// It is done: of an erasure, nothing is left.
     Completed,
     /// It was called off before it began.
     Cancelled,

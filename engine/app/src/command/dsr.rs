@@ -106,7 +106,7 @@ pub(super) struct Request {
     /// What ties it to other requests.
     #[arg(long)]
     group: Option<String>,
-    /// When the person asked: a time of RFC 3339, such as 2026-03-01T09:30:00Z; now unless it is said. It is due by when it arrives here.
+    /// When the person asked: a time of RFC 3339, such as 2026-03-01T09:30:00Z; now unless it is said. Until when it is due goes by when it arrives here.
     #[arg(long, value_name = "TIME")]
     submitted: Option<Timestamp>,
     /// Its id: a UUID of version 4; a new one unless it is said.

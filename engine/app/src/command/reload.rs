@@ -118,7 +118,10 @@ fn listed(changes: &[Change], head: &str) -> String {
 
 /// What would change, and below it who would be forgotten.
 fn with(inactive: Option<&Forecast>, changes: String) -> String {
-    inactive.map_or(changes.clone(), |forecast| format!("{changes}\n{}", forgotten(forecast)))
+    match inactive {
+        Some(forecast) => format!("{changes}\n{}", forgotten(forecast)),
+        None => changes,
+    }
 }
 
 fn forgotten(forecast: &Forecast) -> String {
