@@ -138,13 +138,18 @@ fn keeps_libraries_within(files: &[File]) -> Vec<String> {
             if text_of(files, &manifest).is_some_and(|text| dependencies(text).contains(&library)) {
                 complaints.push(format!("{manifest}: only `{home}` may use `{library}`"));
             }
-            let named = |(path, text): &(&str, &str)| {
-                path.starts_with(&format!("engine/{name}/src/")) && code(text).contains(&format!("{library}::"))
-            };
+            let named =
+                |(path, text): &(&str, &str)| path.starts_with(&format!("engine/{name}/src/")) && names(&code(text), library);
             complaints.extend(rust(files).filter(named).map(|(path, _)| format!("{path}: only `{home}` may name `{library}`")));
         }
     }
     complaints
+}
+
+/// Whether code has something of a library: its name before `::`, and not as the end of another one's.
+fn names(code: &str, library: &str) -> bool {
+    let is_longer = |before: &str| before.ends_with(|letter: char| letter.is_alphanumeric() || letter == '_');
+    code.match_indices(&format!("{library}::")).any(|(at, _)| !is_longer(&code[..at]))
 }
 
 fn names_no_machine(files: &[File]) -> Vec<String> {
@@ -352,6 +357,7 @@ fn a_crate_that_looks_up_is_found() {
         &[("engine/app/src/a.rs", "// Not sled::Db.\nuse wasmtime::Engine;\n")],
         &["engine/app/src/a.rs: only `host` may name `wasmtime`"],
     );
+    finds(keeps_libraries_within, &[("engine/app/src/a.rs", "//! A.\nuse crate::parcel::Address;\n")], &[]);
 }
 
 #[test]

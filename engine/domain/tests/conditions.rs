@@ -66,7 +66,8 @@ fn what_a_condition_is_checked_against_is_what_an_event_has() {
             hint.trim_start_matches("it has ").split(", ").map(|name| format!("{above}.{name}")).collect();
         let is_below = |place: &&String| place.rsplit_once('.').is_some_and(|(before, _)| before == above);
         let mut known: Vec<String> = found.iter().filter(is_below).cloned().collect();
-        (told.sort(), known.sort());
+        told.sort();
+        known.sort();
         assert_eq!(told, known);
     }
 }
