@@ -506,7 +506,7 @@ impl Engine {
         }
     }
 
-    /// Waits until what has arrived has passed through everything: pipeline, fold, timers, lanes.
+    /// Waits until what has arrived has passed through everything, durably: pipeline, fold, timers, lanes.
     pub async fn settle(&self) {
         while !self.is_settled() {
             tokio::time::sleep(limits::WATCH_EVERY / 10).await;
@@ -521,17 +521,19 @@ impl Engine {
         if !self.matcher.is_idle(&self.ledger) {
             return false;
         }
+        // Once nothing can be folded any more: what was folded since the report need not be durable, and nobody is shown it before it is.
         let state = self.ledger.state();
+        let end = self.ledger.history().durable_end();
         let timers = state.due(Timestamp(i64::MAX), 1).is_ok_and(|due| !due.is_empty());
         let told = |lane: &LaneReport| match &*lane.stream {
             _ if lane.standing.paused.is_some() => true,
             "events" => {
                 let again = state.lane(&lane.name).is_ok_and(|lane| lane.again > 0);
-                lane.standing.seen >= report.history.records && !again
+                lane.standing.seen >= end && !again
             }
             _ => state.lane(&lane.name).is_ok_and(|lane| lane.profiles_through == lane.profiles_next),
         };
-        let arrived = report.intake.through >= report.intake.records && report.history.through == report.history.records;
+        let arrived = report.intake.through >= report.intake.records && state.position() == end;
         arrived && !timers && report.lanes.iter().all(told)
     }
 
