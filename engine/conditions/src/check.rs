@@ -1,7 +1,8 @@
 //! Whether a condition that CEL can read asks for what an event has, calls what there is, and costs little.
 //!
-//! Cost is a question of macros alone: each goes over a place of the event, or over a part of the element that the macro around it is at, and none over what `map`
-//! made. So all macros that stand within each other go over no more elements than the event has, however they are written.
+//! Cost is a question of macros alone: each goes over a place of the event, or over a part of the element that the macro around it is
+//! at, and none over what `map` made. So all macros that stand within each other go over no more elements than the event has, however
+//! they are written.
 
 use cel::Program;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
