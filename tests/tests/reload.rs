@@ -276,3 +276,56 @@ fn a_file_that_a_block_names_is_watched() {
     let plans: Vec<Value> = workspace.written("events").iter().map(|event| event["properties"]["plan"].clone()).collect();
     assert_eq!(plans, ["one", "two", "two"]);
 }
+
+#[test]
+fn a_plan_says_whom_it_would_have_forgotten() {
+    let workspace = Workspace::create();
+    let engine = workspace.start();
+    let visit = |user: &str, named: &str, at: &str| {
+        let call = format!(r#"{{"writeKey":"{KEY}","event":"e","{named}":"{user}","messageId":"{user}","timestamp":"{at}"}}"#);
+        assert_eq!(engine.send(&Request::post("/segment/v1/track", call)).status, 200);
+    };
+    let plan = || {
+        let planned = workspace.run("plan");
+        assert!(planned.status.success(), "{planned:?}");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&planned.stdout), text(&planned.stderr))
+    };
+    visit("long-ago", "userId", "2020-01-01T12:00:00Z");
+    visit("device", "anonymousId", "2020-01-01T12:00:00Z");
+    (0..10).for_each(|number| visit(&format!("now-{number}"), "userId", "2999-01-01T12:00:00Z"));
+    let _ = engine.settle();
+    assert!(!plan().0.contains("inactive"), "nobody is to be forgotten");
+    edit(&workspace, |yaml| format!("{yaml}retention: {{ inactive_profiles: {{ after: 400d }} }}\n"));
+    let (told, warned) = plan();
+    assert!(
+        told.contains("\ninactive profiles: 2 of 12 would be forgotten\n  known      1: their latest events are of 20"),
+        "{told}"
+    );
+    assert!(told.contains("\n  anonymous  1: ") && told.contains("\n  the last of them about 20"), "{told}");
+    assert!(warned.contains("warning[retention/large]: 2 of 12 profiles are inactive, and would be forgotten"), "{warned}");
+    assert!(warned.contains("retention: { inactive_profiles:"), "{warned}");
+    let planned = engine.send(&Request::post("/api/v1/config/reload?dry_run=true", ""));
+    let planned: Value = serde_json::from_slice(&planned.body).expect("JSON");
+    let counts = ["profiles", "known", "anonymous"].map(|count| number(&planned["inactive"], &format!("/{count}")));
+    assert_eq!((counts, planned["inactive"].get("at_least")), ([12, 1, 1], None), "{planned}");
+    edit(&workspace, |yaml| yaml.replace("{ after: 400d }", "{ anonymous_after: 400d }"));
+    let (told, warned) = plan();
+    assert!(
+        told.contains("\ninactive profiles: 1 of 12 would be forgotten\n  anonymous  1: ") && !told.contains("known  "),
+        "{told}"
+    );
+    assert_eq!(warned, "", "less than a tenth");
+
+    // The same where no engine runs; nobody has gone by that.
+    engine.stop();
+    let (told, warned) = plan();
+    assert!(told.starts_with("no engine runs; since the engine last ran") && warned.is_empty(), "{told} {warned}");
+    assert!(told.contains("\ninactive profiles: 1 of 12 would be forgotten\n  anonymous  1: "), "{told}");
+    edit(&workspace, |yaml| yaml.replace("{ anonymous_after: 400d }", "{ after: 400d }"));
+    let (told, warned) = plan();
+    assert!(told.contains(" retention\ninactive profiles: 2 of 12") && warned.contains("[retention/large]"), "{told} {warned}");
+    let fresh = Workspace::create();
+    edit(&fresh, |yaml| format!("{yaml}retention: {{ inactive_profiles: {{ after: 400d }} }}\n"));
+    assert!(fresh.run("plan").status.success() && !fresh.path().join("data").exists(), "a plan makes no data folder");
+}

@@ -6,6 +6,7 @@
 mod client;
 mod destination;
 mod dlq;
+mod dsr;
 mod erase;
 mod events;
 mod export;
@@ -106,6 +107,11 @@ enum Command {
     Dlq {
         #[command(subcommand)]
         command: dlq::Dlq,
+    },
+    /// Work on requests of people: list them, make one or call one off, fetch a result. The engine must run.
+    Dsr {
+        #[command(subcommand)]
+        command: dsr::Dsr,
     },
     /// Erase a person from everywhere, say how far that is, or take events of theirs again. The engine must run.
     Erase(erase::Erase),
@@ -267,6 +273,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Events(events) => events::run(events).await,
         Command::Tail(tail) => tail::run(tail).await,
         Command::Dlq { command } => dlq::run(command).await,
+        Command::Dsr { command } => dsr::run(command).await,
         Command::Erase(erase) => erase::run(erase).await,
         Command::Access(access) => erase::access(access).await,
         Command::Destination { command } => destination::run(command).await,

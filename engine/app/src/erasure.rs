@@ -15,8 +15,9 @@
 //! new), and what events of others say of the person.
 //!
 //! In it: `names` says what names a person, `person` and `traces` gather what there is, `job` writes it down until it is done, `pass` carries it
-//! out, `logs` judges records, `silence` finds those whom nobody asks to forget.
+//! out, `logs` judges records, `silence` finds those whom nobody asks to forget, `forecast` counts them before.
 
+pub mod forecast;
 mod job;
 mod logs;
 pub(crate) mod names;
@@ -27,6 +28,7 @@ pub(crate) mod traces;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -41,6 +43,7 @@ use weft_domain::value::Timestamp;
 use weft_domain::view::ViewError;
 use weft_store::StoreError;
 use weft_store::files::Files;
+use weft_store::overlay::Overlay;
 use weft_store::state::Live;
 
 use self::job::{Job, Jobs, Whom};
@@ -95,17 +98,31 @@ pub struct Erasure {
 }
 
 /// How far an erasure is, in the words of OpenDSR.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[clap(rename_all = "snake_case")]
 pub enum Progress {
     /// It waits.
     Pending,
     /// It is under way.
     InProgress,
-    /// Nothing is left.
+    /// It is done: of an erasure, nothing is left.
     Completed,
     /// It was called off before it began.
     Cancelled,
+}
+
+impl Progress {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Progress::Pending => "pending",
+            Progress::InProgress => "in_progress",
+            Progress::Completed => "completed",
+            Progress::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// Why an erasure cannot be asked for, or cannot go on.
@@ -392,7 +409,12 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// # Errors
 /// [`ViewError`], where state cannot be read.
 pub fn list(ledger: &Ledger) -> Result<Vec<Erasure>, ViewError> {
-    let values = ledger.state().values(REQUESTS)?;
+    list_in(|| ledger.state())
+}
+
+/// The same by looks at state, which is not held while they are read.
+fn list_in<G: Deref<Target = Overlay>>(look: impl Fn() -> G) -> Result<Vec<Erasure>, ViewError> {
+    let values = look().values(REQUESTS)?;
     let mut erasures: Vec<Erasure> = values.values().filter_map(|value| serde_json::from_slice(&value.0).ok()).collect();
     erasures.sort_by(|one, other| (one.requested, &one.id).cmp(&(other.requested, &other.id)));
     Ok(erasures)

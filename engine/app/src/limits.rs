@@ -154,6 +154,8 @@ pub const FORGETTING_REST_MS: i64 = 3_600_000;
 pub const FORGETTING_REST_MS_MAX: i64 = 86_400_000;
 /// Events of those who are forgotten in one pass: their places are in memory, some hundred MB.
 pub const FORGOTTEN_EVENTS_AT_ONCE: usize = 2_000_000;
+/// How long it is counted whom a configuration would have forgotten, for who waits at a terminal; what is counted by then is a lower bound.
+pub const FORECAST_TIME_MAX: Duration = Duration::from_secs(10);
 /// How often it is looked whether the time of an erasure has come.
 pub const ERASURE_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rows of one kind that one command takes away for an erasure: some hundred KB of history, for as long as it takes.
@@ -197,6 +199,10 @@ pub const CALLBACK_PATIENCE_MS: u64 = 4 * 86_400_000;
 pub const RIGHTS_LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Requests that are remembered, open ones and those that came to an end; the oldest of these are let go. Each takes a kilobyte.
 pub const RIGHTS_REMEMBERED_MAX: usize = 36_500;
+/// Requests in one answer, unless asked otherwise: what a terminal shows without losing its head.
+pub const REQUESTS_SHOWN: usize = 50;
+/// Requests in one answer at most: some hundred KB.
+pub const REQUESTS_SHOWN_MAX: usize = 500;
 /// How long a result is kept where the workspace says nothing any more.
 pub const RESULTS_KEPT_MS: u64 = 7 * 86_400_000;
 

@@ -20,11 +20,12 @@ use weft_domain::problem::{Code, Problem, Problems, Severity};
 use weft_host::Host;
 
 use crate::assembly::{Connections, Plugins, check, settings, stages, terms};
+use crate::bounds::Bounds;
 use crate::clock::Clock;
 use crate::config::{self, Change, ChangeKind, Config, Environment};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Terms};
 use crate::limits;
-use crate::status::{Look, Outcome, Reloaded};
+use crate::status::{Forecast, Look, Outcome, Reloaded};
 use crate::vault::Progress;
 use crate::watch::Watch;
 
@@ -171,12 +172,21 @@ impl Reloader {
         }
     }
 
-    /// Reads everything anew, and says what would be different.
+    /// Reads everything anew, and says what would be different, and whom it would have forgotten.
     pub async fn plan(&self, engine: &Engine) -> Reloaded {
-        match self.look().await {
-            Ok((config, _, changes)) => self.reloaded(engine, Outcome::Planned, changes, config.warnings.clone()),
-            Err((changes, problems)) => self.reloaded(engine, Outcome::Refused, changes, problems),
-        }
+        let (config, changes) = match self.look().await {
+            Ok((config, _, changes)) => (config, changes),
+            Err((changes, problems)) => return self.reloaded(engine, Outcome::Refused, changes, problems),
+        };
+        let planned = self.reloaded(engine, Outcome::Planned, changes, config.warnings.clone());
+        let Terms { bounds: Bounds { inactive: Some(inactive), .. }, plan, .. } = terms(&config) else { return planned };
+        let forecast = engine.eraser().forecast(inactive, plan.identity).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "it cannot be counted who is inactive");
+            Forecast { at_least: true, ..Forecast::default() }
+        });
+        let mut problems = planned.problems;
+        problems.extend(large(&config, &forecast));
+        Reloaded { problems, inactive: Some(forecast), ..planned }
     }
 
     /// What the files say now, and what of it is different from what is in force.
@@ -232,7 +242,7 @@ impl Reloader {
 
     fn reloaded(&self, engine: &Engine, outcome: Outcome, changes: Vec<Change>, problems: Problems) -> Reloaded {
         let generation = engine.ledger().state().plan().generation;
-        Reloaded { outcome, generation, at: self.clock.now(), changes, problems }
+        Reloaded { outcome, generation, at: self.clock.now(), changes, problems, inactive: None }
     }
 
     /// Keeps what is in force beside the data. What goes wrong with that is no reason not to run.
@@ -260,6 +270,16 @@ impl Reloader {
         let named = |folder: PathBuf| if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
         folders.chain(own).map(named).take(limits::FOLDERS_WATCHED_MAX).collect()
     }
+}
+
+/// What to say of a configuration that would have so many forgotten that it is probably not meant; none where they are few.
+#[must_use]
+pub fn large(config: &Config, forecast: &Forecast) -> Option<Problem> {
+    let at_least = if forecast.at_least { "at least " } else { "" };
+    let message =
+        format!("{at_least}{} of {} profiles are inactive, and would be forgotten", forecast.total(), forecast.profiles);
+    let problem = Problem::warning(Code::RETENTION_LARGE, message).at(config.place("/retention/inactive_profiles"));
+    forecast.is_large().then(|| problem.hint("what is forgotten does not come back: say a longer time where that is not meant"))
 }
 
 /// Whether two paths name two places. What was kept of a workspace names its folder from the root, which the workspace itself may not.

@@ -7,12 +7,14 @@
 //!
 //! What is kept of a request names nobody: its id, its times, whom to tell, and a keyed hash of its body, by which it is known when it is sent
 //! again. Who is meant stands in the file of the erasure, or of the copy that is wanted, until that is done. Every answer and every callback is
-//! signed (`rights/answer.rs`). What a request must say is in `rights/request.rs`, how it is told in `rights/callbacks.rs`.
+//! signed (`rights/answer.rs`). What a request must say is in `rights/request.rs`, how it is told in `rights/callbacks.rs`, and how those see all of
+//! them who work on them in `rights/list.rs`.
 //!
 //! The framework: <https://github.com/opengdpr/OpenDSR>; sections are those of its specification.
 
 mod answer;
 mod callbacks;
+mod list;
 mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +45,7 @@ use crate::telemetry::{Metrics, Right};
 use crate::writer::Ledger;
 
 pub use answer::{Cancellation, Discovery, Receipt, Refusal, Refused, Shown, SupportedIdentity, VERSION, signature};
+pub use list::{Asked, Kept, Known, List, Place};
 
 use answer::Told;
 use callbacks::{Calls, Key};
@@ -100,10 +103,14 @@ struct Record {
     result: Option<Outcome>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Change {
-    status: Status,
-    at: Timestamp,
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RightsChange")]
+pub struct Change {
+    /// How far it was then.
+    pub status: Status,
+    /// When.
+    pub at: Timestamp,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -387,13 +394,7 @@ impl Desk {
     }
 
     fn count(&self, record: &Record) {
-        let status = match record.status() {
-            Status::Pending => "pending",
-            Status::InProgress => "in_progress",
-            Status::Completed => "completed",
-            Status::Cancelled => "cancelled",
-        };
-        let right = Right { kind: record.kind.name().into(), status: status.into() };
+        let right = Right { kind: record.kind.name().into(), status: record.status().name().into() };
         self.metrics.rights_requests.get_or_create(&right).inc();
     }
 

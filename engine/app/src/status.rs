@@ -45,6 +45,46 @@ pub struct Reloaded {
     pub changes: Vec<Change>,
     /// What is wrong, or probably not meant.
     pub problems: Problems,
+    /// Where it was only asked, and the files have customers who are silent be forgotten: how many these are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inactive: Option<Forecast>,
+}
+
+/// How many customers `retention.inactive_profiles` would have forgotten, of those that there are now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct Forecast {
+    /// How many customers were looked at.
+    pub profiles: u64,
+    /// How many would go of whom an identifier that proves a login is known.
+    pub known: u64,
+    /// When their latest events occurred, at the latest; none where they stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_before: Option<Timestamp>,
+    /// How many would go who are anonymous.
+    pub anonymous: u64,
+    /// When their latest events occurred, at the latest; none where they stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anonymous_before: Option<Timestamp>,
+    /// About when the last pass would begin that takes some of them, if nobody comes back; none where nobody would go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_pass: Option<Timestamp>,
+    /// Whether there may be more: there was no time to look at all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
+}
+
+impl Forecast {
+    /// How many would go.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.known + self.anonymous
+    }
+
+    /// Whether so many would go that it is probably not meant: more than a tenth of those who were looked at.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.total() > self.profiles / 10
+    }
 }
 
 /// What came of looking at the workspace's files.

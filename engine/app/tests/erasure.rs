@@ -279,7 +279,7 @@ async fn decide(engine: &Engine, ann: Ann) {
     order(Command::Rejoin { parts: word }).await;
     order(decide_match(claim(CLAIMS[1]), claim(&CARL), "two people")).await;
     let (weight, at) = (Bits(120), NOON.parse().expect("valid"));
-    let evidence = Evidence { weight, prior: Bits(0), shared: Bits(0), fields: Vec::new(), model: 0, at };
+    let evidence = Evidence { weight, prior: Bits(0), shared: Bits(0), fields: Vec::new(), merge_at: Bits(0), model: 0, at };
     let proposal = Proposal { pair: pair(claim(CLAIMS[0]), claim(&DORA)), outcome: Outcome::Review, evidence };
     engine.ledger().log(Input::Match(proposal)).await.expect("logged");
     let state = engine.ledger().state();

@@ -99,9 +99,11 @@ fn named(identifiers: &[&str], apart_from: &[&str]) -> Asked {
 
 /// Has the matcher speak of two customers, each by all that its first event names.
 async fn compare(engine: &Engine, a: &str, b: &str, outcome: Outcome) {
-    let fields = vec![Compared { field: "name.given".into(), level: "nickname".into(), weight: Bits::of(6.5) }];
+    let fields =
+        vec![Compared { field: "name.given".into(), level: "nickname".into(), weight: Bits::of(6.5), without: Bits::of(-5.0) }];
     let at = NOON.parse().expect("valid");
-    let evidence = Evidence { weight: Bits::of(1.5), prior: Bits::of(-5.0), shared: Bits(0), fields, model: 0, at };
+    let evidence =
+        Evidence { weight: Bits::of(1.5), prior: Bits::of(-5.0), shared: Bits(0), fields, merge_at: Bits::of(2.5), model: 0, at };
     let proposal = Proposal { pair: pair(claim(a), claim(b)), outcome, evidence };
     engine.ledger().log(Input::Match(proposal)).await.expect("the engine runs");
 }

@@ -173,7 +173,7 @@ async fn every_page_answers_as_the_document_says_and_lets_in_whom_it_says() {
                 path if path.contains("/dead-letters/") => text(&letter),
                 path if path.contains("/erasures/") => erasure.clone(),
                 path if path.contains("/results/") => access.to_owned(),
-                path if path.contains("/opendsr/") => pending.to_owned(),
+                path if path.contains("/opendsr/") || path.contains("/rights/") => pending.to_owned(),
                 _ => text(&customer),
             };
             let path = path.replace("{id}", &id).replace("{type}", "email").replace("{value}", "ann@example.com");
@@ -277,6 +277,8 @@ async fn queries_take_what_the_document_names_and_nothing_else() {
                 ("after", _) if path.contains("/matches") => "00000000000000000000000000000000,00000000000000000000000000000001",
                 ("after", _) if path.ends_with("/profiles") => "00000000000000000000000000000000-7",
                 ("after", _) if path.contains("/export/") => "0",
+                ("after", _) if path.contains("/rights/") => "1772366400000-a7551968-d5d6-44b2-9831-000000000001",
+                ("status", _) => "in_progress",
                 ("fields", _) if path.ends_with("/export/events") => "properties.total",
                 ("fields", _) => "traits.city,identifiers",
                 ("from" | "to" | "since" | "until" | "as_of" | "changed_since", _) => "2026-03-01T12:00:00Z",

@@ -542,3 +542,106 @@ async fn what_is_wrong_with_a_request_is_said_without_naming_anybody() {
     assert_eq!(erasure::list(running.engine.ledger()).expect("readable").len(), 0, "nothing was begun");
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_work_on_requests_see_all_of_them() {
+    let root = tempfile::tempdir().expect("a folder");
+    let controller = Controller::start(usize::MAX).await;
+    let waits = OpenDsr { erasure_wait: Span::from_ms(7 * 86_400_000), ..terms(&controller) };
+    let running = start(root.path(), Some(waits)).await;
+    running.tell("m1", ANN).await;
+    let path = "/api/v1/rights/requests";
+    let page = async |running: &Running, query: &str| {
+        let answer = running.ask("GET", &format!("{path}{query}"), "Bearer t-rights", "").await;
+        assert_eq!(answer.status, 200, "{query}: {}", String::from_utf8_lossy(&answer.body));
+        answer.json()
+    };
+    let ids = |list: &Value| -> Vec<String> {
+        let requests = list["requests"].as_array().expect("a list").iter();
+        requests.map(|one| one["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    assert_eq!(page(&running, "").await, json!({ "requests": [] }));
+    // 3 and 4 arrive in the same millisecond.
+    for (number, kind, later_ms) in [(1, "erasure", 1_000), (2, "access", 1_000), (3, "erasure", 0), (4, "erasure", 0)] {
+        let mut request = request(number, kind, &controller);
+        if number > 2 {
+            request["group_id"] = json!("march & april");
+            request["status_callback_urls"] = Value::Null;
+        }
+        assert_eq!(running.opendsr("POST", "/requests", &request.to_string()).await.0, 201);
+        running.until(&id(number), if kind == "access" { "completed" } else { "pending" }).await;
+        running.advance(later_ms);
+    }
+    assert_eq!(running.opendsr("DELETE", &format!("/requests/{}", id(4)), "").await.0, 202);
+
+    let all = page(&running, "").await;
+    assert_eq!((ids(&all), all.get("next")), (vec![id(4), id(3), id(2), id(1)], None));
+    let first = page(&running, "?limit=1").await;
+    let next = |list: &Value| list["next"].as_str().expect("there are more").to_owned();
+    let second = page(&running, &format!("?limit=2&after={}", next(&first))).await;
+    assert_eq!((ids(&first), ids(&second)), (vec![id(4)], vec![id(3), id(2)]));
+    let last = page(&running, &format!("?limit=2&after={}", next(&second))).await;
+    assert_eq!((ids(&last), last.get("next")), (vec![id(1)], None));
+    assert_eq!(ids(&page(&running, "?status=pending").await), [id(3), id(1)]);
+    assert_eq!(ids(&page(&running, "?status=cancelled&group=march%20%26%20april").await), [id(4)]);
+    assert_eq!(ids(&page(&running, "?group=april").await), Vec::<String>::new());
+    for wrong in ["?status=done", "?after=1", "?after=1-2", "?limit=many", "?kind=access"] {
+        assert_eq!(running.ask("GET", &format!("{path}{wrong}"), "Bearer t-rights", "").await.status, 400, "{wrong}");
+    }
+    assert_eq!(running.ask("GET", path, "Bearer t-read", "").await.status, 403);
+
+    let erasure = page(&running, &format!("/{}", id(1))).await;
+    let noon = "2026-03-01T12:00:00.000Z";
+    let want = json!({
+        "id": id(1), "kind": "erasure", "status": "pending", "regulation": "gdpr", "submitted": "2026-02-28T08:30:00.000Z", "received": noon,
+        "due": "2026-03-31T12:00:00.000Z", "waits_until": "2026-03-08T12:00:00.000Z", "changes": [{ "status": "pending", "at": noon }],
+        "callbacks": 1, "callbacks_waiting": 1,
+    });
+    assert_eq!(erasure, want);
+    let access = page(&running, &format!("/{}", id(2))).await;
+    assert_eq!(access["result"], json!({ "lines": 2, "until": "2026-03-08T12:00:01.000Z" }), "{access}");
+    assert_eq!(access["changes"].as_array().map(Vec::len), Some(3));
+    let cancelled = page(&running, &format!("/{}", id(4))).await;
+    assert_eq!((cancelled.get("due"), cancelled.get("waits_until")), (None, None), "{cancelled}");
+    assert!(!all.to_string().contains("ann.marker"), "{all}");
+    let unknown = running.ask("GET", &format!("{path}/{}", id(9)), "Bearer t-rights", "").await;
+    assert_eq!((unknown.status, unknown.json()["detail"].as_str()), (404, Some("there is no such request")));
+    running.stop().await;
+
+    // Also where no more are taken.
+    let running = start(root.path(), None).await;
+    assert_eq!(page(&running, &format!("/{}", id(1))).await, want);
+    assert_eq!(ids(&page(&running, "?status=completed").await), [id(2)]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slash_at_the_end_is_the_same_page_of_opendsr_and_of_no_other() {
+    let root = tempfile::tempdir().expect("a folder");
+    let controller = Controller::start(0).await;
+    let running = start(root.path(), Some(OpenDsr { erasure_wait: Span::from_ms(60_000), ..terms(&controller) })).await;
+    running.tell("m1", ANN).await;
+    let (status, receipt) = running.opendsr("POST", "/requests/", &request(1, "erasure", &controller).to_string()).await;
+    assert_eq!((status, &receipt["subject_request_id"]), (201, &json!(id(1))));
+    let mut access = request(2, "access", &controller);
+    access["group_id"] = json!("march");
+    assert_eq!(running.opendsr("POST", "/requests/", &access.to_string()).await.0, 201);
+    let url = running.until(&id(2), "completed").await["results_url"].as_str().expect("an address").to_owned();
+    for page in ["/discovery", "/requests?group_id=march", &format!("/requests/{}", id(1))] {
+        let with = match page.split_once('?') {
+            Some((page, query)) => format!("{page}/?{query}"),
+            None => format!("{page}/"),
+        };
+        let (status, answer) = running.opendsr("GET", page, "").await;
+        assert_eq!((status, &answer), (200, &running.opendsr("GET", &with, "").await.1), "{with}");
+    }
+    let path = url.strip_prefix("https://privacy.acme.example").expect("at our domain");
+    for path in [path.to_owned(), "/opendsr/v3/certificate".to_owned()] {
+        assert_eq!(running.ask("GET", &format!("{path}/"), "", "").await.body, running.ask("GET", &path, "", "").await.body);
+    }
+    let one = format!("/requests/{}/", id(1));
+    assert_eq!(running.ask("GET", &format!("/opendsr/v3{one}"), "Bearer t-read", "").await.status, 403, "it is guarded as well");
+    assert_eq!(running.opendsr("DELETE", &one, "").await.0, 202);
+    assert_eq!(running.ask("GET", "/api/v1/status/", "Bearer t-read", "").await.status, 404);
+    running.stop().await;
+}

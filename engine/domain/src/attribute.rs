@@ -17,6 +17,7 @@ use std::fmt;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
+use weft_conditions::Condition;
 
 pub use self::part::{Effect, Mark, Part, Unusable};
 pub use self::standing::{Pass, Place, Standing, Standings, Stretches};
@@ -24,7 +25,6 @@ pub use self::sum::Sum;
 pub use self::tally::Tally;
 
 use crate::claim::fingerprint;
-use crate::condition::Condition;
 use crate::document::Document;
 use crate::event::{Event, Kind};
 use crate::limits;
@@ -297,7 +297,7 @@ impl Meaning {
     /// What an event contributes: its values as parts, in their order, and how many values could not be used.
     #[must_use]
     pub fn parts(&self, document: &Document<'_>, event: &Event, mark: &Mark) -> (Vec<Part>, u64) {
-        if self.condition.as_ref().is_some_and(|condition| !condition.is_met(document)) {
+        if self.condition.as_ref().is_some_and(|condition| !condition.is_met(document.fields())) {
             return (Vec::new(), 0);
         }
         let (mut parts, mut unusable, mut ordinal) = (Vec::new(), 0, 0);

@@ -15,7 +15,6 @@ pub mod claim;
 pub mod identity;
 pub mod document;
 pub mod path;
-pub mod condition;
 pub mod attribute;
 pub mod profile;
 pub mod plan;

@@ -124,11 +124,6 @@ pub const PATH_BYTES_MAX: usize = 512;
 /// See [`PATH_BYTES_MAX`].
 pub const PATH_STEPS_MAX: usize = 16;
 
-/// Bytes of a condition in CEL: what somebody wrote, and not a program that something made.
-pub const CONDITION_BYTES_MAX: usize = 4096;
-/// Parentheses, brackets and choices within each other: the parser of CEL descends through twenty calls for each.
-pub const CONDITION_NESTED_MAX: usize = 24;
-
 /// Attributes, and traits with a rule of their own, of one workspace. Each is looked at for every event.
 pub const ATTRIBUTES_MAX: usize = 200;
 

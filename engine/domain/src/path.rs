@@ -1,12 +1,14 @@
 //! Places in an event by their paths, such as `properties.total`.
 //!
-//! A path is read once from the configuration, which is when a wrong one is told from a right one: what stands at the top of an
-//! event, in its context and in a product is known. `docs/events.md` says what an event has.
+//! A path is read once from the configuration, which is when a wrong one is told from a right one: what an event has is known
+//! ([`weft_conditions::shape`]), and `docs/events.md` says it.
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use weft_conditions::shape::{self, Step};
 
 use crate::document::{Document, Fields, elements, fields};
 use crate::limits;
@@ -19,53 +21,29 @@ use crate::value::Excerpt;
 /// | `name`, `properties.total`, `context.page.url` | fields of objects |
 /// | `products[].price`, `properties.items[0].sku` | every element of a list; one of them, counted from 0 |
 /// | `properties["utm.source"]` | a name with dots or brackets in it |
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
 pub struct Path {
     text: String,
     steps: Vec<Step>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
-    /// A field of an object.
-    Field(String),
-    /// An element of a list, from 0.
-    Element(usize),
-    /// Every element of a list.
-    Each,
-}
-
-/// What an event has at its top.
-const TOP: [&str; 16] = [
-    "type",
-    "name",
-    "message_id",
-    "occurred",
-    "sent",
-    "received",
-    "claimed",
-    "environment",
-    "claims",
-    "traits",
-    "properties",
-    "products",
-    "context",
-    "consent",
-    "group",
-    "in_response_to",
-];
-const CONTEXT: [&str; 11] =
-    ["device", "app", "place", "campaign", "page", "zone", "locale", "ip", "user_agent", "library", "extra"];
-const PRODUCT: [&str; 11] =
-    ["id", "sku", "name", "brand", "category", "variant", "price", "quantity", "coupon", "position", "properties"];
-
 impl TryFrom<String> for Path {
     type Error = String;
 
+    /// Reads a path that somebody wrote; the error says what is wrong with it.
     fn try_from(text: String) -> Result<Self, String> {
         let steps = steps(&text)?;
-        known(&steps)?;
+        shape::check(&steps).map_err(|wrong| wrong.to_string())?;
+        Ok(Path { text, steps })
+    }
+}
+
+/// What was written down before is read as it was then, wherever an event has something today.
+impl<'de> Deserialize<'de> for Path {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let steps = steps(&text).map_err(D::Error::custom)?;
         Ok(Path { text, steps })
     }
 }
@@ -171,49 +149,6 @@ fn bracket<'t>(inner: &'t str, steps: &mut Vec<Step>) -> Result<&'t str, String>
     Ok(rest)
 }
 
-/// Checks the steps against what an event has.
-fn known(steps: &[Step]) -> Result<(), String> {
-    use Step::{Each, Element, Field};
-    let [Field(top), below @ ..] = steps else { return Err("the path does not begin with a name".into()) };
-    is_field("an event", top)?;
-    match (top.as_str(), below) {
-        (_, []) => Ok(()),
-        ("context", [Field(name), ..]) => one_of("the context", name, &CONTEXT),
-        ("products", [Each | Element(_), Field(name), ..]) => one_of("a product", name, &PRODUCT),
-        ("products" | "claims", [Each | Element(_), ..]) => Ok(()),
-        ("products" | "claims", _) => Err(format!("`{top}` is a list: write `{top}[]` for all of them")),
-        ("traits" | "properties" | "consent" | "group" | "in_response_to", [Field(_), ..]) => Ok(()),
-        ("context" | "traits" | "properties" | "consent" | "group" | "in_response_to", _) => {
-            Err(format!("`{top}` is an object: its parts have names"))
-        }
-        _ => Err(format!("`{top}` has no parts")),
-    }
-}
-
-/// Whether something stands at the top of an event under this name.
-///
-/// # Errors
-/// What is wrong with it, and what was probably meant.
-pub(crate) fn is_field(of: &str, name: &str) -> Result<(), String> {
-    one_of(of, name, &TOP)
-}
-
-fn one_of(of: &str, name: &str, names: &[&str]) -> Result<(), String> {
-    if names.contains(&name) {
-        return Ok(());
-    }
-    let near =
-        nearest(name, names).map_or_else(|| format!("it has {}", names.join(", ")), |near| format!("did you mean `{near}`?"));
-    Err(format!("{of} has no `{}`: {near}", Excerpt(name)))
-}
-
-/// The name that a wrong one was probably meant to be.
-pub(crate) fn nearest<'a>(wrong: &str, names: &[&'a str]) -> Option<&'a str> {
-    let folded = wrong.to_lowercase().replace(['-', '_'], "");
-    let distance = |name: &str| strsim::damerau_levenshtein(&name.replace('_', ""), &folded);
-    names.iter().map(|name| (distance(name), *name)).filter(|(distance, _)| *distance <= 2).min().map(|(_, name)| name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,10 +188,24 @@ mod tests {
         check("products[].prize", "a product has no `prize`: did you mean `price`?");
         check("properties[]", "`properties` is an object: its parts have names");
         check("name.first", "`name` has no parts");
+        check("group.name", "a group has no `name`: it has id, traits");
+        check("claims.email", "`claims` is a list: write `claims[]` for all of them");
+        check("context.ip.v4", "`ip` has no parts");
         check("properties..a", "the path `properties..a` has a part without a name");
         check(
             "properties.a[x]",
             "what stands in brackets is no place: `[]` is every element, `[0]` the first, `[\"a.b\"]` a name",
         );
+    }
+
+    #[test]
+    fn what_was_written_down_is_read_as_it_was() {
+        // As if a group had had a name once.
+        let path: Path = serde_json::from_value("group.name".into()).expect("a path");
+        assert_eq!(
+            (path.to_string(), serde_json::to_value(&path).expect("JSON")),
+            ("group.name".to_owned(), "group.name".into())
+        );
+        assert!(serde_json::from_value::<Path>("group..name".into()).is_err());
     }
 }

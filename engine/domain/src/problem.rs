@@ -310,6 +310,8 @@ codes! {
     RELOAD_RESTART = "reload/restart", "A change that needs a restart";
     RELOAD_STAGE = "reload/stage", "A stage does not begin with its new configuration";
 
+    RETENTION_LARGE = "retention/large", "Many profiles would be forgotten";
+
     PLACEHOLDER_SYNTAX = "placeholder/syntax", "A placeholder that cannot be understood";
     PLACEHOLDER_IN_KEY = "placeholder/in-key", "A placeholder stands in a key";
     PLACEHOLDER_UNSET = "placeholder/unset", "A variable of the environment is not set";

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use weft_conditions::Condition;
 use weft_domain::attribute::{Attribute, Calculation, Meaning, Of, Streak, Window, Zone};
 use weft_domain::claim::{ClaimId, CustomerId, fingerprint};
 use weft_domain::document::Document;
@@ -97,7 +98,7 @@ static ATTRIBUTES: LazyLock<Vec<Attribute>> = LazyLock::new(|| {
         (Calculation::Streak { of: Streak::Longest, zone: zone() }, Of::Nothing, since, None),
     ];
     let attribute = |(place, (calculation, of, window, condition)): (usize, (Calculation, Of, Window, Option<&str>))| {
-        let condition = condition.map(|text| text.to_owned().try_into().expect("a condition"));
+        let condition = condition.map(|text| Condition::parse(text).expect("a condition"));
         let events = if place % 3 == 0 { vec![NAMES[0].to_owned(), NAMES[1].to_owned()] } else { Vec::new() };
         Attribute::new(format!("a{place}"), Meaning { calculation, of, events, kind: Some(Kind::Track), condition, window })
     };
@@ -348,7 +349,7 @@ fn plainly(attribute: &Attribute, events: &[(&Event, &str)], now: i64) -> Option
         };
         in_window
             && (names.is_empty() || names.contains(event.name.as_ref().expect("a name")))
-            && condition.as_ref().is_none_or(|condition| condition.is_met(&document))
+            && condition.as_ref().is_none_or(|condition| condition.is_met(document.fields()))
     };
     // Each value with the time and the source of its event; nulls of traits take away.
     let mut values: Vec<(serde_json::Value, i64, &str)> = Vec::new();

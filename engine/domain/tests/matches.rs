@@ -57,9 +57,10 @@ impl World {
     }
 
     fn compare(&mut self, a: &str, b: &str, outcome: Outcome, weight: f64) {
-        let fields = vec![Compared { field: "name".into(), level: "same".into(), weight: Bits::of(weight + 9.0) }];
-        let evidence =
-            Evidence { weight: Bits::of(weight), prior: Bits::of(-9.0), shared: Bits(0), fields, model: 0, at: Timestamp(7) };
+        let (weight, prior, merge_at) = (Bits::of(weight), Bits::of(-9.0), Bits::of(2.5));
+        let fields =
+            vec![Compared { field: "name".into(), level: "same".into(), weight: Bits(weight.0 - prior.0), without: prior }];
+        let evidence = Evidence { weight, prior, shared: Bits(0), fields, merge_at, model: 0, at: Timestamp(7) };
         self.take(Input::Match(Proposal { pair: pair(claim(a), claim(b)), outcome, evidence }));
     }
 

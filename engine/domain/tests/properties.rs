@@ -287,7 +287,7 @@ impl World {
     /// Has the matcher speak of two customers.
     fn compare(&mut self, pair: [ClaimId; 2], outcome: Outcome, weight: i32) {
         let (weight, at) = (Bits(weight), Timestamp(0));
-        let evidence = Evidence { weight, prior: Bits(0), shared: Bits(0), fields: Vec::new(), model: 0, at };
+        let evidence = Evidence { weight, prior: Bits(0), shared: Bits(0), fields: Vec::new(), merge_at: Bits(0), model: 0, at };
         self.take(Input::Match(Proposal { pair, outcome, evidence }));
     }
 

@@ -117,6 +117,9 @@ pub struct Reason {
     pub values: (String, String),
     /// The binary logarithm of how much more often one person's records look so than two strangers'.
     pub weight: f64,
+    /// The weight of all evidence if neither record had this component. It is no difference of weights: what a home or a name explains
+    /// is another part of the whole then.
+    pub without: f64,
 }
 
 /// What a level of a component says.
@@ -249,11 +252,21 @@ impl Model {
                 level: (*name).to_owned(),
                 values,
                 weight: one.log2() - strangers.log2(),
+                without: self.weight_without(place, a, b),
             });
         }
         let other = log2_sum(others);
         let weight = one - other;
         Evidence { weight, probability: probability(weight), prior, reasons, shared: others[2] - other }
+    }
+
+    /// The weight of two weighed records as if neither had a component.
+    fn weight_without(&self, place: usize, a: &Record, b: &Record) -> f64 {
+        let component = place as u8;
+        let mut pattern = compare(&self.fields, &a.without(component), &b.without(component));
+        // The order of names is read off two components, and is none of a record's own.
+        pattern.levels[place] = MISSING;
+        self.weight_of(&pattern)
     }
 
     /// The binary logarithms of share and likelihood in each class.

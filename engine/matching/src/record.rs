@@ -151,6 +151,12 @@ impl Record {
         Record { text: all.text.into(), values: all.values.into(), count, told }
     }
 
+    /// The record as if nothing were known of one component.
+    pub(crate) fn without(&self, component: u8) -> Record {
+        let values = self.values.iter().filter(|value| value.component != component).copied().collect();
+        Record { text: self.text.clone(), values, ..*self }
+    }
+
     /// A hash of all that it says: another one is compared anew.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {

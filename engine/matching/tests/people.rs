@@ -235,6 +235,36 @@ fn a_model_reads_back_and_weighs_the_same() {
 }
 
 #[test]
+fn an_explanation_says_what_each_field_decides() {
+    let rows =
+        ["John Doe|1980-03-04|john@doe.example|0170 5551234||Bonn", "John D.|1980-03-04|j.d@mail.example|0170 5551234||Bonn"];
+    let model = resolved(&rows).model;
+    let explain = |rows: [&str; 2]| {
+        let all: Vec<Vec<String>> = rows.iter().map(|row| row.split('|').map(str::to_owned).collect()).collect();
+        let mut records = Record::read_all(&model.fields, &all);
+        records.iter_mut().for_each(|record| model.weigh(record));
+        model.explain(&records[0], &records[1])
+    };
+    let evidence = explain(rows);
+    let without = |name: &str| evidence.reasons.iter().find(|reason| reason.component == name).expect("is compared").without;
+    // As if the two did not have it, exactly.
+    let lacking = |place: usize| {
+        let lack = |row: &str| {
+            let mut values: Vec<&str> = row.split('|').collect();
+            values[place] = "";
+            values.join("|")
+        };
+        let rows = rows.map(lack);
+        explain([&rows[0], &rows[1]]).weight
+    };
+    for (place, name) in [(1, "birth_date"), (2, "email"), (3, "phone"), (5, "city")] {
+        assert_eq!(without(name), lacking(place), "{name}: {evidence:#?}");
+    }
+    assert!(without("birth_date") < evidence.weight && without("email") > evidence.weight, "{evidence:#?}");
+    assert!(evidence.reasons.iter().all(|reason| reason.without != evidence.weight), "each says something: {evidence:#?}");
+}
+
+#[test]
 fn a_model_that_forgets_rare_values_says_less_and_holds_together() {
     let model = resolved(&[]).model;
     let mut small = model.clone();

@@ -1,18 +1,13 @@
 //! A transform that keeps or drops events by a condition in CEL, the Common Expression Language.
 //!
 //! The condition is compiled once for an instance, and looks at an event without changing it: what is kept is kept byte for byte. There are no
-//! clocks and no patterns in it, and what it costs is bounded by the event. `condition.rs` compiles, checks and asks it, `value.rs` shows
-//! it an event's JSON.
+//! clocks and no patterns in it, and what it costs is bounded by the event. What it means is `weft-conditions`', as in the engine.
 #![deny(clippy::unwrap_used)]
-
-mod condition;
-mod value;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use weft_conditions::{Condition, Mistake};
 use weft_plugin::{About, ConfigProblem, Example, Failure, Outcome, Record, Rejection, Transform, document};
-
-use crate::condition::Condition;
 
 /// Which events are kept: `keep` or `drop`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -75,7 +70,7 @@ impl Transform for Filter {
 
     fn open(config: Config) -> Result<Self, Failure> {
         let (at, source) = config.condition().map_err(|problem| Failure::config(problem.message))?;
-        let condition = Condition::compile(source).map_err(|mistakes| Failure::config(mistakes[0].message.clone()))?;
+        let condition = Condition::parse(source).map_err(|mistakes| Failure::config(mistakes[0].to_string()))?;
         let (met, unmet) = if at == "/keep" { (Outcome::Keep, Outcome::Drop) } else { (Outcome::Drop, Outcome::Keep) };
         Ok(Filter { condition, met, unmet, on_failure: config.on_failure })
     }
@@ -84,8 +79,10 @@ impl Transform for Filter {
         match config.condition() {
             Err(problem) => vec![problem],
             Ok((at, source)) => {
-                let mistakes = Condition::compile(source).err().unwrap_or_default();
-                mistakes.into_iter().map(|mistake| ConfigProblem { path: at.into(), ..mistake }).collect()
+                let mistakes = Condition::parse(source).err().unwrap_or_default();
+                let problem =
+                    |mistake: Mistake| ConfigProblem { path: at.into(), message: mistake.message(), hint: mistake.hint };
+                mistakes.into_iter().map(problem).collect()
             }
         }
     }
@@ -105,7 +102,7 @@ impl Filter {
             Ok(fields) => fields,
             Err(error) => return Outcome::reject("not_json", format!("the record is no JSON object: {error}")),
         };
-        match (self.condition.is_met(fields), self.on_failure) {
+        match (self.condition.ask(fields), self.on_failure) {
             (Ok(true), _) => self.met.clone(),
             (Ok(false), _) | (Err(_), OnFailure::Unmet) => self.unmet.clone(),
             (Err(message), OnFailure::Reject) => Outcome::Reject(Rejection::new("condition_failed", message)),

@@ -395,6 +395,29 @@ mod tests {
     }
 
     #[test]
+    fn an_event_has_here_what_it_has_in_the_engine() {
+        let engine = |text: &str| weft_domain::path::Path::try_from(text.to_owned()).map(drop);
+        let check = |above: &str, names: &[&str]| {
+            let path = |name: &str| format!("{above}{}{name}", if above.is_empty() { "" } else { "." });
+            for name in names {
+                assert_eq!(engine(&path(name)), Ok(()), "only here");
+            }
+            let told = engine(&path("xylophone")).expect_err("no event has it");
+            let mut there: Vec<&str> = told.rsplit("it has ").next().unwrap_or_default().split(", ").collect();
+            let mut here = names.to_vec();
+            there.sort_unstable();
+            here.sort_unstable();
+            assert_eq!(there, here, "{above}");
+        };
+        check("", &TOP);
+        check("context", &CONTEXT);
+        check("group", &GROUP);
+        check("in_response_to", &ANSWER);
+        check("claims[]", &CLAIM);
+        check("products[]", &PRODUCT);
+    }
+
+    #[test]
     fn a_rule_is_for_the_events_that_it_names() {
         let check = |only: &str, event: &str, want: bool| {
             let only: For = serde_json::from_str(only).expect("a selection");

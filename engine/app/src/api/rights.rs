@@ -1,7 +1,8 @@
-//! Pages of OpenDSR: requests of people about what is known of them, in the framework's own shapes. Every answer is signed.
+//! Pages of requests of people about what is known of them: those of OpenDSR, in the framework's own shapes, whose every answer is signed; and
+//! those for who works on them, like any other page.
 
 use super::*;
-use crate::rights::{Refusal, signature};
+use crate::rights::{self, Refusal, signature};
 use crate::tail::Lines;
 
 pub(super) async fn submit(State(pages): State<Arc<Pages>>, body: Bytes) -> Response<Body> {
@@ -60,6 +61,25 @@ pub(super) async fn result(State(pages): State<Arc<Pages>>, Path((id, secret)): 
             response
         }
         Err(refusal) => answer::<()>(&pages, StatusCode::OK, Err(refusal)),
+    }
+}
+
+pub(super) async fn list(State(pages): State<Arc<Pages>>, asked: Result<Query<rights::Asked>, QueryRejection>) -> Response<Body> {
+    let asked = match asked {
+        Ok(Query(asked)) => asked,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    match pages.desk.list(&asked).await {
+        Ok(list) => ok(&list),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+pub(super) async fn one(State(pages): State<Arc<Pages>>, Path(id): Path<String>) -> Response<Body> {
+    match pages.desk.find(&id).await {
+        Ok(Some(request)) => ok(&request),
+        Ok(None) => problem(StatusCode::NOT_FOUND, "there is no such request"),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 

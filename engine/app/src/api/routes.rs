@@ -269,6 +269,25 @@ pub(super) fn all() -> Vec<Route> {
         )
         .gives_text("application/x-ndjson")
         .refuses(&[400, 404]),
+        get(
+            "rights_requests",
+            "/api/v1/rights/requests",
+            "All requests of people that are remembered, the newest first, a page at a time",
+            rights::list,
+        )
+        .wants(Scope::Rights)
+        .takes::<crate::rights::Asked>()
+        .gives::<crate::rights::List>()
+        .refuses(&[400]),
+        get(
+            "rights_request",
+            "/api/v1/rights/requests/{id}",
+            "How far a request of a person is, until when it is due, and what became of it",
+            rights::one,
+        )
+        .wants(Scope::Rights)
+        .gives::<crate::rights::Known>()
+        .refuses(&[404]),
         post(
             "opendsr_request",
             "/opendsr/v3/requests",
@@ -330,6 +349,9 @@ pub(super) fn all() -> Vec<Route> {
     ]
 }
 
+/// Where the pages of OpenDSR are. With a slash at its end each is the same page: programs that send requests to mParticle write it so.
+const OPENDSR: &str = "/opendsr/";
+
 /// The router of all pages.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(pages: &Arc<Pages>) -> Router<S> {
     let add = |router: Router<Arc<Pages>>, Route { path, scope, page, .. }: Route| {
@@ -337,7 +359,10 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(pages: &Arc<Pages>) -> Ro
             Some(scope) => page.layer(middleware::from_fn_with_state((pages.clone(), scope), super::guard)),
             None => page,
         };
-        router.route(path, page)
+        match path.starts_with(OPENDSR) {
+            true => router.route(&format!("{path}/"), page.clone()).route(path, page),
+            false => router.route(path, page),
+        }
     };
     all().into_iter().fold(Router::new(), add).with_state(pages.clone())
 }

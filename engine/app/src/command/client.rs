@@ -42,6 +42,11 @@ pub(super) async fn post(address: SocketAddr, path: &str, json: &serde_json::Val
     exchange(address, request, json.to_string().into()).await
 }
 
+/// Deletes what a page names, as [`get`] gets one.
+pub(super) async fn delete(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
+    exchange(address, Request::delete(path), Bytes::new()).await
+}
+
 /// Posts to a page that may have to work for minutes before it answers, as [`get`] gets one.
 pub(super) async fn post_patiently(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
     let Some(stream) = connect(address).await else { return Ok(Answer::Nobody) };
@@ -180,13 +185,14 @@ async fn answer(response: Response<Incoming>) -> anyhow::Result<Answer> {
     let body = response.into_body().collect().await?.to_bytes();
     match status {
         // What was asked for is refused, and the body says why.
-        StatusCode::OK | StatusCode::UNPROCESSABLE_ENTITY => Ok(Answer::Body(body)),
+        StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::UNPROCESSABLE_ENTITY => Ok(Answer::Body(body)),
         StatusCode::NOT_FOUND => Ok(Answer::NotFound),
         StatusCode::UNAUTHORIZED => bail!("the engine wants a token: set WEFT_TOKEN"),
         // What was asked for was wrong, and nothing was done: the engine says why in one sentence.
-        StatusCode::BAD_REQUEST | StatusCode::CONFLICT => {
-            let why =
-                serde_json::from_slice::<serde_json::Value>(&body).ok().and_then(|why| Some(why["detail"].as_str()?.to_owned()));
+        StatusCode::BAD_REQUEST | StatusCode::CONFLICT | StatusCode::GONE => {
+            let why: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+            // In a problem of RFC 9457, or in an error of OpenDSR.
+            let why = why["detail"].as_str().or(why["error"]["message"].as_str()).map(str::to_owned);
             bail!(why.unwrap_or_else(|| format!("the engine answered {status}: {}", String::from_utf8_lossy(&body))))
         }
         _ => bail!("the engine answered {status}: {}", String::from_utf8_lossy(&body)),

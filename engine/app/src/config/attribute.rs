@@ -1,5 +1,6 @@
 //! From attributes and rules of traits, as they are written, to what the fold counts by.
 
+use weft_conditions::Condition;
 use weft_domain::attribute::{Attribute, Calculation, Meaning, Of, Streak, Window, Zone};
 use weft_domain::limits::{ATTRIBUTES_MAX, WINDOW_MS};
 use weft_domain::path::Path;
@@ -153,9 +154,13 @@ fn meaning(spec: &AttributeSpec, zone: &str) -> Result<Meaning, String> {
         of,
         events: spec.event.as_ref().map_or_else(Vec::new, |names| names.sorted()),
         kind: spec.kind,
-        condition: spec.condition.as_ref().map(|text| text.0.clone().try_into()).transpose()?,
+        condition: spec.condition.as_ref().map(|text| condition(&text.0)).transpose()?,
         window: window(spec, zone)?,
     })
+}
+
+fn condition(text: &str) -> Result<Condition, String> {
+    Condition::parse(text).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 fn window(spec: &AttributeSpec, zone: &str) -> Result<Window, String> {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use weft_domain::claim::{ClaimId, CustomerId};
 use weft_domain::explain::claims_of;
+use weft_domain::identity::Rules;
 use weft_domain::input::{Command, Erase, Input};
 use weft_domain::value::Timestamp;
 use weft_domain::view::{Read, View, ViewError};
@@ -35,7 +36,7 @@ impl Eraser {
     pub async fn forget_inactive(&self) -> Result<Option<Erasure>, EraseError> {
         let Some(terms) = self.bounds.borrow().inactive else { return Ok(None) };
         let now = self.clock.now();
-        let last = list(&self.ledger)?.iter().filter(|one| one.forgotten.is_some()).map(|one| one.requested).max();
+        let last = last_pass(&list(&self.ledger)?);
         let since_ms = last.map_or(i64::MAX, |last| now.0.saturating_sub(last.0));
         if since_ms < limits::FORGETTING_REST_MS {
             return Ok(None);
@@ -143,6 +144,11 @@ impl Erasure {
     }
 }
 
+/// When it was begun last to forget those who are silent; none where it never was.
+pub(super) fn last_pass(erasures: &[Erasure]) -> Option<Timestamp> {
+    erasures.iter().filter(|one| one.forgotten.is_some()).map(|one| one.requested).max()
+}
+
 /// Customers of whom nothing was heard for so long, at most so many.
 ///
 /// # Errors
@@ -175,14 +181,25 @@ pub fn inactive(
 /// Whether nothing was heard of any of these claims for so long.
 fn is_silent(claims: impl IntoIterator<Item = ClaimId>, ledger: &Ledger, terms: &Inactive, now: Timestamp) -> Read<bool> {
     let state = ledger.state();
+    let heard = last_heard(claims, &*state, &state.plan().identity)?;
+    Ok(heard.is_some_and(|(last, is_known)| terms.is_silent(last, now, is_known)))
+}
+
+/// When something was heard last of these claims, and whether they are of somebody known: with an identifier that proves a login. None where
+/// nothing was.
+pub(super) fn last_heard(
+    claims: impl IntoIterator<Item = ClaimId>,
+    view: &impl View,
+    identity: &Rules,
+) -> Read<Option<(Timestamp, bool)>> {
+    let proves = |kind: &str| identity.identifiers.iter().any(|rule| rule.login && rule.kind == kind);
     let (mut last, mut is_known) = (None, false);
     for claim in claims {
-        let Some(node) = state.node(claim)? else { continue };
-        let proves = |kind: &str| state.plan().identity.identifiers.iter().any(|rule| rule.login && rule.kind == kind);
+        let Some(node) = view.node(claim)? else { continue };
         is_known |= node.identifiers.iter().any(|one| proves(&one.kind));
         last = last.max(Some(node.last_seen));
     }
-    Ok(last.is_some_and(|last| terms.is_silent(last, now, is_known)))
+    Ok(last.map(|last| (last, is_known)))
 }
 
 /// Somebody who is silent still, with how the claims stand; none otherwise.

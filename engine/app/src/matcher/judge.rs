@@ -124,12 +124,14 @@ impl Judge<'_> {
             field: reason.component.clone(),
             level: reason.level.clone(),
             weight: Bits::of(reason.weight),
+            without: Bits::of(reason.without),
         });
         let evidence = Evidence {
             weight: Bits::of(found.weight),
             prior: Bits::of(found.prior),
             shared: Bits::of(found.shared),
             fields: fields.collect(),
+            merge_at: Bits::of(self.rules.merge),
             model: self.version,
             at: self.now,
         };

@@ -16,7 +16,7 @@ use crate::config::connection::rsa_key;
 pub const VERSION: &str = "3.0";
 
 /// That a request has been taken (section 7.3).
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Receipt {
     /// Who the company is.
     pub controller_id: String,
@@ -33,7 +33,7 @@ pub struct Receipt {
 }
 
 /// How far a request is (section 8.3).
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Shown {
     /// Who the company is.
     pub controller_id: String,
@@ -66,7 +66,7 @@ pub(super) struct Told {
 }
 
 /// That a request has been called off (section 9.2).
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Cancellation {
     /// Who the company is.
     pub controller_id: String,
@@ -81,7 +81,7 @@ pub struct Cancellation {
 }
 
 /// What is supported (section 6.3).
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Discovery {
     /// The version of the framework.
     pub api_version: String,
@@ -94,7 +94,7 @@ pub struct Discovery {
 }
 
 /// A type of identity.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SupportedIdentity {
     /// Its name.
     pub identity_type: String,

@@ -69,6 +69,8 @@ pub struct Evidence {
     pub shared: Bits,
     /// What each field that both have adds or takes away.
     pub fields: Vec<Compared>,
+    /// The weight from which on two are one person, as the configuration had it then.
+    pub merge_at: Bits,
     /// The version of the model: the place in history of the record that brought it. 0 is the one that Weft comes with.
     pub model: u64,
     /// When the two were compared.
@@ -99,6 +101,16 @@ pub struct Compared {
     pub level: String,
     /// What it adds.
     pub weight: Bits,
+    /// The weight of all evidence if the two did not have this field.
+    pub without: Bits,
+}
+
+impl Compared {
+    /// Whether another thing would be concluded without this field: that two who are one person are not, or the other way round.
+    #[must_use]
+    pub fn decides(&self, evidence: &Evidence) -> bool {
+        (evidence.weight >= evidence.merge_at) != (self.without >= evidence.merge_at)
+    }
 }
 
 /// What the matcher has to say of two customers.

@@ -91,9 +91,9 @@ fn every_input_reads_back() {
     check(Input::Command(Command::DecideMatch { pair, decision: Some(Decision::Accept), reason: "asked".into() }));
     check(Input::Command(Command::Rejoin { parts: vec![Part::Match { pair }] }));
     check(Input::Model(Model { at: Timestamp(7), json: "{}".into() }));
-    let compared = Compared { field: "name".into(), level: "same".into(), weight: Bits(1203) };
+    let compared = Compared { field: "name".into(), level: "same".into(), weight: Bits(1203), without: Bits(-1210) };
     let (weight, prior, shared) = (Bits(-7), Bits(-1234), Bits(0));
-    let evidence = Evidence { weight, prior, shared, fields: vec![compared], model: 3, at: Timestamp(7) };
+    let evidence = Evidence { weight, prior, shared, fields: vec![compared], merge_at: Bits(250), model: 3, at: Timestamp(7) };
     check(Input::Match(Proposal { pair, outcome: Outcome::Review, evidence }));
     assert!(Input::decode(99, b"").is_err());
 }

@@ -30,6 +30,8 @@ pub struct CommittedClaim {
     pub id: ClaimId,
     /// The customer whom it belonged to.
     pub customer: Option<CustomerId>,
+    /// When the latest of its events occurred; none where it has no events.
+    pub last_seen: Option<Timestamp>,
     /// The place in history of the commit that wrote it last: what the row says is older.
     pub written: u64,
 }
@@ -89,7 +91,8 @@ impl CommittedState {
         let read = |(key, value): &(Vec<u8>, Vec<u8>)| {
             let id = claim_of(key).ok_or(StoreError::Row("the key of a claim is malformed"))?;
             let (written, filed) = format::decode::<Filed>(value)?;
-            Ok(CommittedClaim { id, customer: filed.node.and_then(|node| node.customer), written })
+            let (customer, last_seen) = filed.node.map_or((None, None), |node| (node.customer, Some(node.last_seen)));
+            Ok(CommittedClaim { id, customer, last_seen, written })
         };
         rows.iter().map(read).collect::<Result<_, StoreError>>().map_err(unreadable)
     }

@@ -38,7 +38,7 @@ use crate::files::{Disk, Files};
 use crate::{StoreError, format};
 
 /// The version of the layout that the marker stands for.
-const STATE_VERSION: u32 = 8;
+const STATE_VERSION: u32 = 9;
 /// The tree.
 const TREE: &str = "weft";
 /// The key of the marker: after every space.
@@ -691,6 +691,13 @@ mod tests {
             "{:?}",
             opened.map_err(|error| error.to_string())
         );
+    }
+
+    #[test]
+    fn the_version_is_the_one_that_is_written_down() {
+        let written = include_str!("../../../../docs/format.md");
+        assert!(written.contains(&format!("| version: u32 | {STATE_VERSION} |")));
+        assert!(written.contains(&format!("the marker of a state in its body (`{STATE_VERSION}`)")));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, anyhow, bail};
 use serde_json::json;
 use weft_domain::problem::{Code, Problem, Problems};
-use weft_matching::model::probability;
+use weft_matching::model::{probability, weight};
 use weft_matching::resolve::{Resolution, Stage, Thresholds, learn, resolve as resolve_records};
 use weft_matching::{Evidence, Fields, Model, Record};
 
@@ -331,17 +331,27 @@ fn explained(evidence: &Evidence, thresholds: Thresholds) -> String {
         open if open >= thresholds.review_at => "a question for people",
         _ => "two people",
     };
+    let merge = weight(thresholds.merge_at);
     let mut text = format!("{verdict}, as far as these two rows say: probability {:.4}\n\n", evidence.probability);
     let _ = writeln!(text, "{:>7.1}  two rows are hardly ever one person", evidence.prior);
     for reason in &evidence.reasons {
         let (a, b) = &reason.values;
-        let values = if a.is_empty() && b.is_empty() { String::new() } else { format!("  {a} | {b}") };
-        let _ = writeln!(text, "{:>+7.1}  {:<16} {}{values}", reason.weight, reason.component, reason.level);
+        let values = if a.is_empty() && b.is_empty() { String::new() } else { format!("{a} | {b}") };
+        let instead = match (evidence.weight >= merge, reason.without >= merge) {
+            (true, false) => ": two people",
+            (false, true) => ": one person",
+            _ => "",
+        };
+        let without = format!("without it {:>5.1}{instead}", reason.without);
+        let (component, level) = (&reason.component, &reason.level);
+        let line = format!("{:>+7.1}  {component:<16} {level:<28} {without:<28} {values}", reason.weight);
+        let _ = writeln!(text, "{}", line.trim_end());
     }
     if evidence.shared < -0.05 {
         let _ = writeln!(text, "{:>+7.1}  people of one household, or namesakes, look like this as well", evidence.shared);
     }
     let _ = writeln!(text, "{:>7.1}  together: bits, each doubles the odds", evidence.weight);
+    let _ = writeln!(text, "{merge:>7.1}  or more are needed to be one person");
     text
 }
 

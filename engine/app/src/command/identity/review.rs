@@ -138,8 +138,11 @@ pub(in crate::command) fn matched(one: &Matched) -> String {
         let _ = writeln!(text, " ({:.1} % likely)", 100.0 * probability(evidence.weight));
         let mut said = |weight: Bits, what: &str| writeln!(text, "  {:>+28.1}  {what}", weight.get());
         let _ = said(evidence.prior, "two customers are hardly ever one person");
+        let other = if evidence.weight < evidence.merge_at { "one person" } else { "two people" };
         for field in &evidence.fields {
-            let _ = said(field.weight, &format!("{:<16} {}", plain(&field.field), field.level));
+            let instead = if field.decides(evidence) { format!(": {other}") } else { String::new() };
+            let without = format!("without it {:>5.1}{instead}", field.without.get());
+            let _ = said(field.weight, &format!("{:<16} {:<28} {without}", plain(&field.field), field.level));
         }
         if evidence.shared.get() < -0.05 {
             let _ = said(evidence.shared, "people of one household, or namesakes, look like this as well");
@@ -149,6 +152,11 @@ pub(in crate::command) fn matched(one: &Matched) -> String {
             version => format!("the model of record {version} of history"),
         };
         let _ = said(evidence.weight, &format!("together: bits, each doubles the odds; compared {} by {model}", evidence.at));
+        let alone = match evidence.fields.iter().any(|field| field.decides(evidence)) {
+            true => "",
+            false => ". No field decides it alone",
+        };
+        let _ = said(evidence.merge_at, &format!("or more were needed to be one person{alone}"));
     } else {
         text.push('\n');
     }

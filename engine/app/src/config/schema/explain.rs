@@ -127,7 +127,9 @@ impl<'a> Explainer<'a> {
             }
             Kind::Constant { expected_value } if path == "/version" => report.add(at(), version(node, expected_value)),
             Kind::Constant { expected_value } => report.add(at(), unknown_value(node, &name, &[shown(expected_value)])),
-            Kind::Format { format } => report.add(at(), malformed(node, &name, format)),
+            Kind::Format { format } => {
+                malformed(node, &name, format).into_iter().for_each(|problem| report.add(at(), problem));
+            }
             Kind::Pattern { pattern } => report.add(at(), self.mismatch(node, &name, pattern, parent)),
             Kind::PropertyNames { error } => self.wrong_name(node, &path, error, report),
             Kind::AnyOf { context } | Kind::OneOfNotValid { context } => self.no_branch(node, &path, pointer, context, report),
@@ -528,16 +530,20 @@ fn unknown_value(node: &Node, name: &str, options: &[String]) -> Problem {
     }
 }
 
-fn malformed(node: &Node, name: &str, format: &str) -> Problem {
+/// All that is wrong with a text for its format.
+fn malformed(node: &Node, name: &str, format: &str) -> Vec<Problem> {
     let text = node.text().unwrap_or_default();
     match format::find(format) {
         Some(known) => {
-            let message = (known.check)(text).err().unwrap_or_else(|| format!("{name} is not well formed"));
-            let problem = Problem::error(Code::CONFIG_BAD_VALUE, message).expected(known.noun);
-            match format::meant(format, text) {
-                Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
-                None => problem,
-            }
+            let wrong = (known.check)(text).err().unwrap_or_else(|| format!("{name} is not well formed"));
+            let problem = |message: &str| {
+                let problem = Problem::error(Code::CONFIG_BAD_VALUE, message).expected(known.noun);
+                match format::meant(format, text) {
+                    Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+                    None => problem,
+                }
+            };
+            wrong.lines().map(problem).collect()
         }
         None => {
             let noun = match format {
@@ -547,7 +553,8 @@ fn malformed(node: &Node, name: &str, format: &str) -> Problem {
                 "uri" => "an address, such as `https://example.com/`".to_owned(),
                 other => format!("a text of the format `{}`", Excerpt(other)),
             };
-            Problem::error(Code::CONFIG_BAD_VALUE, format!("`{}` is not well formed for {name}", Excerpt(text))).expected(noun)
+            let message = format!("`{}` is not well formed for {name}", Excerpt(text));
+            vec![Problem::error(Code::CONFIG_BAD_VALUE, message).expected(noun)]
         }
     }
 }

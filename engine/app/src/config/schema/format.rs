@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use url::Url;
-use weft_domain::condition::Condition;
+use weft_conditions::{Condition, Mistake};
 use weft_domain::identity::Pattern;
 use weft_domain::path::Path;
 use weft_domain::value::Excerpt;
@@ -25,7 +25,7 @@ pub(super) struct Format {
     pub name: &'static str,
     /// What is expected, as a noun with its article.
     pub noun: &'static str,
-    /// Whether a text is of it.
+    /// Whether a text is of it; the error has a line for each thing that is wrong.
     pub check: fn(&str) -> Result<(), String>,
 }
 
@@ -101,11 +101,7 @@ pub(super) static ALL: &[Format] = &[
             path => Path::try_from(path.to_owned()).map(drop),
         },
     },
-    Format {
-        name: "weft-condition",
-        noun: "a condition in CEL, such as `event.properties.total > 100`",
-        check: |text| Condition::try_from(text.to_owned()).map(drop),
-    },
+    Format { name: "weft-condition", noun: "a condition in CEL, such as `event.properties.total > 100`", check: condition },
     Format {
         name: "weft-since",
         noun: "a day such as `2026-01-01`, or a time such as `2026-03-01T09:30:00Z`",
@@ -133,6 +129,11 @@ pub(in super::super) fn time_of_day(text: &str) -> Result<u64, String> {
     };
     let (hour, minute): (u64, u64) = number(hour, 24).zip(number(minute, 60)).ok_or_else(wrong)?;
     Ok((hour * 60 + minute) * 60_000)
+}
+
+fn condition(text: &str) -> Result<(), String> {
+    let lines = |mistakes: Vec<Mistake>| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    Condition::parse(text).map(drop).map_err(lines)
 }
 
 fn zone(text: &str) -> Result<(), String> {

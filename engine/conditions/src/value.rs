@@ -11,16 +11,12 @@ use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelNull, CelString
 use cel::common::value::{CowVal, Val};
 use serde_json::value::RawValue;
 
-use crate::document::{Fields, elements, fields, string};
-
-/// Elements of a list. A condition may go through a list within a list.
-const ELEMENTS_MAX: usize = 1000;
-/// How deep a condition can look.
-const DEPTH_MAX: usize = 32;
+use crate::json::{Fields, elements, fields, string};
+use crate::limits::{DEPTH_MAX, ELEMENTS_MAX};
 
 /// An object.
 #[derive(Clone, Debug)]
-pub(super) struct Object<'v> {
+pub(crate) struct Object<'v> {
     names: Vec<CelString<'v>>,
     values: Vec<&'v RawValue>,
     depth: usize,
@@ -28,7 +24,7 @@ pub(super) struct Object<'v> {
 
 impl<'v> Object<'v> {
     /// An event.
-    pub(super) fn of(event: Fields<'v>) -> Self {
+    pub(crate) fn of(event: Fields<'v>) -> Self {
         Object::at(event, DEPTH_MAX)
     }
 
@@ -46,19 +42,20 @@ impl<'v> Object<'v> {
 
 /// A value as CEL has it.
 fn value<'v>(raw: &'v RawValue, depth: usize) -> Result<Box<dyn Val + 'v>, ExecutionError> {
-    let bounded = |what: &str| ExecutionError::function_error("event", what);
+    let fails = |what: &str| ExecutionError::function_error("event", what);
     let text = raw.get();
     Ok(match text.as_bytes().first() {
-        Some(b'"') => Box::new(CelString::from(string(raw).unwrap_or_default())),
+        // Half of a pair of surrogates is JSON by its grammar, and no text.
+        Some(b'"') => Box::new(CelString::from(string(raw).ok_or_else(|| fails("a string is no text"))?)),
         Some(b'{') => {
-            let depth = depth.checked_sub(1).ok_or_else(|| bounded("it is too deep"))?;
-            Box::new(Object::at(fields(raw).unwrap_or_default(), depth))
+            let depth = depth.checked_sub(1).ok_or_else(|| fails("it is too deep"))?;
+            Box::new(Object::at(fields(raw).ok_or_else(|| fails("a name is no text"))?, depth))
         }
         Some(b'[') => {
-            let depth = depth.checked_sub(1).ok_or_else(|| bounded("it is too deep"))?;
-            let elements = elements(raw).unwrap_or_default();
+            let depth = depth.checked_sub(1).ok_or_else(|| fails("it is too deep"))?;
+            let elements = elements(raw).ok_or_else(|| fails("a list is none"))?;
             if elements.len() > ELEMENTS_MAX {
-                return Err(bounded("a list is too long"));
+                return Err(fails("a list is too long"));
             }
             let elements = elements.into_iter().map(|element| value(element, depth));
             Box::new(CelList::from(elements.collect::<Result<Vec<_>, _>>()?))
