@@ -1,5 +1,6 @@
 //! Looking at a running engine from the command line, as an operator types it: `weft events`, `weft tail`, `weft top`, `weft token`.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -79,6 +80,34 @@ fn a_running_engine_and_its_folder_show_the_same_events() {
     }
     let late = said(&workspace.ask(&["tail"]));
     assert!(late.0 == 1 && late.2.contains("no engine listens on"), "{}", late.2);
+}
+
+#[test]
+fn another_workspaces_engine_at_the_same_address_is_left_alone() {
+    let (here, there) = (Workspace::create(), Workspace::create());
+    let engine = here.start();
+    track(&engine, "ann", "a", "2026-03-01T09:00:00Z");
+    _ = engine.settle();
+    let yaml = there.path().join("weft.yaml");
+    let text = fs::read_to_string(&yaml).expect("readable");
+    let text = text.replace(&there.address().to_string(), &here.address().to_string());
+    let asked = || {
+        let commands: [&[&str]; 3] =
+            [&["erase", "user_id:ann", "--reason", "asked"], &["dlq", "list"], &["profile", "user_id:ann"]];
+        [commands.map(|command| there.ask(command)).as_slice(), &["status", "reload", "plan"].map(|command| there.run(command))]
+            .concat()
+    };
+    fs::write(&yaml, text.replace("name: e2e", "name: other")).expect("is written");
+    for output in asked() {
+        let (code, out, error) = said(&output);
+        assert!(code == 1 && error.contains("runs another workspace than the one that was named"), "{out}{error}");
+    }
+    assert!(engine.profile("user_id", "ann").is_some(), "nobody erased her");
+    assert_eq!(said(&here.run("status")).0, 0);
+    // One of the same name is the same workspace, as far as anybody can tell.
+    fs::write(&yaml, text).expect("is written");
+    assert_eq!(said(&there.run("status")).0, 0);
+    engine.stop();
 }
 
 /// A `weft tail` that runs.

@@ -54,6 +54,13 @@ use crate::tail::{self, Tails};
 use crate::telemetry::Metrics;
 use crate::writer::Ledger;
 
+/// The header by which a request says for which workspace it is, by its name. The commands of the binary send it, so that what is meant for one
+/// workspace is never done in another whose engine listens at the same address.
+pub const WORKSPACE: &str = "weft-workspace";
+
+const ELSEWHERE: &str = "the engine that listens here runs another workspace than the one that was named: nothing was done. Each workspace has an \
+                         address of its own in `listen`. Or the engine has not taken on the workspace's new name";
+
 /// What the pages read from.
 pub struct Pages {
     /// State and history.
@@ -110,6 +117,9 @@ async fn slow_down(
 }
 
 async fn guard(State((pages, scope)): State<(Arc<Pages>, Scope)>, request: Request, next: Next) -> Response<Body> {
+    if !pages.is_of(request.headers()) {
+        return problem(StatusCode::MISDIRECTED_REQUEST, ELSEWHERE);
+    }
     match pages.admit(request.headers(), scope) {
         Admission::Granted => next.run(request).await,
         Admission::Lacking => problem(StatusCode::FORBIDDEN, "this token's scopes do not have what the page needs"),
@@ -133,6 +143,11 @@ enum Admission {
 }
 
 impl Pages {
+    /// Whether a request is for the workspace of this engine: a request that names none is for whichever it reaches.
+    fn is_of(&self, headers: &HeaderMap) -> bool {
+        headers.get(WORKSPACE).is_none_or(|named| named.as_bytes() == self.status.workspace().as_bytes())
+    }
+
     /// Every token is compared, each in constant time, so that how long it takes tells nothing.
     fn admit(&self, headers: &HeaderMap, scope: Scope) -> Admission {
         let tokens = self.tokens.borrow();

@@ -125,7 +125,7 @@ pub fn terms(config: &Config) -> Terms {
     };
     let matching = config.matching.as_ref().and_then(Rules::of);
     let (tokens, opendsr) = (config.tokens.values().cloned().collect(), config.opendsr.clone());
-    Terms { plan: config.plan(0), matching, tokens, bounds, opendsr }
+    Terms { name: config.name.clone(), plan: config.plan(0), matching, tokens, bounds, opendsr }
 }
 
 /// Connections that are in use, from one configuration to the next: one that is the same goes on, with its pace and its open sockets.

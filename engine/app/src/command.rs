@@ -525,7 +525,7 @@ async fn profile(
         Who::Customer(id) => format!("/api/v1/profiles/{id}"),
     };
     path.extend(as_of.map(|at| format!("?as_of={at}")));
-    let found: Option<Portrait> = match client::get(config.listen, &path).await? {
+    let found: Option<Portrait> = match client::get(&client::Engine::configured(&config), &path).await? {
         client::Answer::Nobody => ask_the_folder(&config, who, as_of)?,
         client::Answer::NotFound => None,
         client::Answer::Body(bytes) => Some(serde_json::from_slice(&bytes).context("the engine's answer cannot be read")?),
@@ -563,9 +563,9 @@ fn ask_the_folder(config: &Config, who: &Who, as_of: Option<Timestamp>) -> anyho
 }
 
 async fn status(workspace: &Workspace) -> Result<(), Failed> {
-    let address = config::listen(&workspace.workspace, &Environment::of_process());
-    let client::Answer::Body(bytes) = client::get(address, "/api/v1/status").await? else {
-        return Err(anyhow!("no engine listens on {address}: `weft run` starts it").into());
+    let engine = client::Engine::of(&workspace.workspace);
+    let client::Answer::Body(bytes) = client::get(&engine, "/api/v1/status").await? else {
+        return Err(anyhow!("no engine listens on {engine}: `weft run` starts it").into());
     };
     match workspace.output() {
         Output::Json => print(&String::from_utf8_lossy(&bytes)),

@@ -338,6 +338,12 @@ pub fn listen(path: &Path, environment: &Environment) -> SocketAddr {
     named.unwrap_or_else(|| spec::default_listen().0.parse().expect("it is an address"))
 }
 
+/// What the workspace at a path is called, as far as its files can be read.
+#[must_use]
+pub fn name(path: &Path, environment: &Environment) -> Option<String> {
+    build::setting(path, environment, "name").1
+}
+
 /// Whether something can be called this in a workspace.
 #[must_use]
 pub fn is_name(text: &str) -> bool {

@@ -65,6 +65,8 @@ pub struct Settings {
 /// What of a configuration is in force until the next one, beside its stages.
 #[derive(Clone, Default)]
 pub struct Terms {
+    /// What the workspace is called; empty where nothing is asked by name.
+    pub name: String,
     /// The rules of the fold.
     pub plan: Plan,
     /// By what customers are compared; nothing, where the plan says that they are not.
@@ -235,7 +237,7 @@ impl Engine {
         let desk = Arc::new(Desk::new(eraser.clone(), ledger.clone(), copies, clock, metrics.clone(), rights)?);
         let stages = stages(&ledger).await?;
         open_all(&stages, &Crew::default()).await?;
-        let Terms { mut plan, tokens, .. } = settings.terms;
+        let Terms { name, mut plan, tokens, .. } = settings.terms;
         if in_force.generation == 0 || !plan.says_the_same(&in_force) {
             plan.generation = in_force.generation + 1;
             ledger.log(Input::Plan(plan)).await;
@@ -249,7 +251,7 @@ impl Engine {
         let mut engine = Engine {
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             doors: Arc::new(doors),
-            status: Arc::new(Status::of(intake.clone(), metrics.clone(), matcher.clone())),
+            status: Arc::new(Status::of(name, intake.clone(), metrics.clone(), matcher.clone())),
             ledger,
             intake,
             metrics,
@@ -299,7 +301,7 @@ impl Engine {
     pub async fn adopt(&self, terms: Terms, stages: Stages) -> Result<u64, EngineError> {
         let mut crew = self.crew.lock().await;
         open_all(&stages, &crew).await?;
-        let Terms { mut plan, matching, tokens, bounds, opendsr } = terms;
+        let Terms { name, mut plan, matching, tokens, bounds, opendsr } = terms;
         plan.generation = self.ledger.state().plan().generation + 1;
         let generation = plan.generation;
         let (done, switched) = oneshot::channel();
@@ -307,6 +309,7 @@ impl Engine {
         let ended = || EngineError::Broken("the pipeline has ended".into());
         self.switches.send(switch).await.map_err(|_| ended())?;
         switched.await.map_err(|_| ended())?;
+        self.status.rename(name);
         self.matcher.adopt(matching);
         self.tokens.send_replace(tokens.into());
         self.bounds.send_replace(bounds);

@@ -24,6 +24,7 @@ use crate::writer::Ledger;
 /// What the engine says of itself.
 #[derive(Default)]
 pub struct Status {
+    workspace: Mutex<String>,
     shown: Mutex<Shown>,
     intake: Option<Intake>,
     metrics: Arc<Metrics>,
@@ -151,6 +152,9 @@ pub struct ShownDriver {
 /// [`Status`] at one moment.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Report {
+    /// What the workspace is called.
+    #[serde(default)]
+    pub workspace: String,
     /// Why the engine takes nothing, where it does not.
     pub trouble: Option<String>,
     /// What came of looking at the workspace's files, the last time that something was different or wrong.
@@ -237,10 +241,22 @@ pub struct LaneReport {
 }
 
 impl Status {
-    /// Of an engine without stages.
+    /// Of an engine without stages, for a workspace of this name.
     #[must_use]
-    pub fn of(intake: Intake, metrics: Arc<Metrics>, matcher: Matcher) -> Self {
-        Status { intake: Some(intake), metrics, matcher: Some(matcher), ..Status::default() }
+    pub fn of(workspace: String, intake: Intake, metrics: Arc<Metrics>, matcher: Matcher) -> Self {
+        let workspace = Mutex::new(workspace);
+        Status { workspace, intake: Some(intake), metrics, matcher: Some(matcher), ..Status::default() }
+    }
+
+    /// What the workspace is called.
+    #[must_use]
+    pub fn workspace(&self) -> String {
+        self.workspace.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Calls the workspace so from now on.
+    pub fn rename(&self, workspace: String) {
+        *self.workspace.lock().unwrap_or_else(PoisonError::into_inner) = workspace;
     }
 
     /// The stages that are shown.
@@ -327,6 +343,7 @@ impl Status {
             SourceReport { name, reads, path: None, taken_total, standing: Some(standing) }
         };
         Report {
+            workspace: self.workspace(),
             trouble: self.obstacle(),
             config: self.reloaded(),
             generation: plan.generation,

@@ -62,7 +62,7 @@ fn operation(route: &Route, given: &mut SchemaGenerator) -> Value {
         Answer::Text(kind) => json!({ *kind: { "schema": { "type": "string" } } }),
     };
     answers.insert(route.status.to_string(), json!({ "description": "What was asked for", "content": content.clone() }));
-    let guarded: &[u16] = if route.scope.is_some() { &[401, 403] } else { &[] };
+    let guarded: &[u16] = if route.scope.is_some() { &[401, 403, 421] } else { &[] };
     for status in route.refusals.iter().chain(guarded).chain(&[429]) {
         let why = StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused");
         // A refused configuration is an answer like one that is taken on.

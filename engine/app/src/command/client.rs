@@ -1,6 +1,8 @@
 //! Asks a running engine. Nobody listening is an answer, not an error.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -13,7 +15,35 @@ use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::api::WORKSPACE;
+use crate::config::{self, Config, Environment};
 use crate::limits;
+
+/// The engine of a workspace: where it listens, and what it is called, so that another one that listens there does nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Engine {
+    address: SocketAddr,
+    workspace: Option<String>,
+}
+
+impl Engine {
+    /// The engine of the workspace at a path, as far as its files can be read.
+    pub(super) fn of(workspace: &Path) -> Engine {
+        let environment = Environment::of_process();
+        Engine { address: config::listen(workspace, &environment), workspace: config::name(workspace, &environment) }
+    }
+
+    /// The engine of a workspace whose configuration was read.
+    pub(super) fn configured(config: &Config) -> Engine {
+        Engine { address: config.listen, workspace: Some(config.name.clone()) }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
 
 /// What came of asking.
 pub(super) enum Answer {
@@ -32,32 +62,32 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 const WORK_TIME_MAX: Duration = Duration::from_secs(1_800);
 
 /// Gets a page of the engine that listens there. The token of `WEFT_TOKEN` goes with it, where there is one.
-pub(super) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
-    exchange(address, Request::get(path), Bytes::new()).await
+pub(super) async fn get(engine: &Engine, path: &str) -> anyhow::Result<Answer> {
+    exchange(engine, Request::get(path), Bytes::new()).await
 }
 
 /// Posts JSON to a page of the engine that listens there, as [`get`] gets one.
-pub(super) async fn post(address: SocketAddr, path: &str, json: &serde_json::Value) -> anyhow::Result<Answer> {
+pub(super) async fn post(engine: &Engine, path: &str, json: &serde_json::Value) -> anyhow::Result<Answer> {
     let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
-    exchange(address, request, json.to_string().into()).await
+    exchange(engine, request, json.to_string().into()).await
 }
 
 /// Deletes what a page names, as [`get`] gets one.
-pub(super) async fn delete(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
-    exchange(address, Request::delete(path), Bytes::new()).await
+pub(super) async fn delete(engine: &Engine, path: &str) -> anyhow::Result<Answer> {
+    exchange(engine, Request::delete(path), Bytes::new()).await
 }
 
 /// Posts to a page that may have to work for minutes before it answers, as [`get`] gets one.
-pub(super) async fn post_patiently(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
-    let Some(stream) = connect(address).await else { return Ok(Answer::Nobody) };
-    let asked = async { answer(ask(stream, address, Request::post(path), Bytes::new()).await?).await };
+pub(super) async fn post_patiently(engine: &Engine, path: &str) -> anyhow::Result<Answer> {
+    let Some(stream) = connect(engine).await else { return Ok(Answer::Nobody) };
+    let asked = async { answer(ask(stream, engine, Request::post(path), Bytes::new()).await?).await };
     tokio::time::timeout(WORK_TIME_MAX, asked).await.context("the engine does not answer")?
 }
 
 /// Posts bytes as they are, as [`get`] gets a page.
-pub(super) async fn post_bytes(address: SocketAddr, path: &str, bytes: Bytes) -> anyhow::Result<Answer> {
+pub(super) async fn post_bytes(engine: &Engine, path: &str, bytes: Bytes) -> anyhow::Result<Answer> {
     let request = Request::post(path).header(header::CONTENT_TYPE, "application/octet-stream");
-    exchange(address, request, bytes).await
+    exchange(engine, request, bytes).await
 }
 
 /// Messages of server-sent events, as they come.
@@ -80,10 +110,10 @@ pub(super) struct Message {
 const SILENCE_MAX: Duration = Duration::from_secs(3 * limits::TAIL_HEARTBEAT.as_secs());
 
 /// Opens a page of server-sent events, after the message that came last; none where nobody listens.
-pub(super) async fn follow(address: SocketAddr, path: &str, last: Option<&str>) -> anyhow::Result<Option<Messages>> {
-    let Some(stream) = connect(address).await else { return Ok(None) };
+pub(super) async fn follow(engine: &Engine, path: &str, last: Option<&str>) -> anyhow::Result<Option<Messages>> {
+    let Some(stream) = connect(engine).await else { return Ok(None) };
     let request = last.map_or_else(|| Request::get(path), |last| Request::get(path).header("last-event-id", last));
-    let asked = tokio::time::timeout(ANSWER_TIME_MAX, ask(stream, address, request, Bytes::new())).await;
+    let asked = tokio::time::timeout(ANSWER_TIME_MAX, ask(stream, engine, request, Bytes::new())).await;
     let response = asked.context("the engine does not answer")??;
     match response.status() {
         StatusCode::OK => Ok(Some(Messages { body: response.into_body(), read: Vec::new() })),
@@ -100,9 +130,9 @@ pub(super) struct Streamed {
 }
 
 /// Opens a page whose body may be long; none where nobody listens.
-pub(super) async fn stream(address: SocketAddr, path: &str) -> anyhow::Result<Option<Streamed>> {
-    let Some(stream) = connect(address).await else { return Ok(None) };
-    let asked = tokio::time::timeout(ANSWER_TIME_MAX, ask(stream, address, Request::get(path), Bytes::new())).await;
+pub(super) async fn stream(engine: &Engine, path: &str) -> anyhow::Result<Option<Streamed>> {
+    let Some(stream) = connect(engine).await else { return Ok(None) };
+    let asked = tokio::time::timeout(ANSWER_TIME_MAX, ask(stream, engine, Request::get(path), Bytes::new())).await;
     let response = asked.context("the engine does not answer")??;
     match response.status() {
         StatusCode::OK => Ok(Some(Streamed { response })),
@@ -159,21 +189,25 @@ impl Message {
     }
 }
 
-async fn connect(address: SocketAddr) -> Option<TcpStream> {
+async fn connect(engine: &Engine) -> Option<TcpStream> {
+    let address = engine.address;
     let reachable = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
     TcpStream::connect((reachable, address.port())).await.ok()
 }
 
-async fn exchange(address: SocketAddr, request: Builder, body: Bytes) -> anyhow::Result<Answer> {
-    let Some(stream) = connect(address).await else { return Ok(Answer::Nobody) };
-    let asked = async { answer(ask(stream, address, request, body).await?).await };
+async fn exchange(engine: &Engine, request: Builder, body: Bytes) -> anyhow::Result<Answer> {
+    let Some(stream) = connect(engine).await else { return Ok(Answer::Nobody) };
+    let asked = async { answer(ask(stream, engine, request, body).await?).await };
     tokio::time::timeout(ANSWER_TIME_MAX, asked).await.context("the engine does not answer")?
 }
 
-async fn ask(stream: TcpStream, address: SocketAddr, request: Builder, body: Bytes) -> anyhow::Result<Response<Incoming>> {
+async fn ask(stream: TcpStream, engine: &Engine, request: Builder, body: Bytes) -> anyhow::Result<Response<Incoming>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let mut request = request.header(header::HOST, address.to_string());
+    let mut request = request.header(header::HOST, engine.address.to_string());
+    if let Some(workspace) = &engine.workspace {
+        request = request.header(WORKSPACE, workspace);
+    }
     if let Ok(token) = std::env::var("WEFT_TOKEN") {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
@@ -189,7 +223,7 @@ async fn answer(response: Response<Incoming>) -> anyhow::Result<Answer> {
         StatusCode::NOT_FOUND => Ok(Answer::NotFound),
         StatusCode::UNAUTHORIZED => bail!("the engine wants a token: set WEFT_TOKEN"),
         // What was asked for was wrong, and nothing was done: the engine says why in one sentence.
-        StatusCode::BAD_REQUEST | StatusCode::CONFLICT | StatusCode::GONE => {
+        StatusCode::BAD_REQUEST | StatusCode::MISDIRECTED_REQUEST | StatusCode::CONFLICT | StatusCode::GONE => {
             let why: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
             // In a problem of RFC 9457, or in an error of OpenDSR.
             let why = why["detail"].as_str().or(why["error"]["message"].as_str()).map(str::to_owned);

@@ -8,7 +8,6 @@ use serde_json::Value;
 use weft_domain::value::Excerpt;
 
 use super::{Failed, Output, client, print};
-use crate::config::{self, Environment};
 
 /// What to do with a destination.
 #[derive(Subcommand)]
@@ -37,10 +36,10 @@ pub(super) async fn run(command: Destination) -> Result<(), Failed> {
         Destination::Pause(which) => (which, "pause"),
         Destination::Resume(which) => (which, "resume"),
     };
-    let address = config::listen(&workspace, &Environment::of_process());
+    let engine = client::Engine::of(&workspace);
     let path = format!("/api/v1/destinations/{}/{what}", client::escape(&name));
-    let answer: Value = match client::post(address, &path, &serde_json::json!({})).await? {
-        client::Answer::Nobody => return Err(anyhow!("no engine listens on {address}: `weft run` starts it").into()),
+    let answer: Value = match client::post(&engine, &path, &serde_json::json!({})).await? {
+        client::Answer::Nobody => return Err(anyhow!("no engine listens on {engine}: `weft run` starts it").into()),
         client::Answer::NotFound => {
             let name = Excerpt(&name);
             return Err(anyhow!("the engine that runs has no destination `{name}`: `weft status` lists them").into());

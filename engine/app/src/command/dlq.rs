@@ -203,7 +203,10 @@ async fn all_of(config: &Config, Which { stage, code, since, until }: Which) -> 
     let limit = Some(limits::LETTERS_SHOWN_MAX);
     let (mut ids, mut asked) = (Vec::new(), Asked { stage, code, since, until, after: None, limit });
     loop {
-        let list: List = serde_json::from_slice(&reach(config, client::get(config.listen, &path_of_list(&asked)).await?)?)?;
+        let list: List = serde_json::from_slice(&reach(
+            config,
+            client::get(&client::Engine::configured(&config), &path_of_list(&asked)).await?,
+        )?)?;
         ids.extend(list.letters.iter().map(|letter| letter.id));
         match list.next {
             Some(next) => asked.after = Some(next),
@@ -217,7 +220,8 @@ async fn drop_some(config: &Config, ids: &[Id], reason: &str) -> anyhow::Result<
     let mut dropped = 0;
     for ids in ids.chunks(limits::LETTERS_DROPPED_MAX) {
         let body = serde_json::json!({ "letters": ids, "reason": reason });
-        let answer = reach(config, client::post(config.listen, "/api/v1/dead-letters/drop", &body).await?)?;
+        let answer =
+            reach(config, client::post(&client::Engine::configured(&config), "/api/v1/dead-letters/drop", &body).await?)?;
         let answer: serde_json::Value = serde_json::from_slice(&answer).context("the engine's answer cannot be read")?;
         dropped += answer["dropped"].as_u64().unwrap_or_default();
     }
@@ -239,7 +243,7 @@ async fn ask<T: DeserializeOwned>(
     path: &str,
     read: impl FnOnce(&Vault) -> Read<Option<T>>,
 ) -> anyhow::Result<Option<T>> {
-    match client::get(config.listen, path).await? {
+    match client::get(&client::Engine::configured(&config), path).await? {
         client::Answer::Nobody => {
             let vault = Vault::open(&DataFolder::at(&config.data), report_progress())?;
             let found = read(&vault)?;

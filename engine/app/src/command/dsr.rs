@@ -5,7 +5,6 @@
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Seek, SeekFrom, Write as _};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -20,7 +19,6 @@ use weft_domain::value::Timestamp;
 use super::dlq::plain;
 use super::{Failed, Output, client, print};
 use crate::clock::Clock;
-use crate::config::{self, Environment};
 use crate::events::Who;
 use crate::limits;
 use crate::rights::{Asked, Cancellation, Discovery, Kind, Known, List, Place, Receipt, Shown, Status, VERSION};
@@ -137,7 +135,7 @@ pub(super) async fn run(command: Dsr) -> Result<(), Failed> {
         Dsr::Show { id, there } => there.show(&there.known(&id).await?, page),
         Dsr::Cancel { id, there } => {
             let known = there.known(&id).await?;
-            let answer = client::delete(there.address(), &format!("{REQUESTS}/{}", client::escape(&id))).await?;
+            let answer = client::delete(&there.engine(), &format!("{REQUESTS}/{}", client::escape(&id))).await?;
             let cancelled: Cancellation = read(there.body(answer)?.context(TAKES_NONE)?)?;
             there.show(&cancelled, |_| format!("the request {} for {} is cancelled", known.id, known.kind.name()))
         }
@@ -163,18 +161,18 @@ enum Wait {
 }
 
 impl There {
-    fn address(&self) -> SocketAddr {
-        config::listen(&self.workspace, &Environment::of_process())
+    fn engine(&self) -> client::Engine {
+        client::Engine::of(&self.workspace)
     }
 
     /// A page of the engine; none where there is no such thing.
     async fn get(&self, path: &str) -> anyhow::Result<Option<bytes::Bytes>> {
-        self.body(client::get(self.address(), path).await?)
+        self.body(client::get(&self.engine(), path).await?)
     }
 
     fn body(&self, answer: client::Answer) -> anyhow::Result<Option<bytes::Bytes>> {
         match answer {
-            client::Answer::Nobody => bail!("no engine listens on {}: `weft run` starts it", self.address()),
+            client::Answer::Nobody => bail!("no engine listens on {}: `weft run` starts it", self.engine()),
             client::Answer::NotFound => Ok(None),
             client::Answer::Body(body) => Ok(Some(body)),
         }
@@ -231,7 +229,7 @@ async fn make(kind: Kind, request: Request, wait: Wait) -> Result<(), Failed> {
         "group_id": group,
         "extensions": { domain: own },
     });
-    let answer = client::post(there.address(), REQUESTS, &body).await;
+    let answer = client::post(&there.engine(), REQUESTS, &body).await;
     // Whoever does not hear of it may still look whether it was taken.
     let answer = answer.with_context(|| format!("the request {} for {}", plain(&id), kind.name()))?;
     let receipt: Receipt = read(there.body(answer)?.context(TAKES_NONE)?)?;
@@ -264,8 +262,8 @@ async fn fetch(there: &There, id: &str, out: &Path) -> Result<(), Failed> {
     let shown: Shown = read(there.get(&format!("{REQUESTS}/{}", client::escape(id))).await?.context(TAKES_NONE)?)?;
     let url = shown.results_url.with_context(|| format!("the result of {id} is not kept any more: make the request again"))?;
     let url = Url::parse(&url).context("the engine's answer cannot be read")?;
-    let copy = client::stream(there.address(), url.path()).await?;
-    let mut copy = copy.with_context(|| format!("no engine listens on {}: `weft run` starts it", there.address()))?;
+    let copy = client::stream(&there.engine(), url.path()).await?;
+    let mut copy = copy.with_context(|| format!("no engine listens on {}: `weft run` starts it", there.engine()))?;
     let folder = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Such a file is its owner's alone.
     let mut beside = tempfile::NamedTempFile::new_in(folder).with_context(|| format!("cannot write to {}", folder.display()))?;

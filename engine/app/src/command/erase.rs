@@ -1,13 +1,11 @@
 //! `weft erase` and `weft access`: what people may ask of a company that knows them. The engine must run, since it goes on meanwhile.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
 use super::{Failed, Output, client, print, put};
-use crate::config::{self, Environment};
 use crate::erasure::{Erasure, Progress};
 use crate::events::Who;
 
@@ -47,20 +45,20 @@ pub(super) struct Access {
 
 pub(super) async fn run(erase: Erase) -> Result<(), Failed> {
     let Erase { who, reason, wait, status, lift, workspace, json } = erase;
-    let (address, output) = (listen(&workspace), Output::of(json));
+    let (engine, output) = (client::Engine::of(&workspace), Output::of(json));
     if let Some(who) = lift {
-        return lifted(address, &who, output).await;
+        return lifted(&engine, &who, output).await;
     }
     if let Some(id) = status {
-        return show_all(address, &id, output).await;
+        return show_all(&engine, &id, output).await;
     }
     let (who, reason) = who.zip(reason).context("give who is to be erased, and `--reason`")?;
-    let asked = client::post(address, "/api/v1/erasures", &json!({ "who": who.to_string(), "reason": reason })).await?;
-    let mut erasure: Erasure = serde_json::from_slice(&body(address, asked, &who.to_string())?).context(UNREADABLE)?;
+    let asked = client::post(&engine, "/api/v1/erasures", &json!({ "who": who.to_string(), "reason": reason })).await?;
+    let mut erasure: Erasure = serde_json::from_slice(&body(&engine, asked, &who.to_string())?).context(UNREADABLE)?;
     while wait && !matches!(erasure.status, Progress::Completed | Progress::Cancelled) {
         tokio::time::sleep(WATCH_EVERY).await;
-        let answer = client::get(address, &format!("/api/v1/erasures/{}", erasure.id)).await?;
-        erasure = serde_json::from_slice(&body(address, answer, &erasure.id)?).context(UNREADABLE)?;
+        let answer = client::get(&engine, &format!("/api/v1/erasures/{}", erasure.id)).await?;
+        erasure = serde_json::from_slice(&body(&engine, answer, &erasure.id)?).context(UNREADABLE)?;
     }
     match output {
         Output::Json => print(&serde_json::to_string_pretty(&erasure)?),
@@ -70,12 +68,12 @@ pub(super) async fn run(erase: Erase) -> Result<(), Failed> {
 }
 
 pub(super) async fn access(access: Access) -> Result<(), Failed> {
-    let address = listen(&access.workspace);
+    let engine = client::Engine::of(&access.workspace);
     let path = match &access.who {
         Who::Identifier(kind, value) => format!("/api/v1/access/{}/{}", client::escape(kind), client::escape(value)),
         Who::Customer(id) => format!("/api/v1/access/{id}"),
     };
-    let lines = body(address, client::get(address, &path).await?, &access.who.to_string())?;
+    let lines = body(&engine, client::get(&engine, &path).await?, &access.who.to_string())?;
     put(&String::from_utf8_lossy(&lines));
     Ok(())
 }
@@ -85,13 +83,9 @@ const UNREADABLE: &str = "the engine's answer cannot be read";
 /// How often it is asked whether an erasure is done.
 const WATCH_EVERY: std::time::Duration = std::time::Duration::from_millis(300);
 
-fn listen(workspace: &Path) -> SocketAddr {
-    config::listen(workspace, &Environment::of_process())
-}
-
-async fn lifted(address: SocketAddr, who: &Who, output: Output) -> Result<(), Failed> {
-    let asked = client::post(address, "/api/v1/erasures/lift", &json!({ "who": who.to_string() })).await?;
-    let answer: Value = serde_json::from_slice(&body(address, asked, &who.to_string())?).context(UNREADABLE)?;
+async fn lifted(engine: &client::Engine, who: &Who, output: Output) -> Result<(), Failed> {
+    let asked = client::post(engine, "/api/v1/erasures/lift", &json!({ "who": who.to_string() })).await?;
+    let answer: Value = serde_json::from_slice(&body(engine, asked, &who.to_string())?).context(UNREADABLE)?;
     match output {
         Output::Json => print(&answer.to_string()),
         Output::People if answer["lifted"] == true => print(&format!("events of `{who}` are taken again")),
@@ -100,9 +94,9 @@ async fn lifted(address: SocketAddr, who: &Who, output: Output) -> Result<(), Fa
     Ok(())
 }
 
-async fn show_all(address: SocketAddr, id: &str, output: Output) -> Result<(), Failed> {
+async fn show_all(engine: &client::Engine, id: &str, output: Output) -> Result<(), Failed> {
     let path = if id.is_empty() { "/api/v1/erasures".to_owned() } else { format!("/api/v1/erasures/{}", client::escape(id)) };
-    let answer: Value = serde_json::from_slice(&body(address, client::get(address, &path).await?, id)?).context(UNREADABLE)?;
+    let answer: Value = serde_json::from_slice(&body(engine, client::get(engine, &path).await?, id)?).context(UNREADABLE)?;
     if output == Output::Json {
         print(&serde_json::to_string_pretty(&answer)?);
         return Ok(());
@@ -138,9 +132,9 @@ fn line(erasure: &Erasure) -> String {
     text
 }
 
-fn body(address: SocketAddr, answer: client::Answer, what: &str) -> anyhow::Result<bytes::Bytes> {
+fn body(engine: &client::Engine, answer: client::Answer, what: &str) -> anyhow::Result<bytes::Bytes> {
     match answer {
-        client::Answer::Nobody => Err(anyhow!("no engine listens on {address}: `weft run` starts it")),
+        client::Answer::Nobody => Err(anyhow!("no engine listens on {engine}: `weft run` starts it")),
         client::Answer::NotFound => Err(anyhow!("the engine that runs knows nothing of `{}`", super::dlq::plain(what))),
         client::Answer::Body(body) => Ok(body),
     }

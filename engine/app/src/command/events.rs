@@ -47,7 +47,7 @@ pub(super) async fn run(events: Events) -> Result<(), Failed> {
     let output = Output::of(json);
     let (config, _) = load(&workspace, output).await?;
     let asked = Asked { from: since, to: until, after, limit: Some(limit), order };
-    let found = match client::get(config.listen, &path(&who, &asked)).await? {
+    let found = match client::get(&client::Engine::configured(&config), &path(&who, &asked)).await? {
         client::Answer::Nobody => read_the_folder(&config, &who, &asked)?,
         client::Answer::NotFound => None,
         client::Answer::Body(bytes) => Some(serde_json::from_slice(&bytes).context("the engine's answer cannot be read")?),

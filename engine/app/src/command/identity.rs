@@ -20,7 +20,6 @@ use weft_domain::value::Timestamp;
 
 use super::dlq::plain;
 use super::{Failed, Output, client, load, print, report_progress};
-use crate::config::{self, Environment};
 use crate::identity::{self, Asked, Decided, Held, List, Named, Outcome, Waiting};
 use crate::limits;
 use crate::vault::{DataFolder, Vault};
@@ -144,7 +143,8 @@ pub(super) async fn explain(a: &Who, b: &Who, workspace: &std::path::Path, outpu
     let (config, _) = load(workspace, output).await?;
     let named = [a, b].map(|who| client::escape(&who.to_string()));
     let found: Option<Between> =
-        match client::get(config.listen, &format!("/api/v1/explain?a={}&b={}", named[0], named[1])).await? {
+        match client::get(&client::Engine::configured(&config), &format!("/api/v1/explain?a={}&b={}", named[0], named[1])).await?
+        {
             client::Answer::Nobody => {
                 let vault = Vault::open(&DataFolder::at(&config.data), report_progress())?;
                 let found = between(&vault.overlay, a, b)?;
@@ -162,7 +162,7 @@ async fn held(place: &Place, asked: &Waiting) -> Result<List, Failed> {
     let (config, _) = load(&place.workspace, Output::of(place.json)).await?;
     let after = asked.after.map_or_else(String::new, |after| format!("&after={after}"));
     let path = format!("/api/v1/identity/held?limit={}{after}", asked.limit.unwrap_or(limits::HELD_SHOWN));
-    Ok(match client::get(config.listen, &path).await? {
+    Ok(match client::get(&client::Engine::configured(&config), &path).await? {
         client::Answer::Nobody => {
             let vault = Vault::open(&DataFolder::at(&config.data), report_progress())?;
             let plan = vault.overlay.plan().clone();
@@ -197,9 +197,9 @@ async fn changed(change: Change, what: &str) -> Result<(), Failed> {
 
 /// Posts to the engine that must run.
 async fn post<T: DeserializeOwned>(place: &Place, path: &str, body: &serde_json::Value, unknown: &str) -> anyhow::Result<T> {
-    let address = config::listen(&place.workspace, &Environment::of_process());
-    match client::post(address, path, body).await? {
-        client::Answer::Nobody => Err(anyhow!("no engine listens on {address}: `weft run` starts it")),
+    let engine = client::Engine::of(&place.workspace);
+    match client::post(&engine, path, body).await? {
+        client::Answer::Nobody => Err(anyhow!("no engine listens on {engine}: `weft run` starts it")),
         client::Answer::NotFound => Err(anyhow!("{unknown}")),
         client::Answer::Body(bytes) => serde_json::from_slice(&bytes).context("the engine's answer cannot be read"),
     }

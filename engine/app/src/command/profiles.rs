@@ -43,7 +43,7 @@ pub(super) struct Profiles {
 pub(super) async fn run(profiles: Profiles) -> Result<(), Failed> {
     let output = Output::of(profiles.json);
     let (config, _) = load(&profiles.workspace, output).await?;
-    let list: List = match client::get(config.listen, &path(&profiles)).await? {
+    let list: List = match client::get(&client::Engine::configured(&config), &path(&profiles)).await? {
         client::Answer::Nobody => read_the_folder(&config, &profiles)?,
         client::Answer::NotFound => return Err(anyhow!("the engine that runs is of a version without this page").into()),
         client::Answer::Body(bytes) => serde_json::from_slice(&bytes).context("the engine's answer cannot be read")?,

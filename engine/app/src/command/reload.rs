@@ -11,7 +11,7 @@ use super::{Failed, Output, client, complain, host, load, print, report_progress
 use crate::assembly::{check, terms};
 use crate::bounds::Bounds;
 use crate::clock::Clock;
-use crate::config::{self, Change, Config, Environment};
+use crate::config::{Change, Config, Environment};
 use crate::engine::Terms;
 use crate::erasure::forecast::forecast;
 use crate::limits;
@@ -22,9 +22,9 @@ use crate::vault::{DataFolder, Vault};
 
 /// Looks at a workspace's files, and has the running engine take on what is different.
 pub(super) async fn reload(workspace: &Path, output: Output) -> Result<(), Failed> {
-    let address = config::listen(workspace, &Environment::of_process());
-    let Some(reloaded) = ask(address, "/api/v1/config/reload").await? else {
-        return Err(anyhow!("no engine listens on {address}: `weft run` starts it").into());
+    let engine = client::Engine::of(workspace);
+    let Some(reloaded) = ask(&engine, "/api/v1/config/reload").await? else {
+        return Err(anyhow!("no engine listens on {engine}: `weft run` starts it").into());
     };
     show(&reloaded, output)
 }
@@ -32,7 +32,7 @@ pub(super) async fn reload(workspace: &Path, output: Output) -> Result<(), Faile
 /// Says what would change: in the running engine where there is one, else since the last time that one ran.
 pub(super) async fn plan(workspace: &Path, output: Output) -> Result<(), Failed> {
     let environment = Environment::of_process();
-    if let Some(reloaded) = ask(config::listen(workspace, &environment), "/api/v1/config/reload?dry_run=true").await? {
+    if let Some(reloaded) = ask(&client::Engine::of(workspace), "/api/v1/config/reload?dry_run=true").await? {
         return show(&reloaded, output);
     }
     let (config, _) = load(workspace, output).await?;
@@ -80,10 +80,10 @@ fn count(config: &Config) -> Option<Forecast> {
     counted().inspect_err(|error| complain(&format!("inactive profiles are not counted: {error:#}"))).ok()
 }
 
-async fn ask(address: std::net::SocketAddr, path: &str) -> anyhow::Result<Option<Reloaded>> {
-    match client::post(address, path, &serde_json::json!({})).await? {
+async fn ask(engine: &client::Engine, path: &str) -> anyhow::Result<Option<Reloaded>> {
+    match client::post(engine, path, &serde_json::json!({})).await? {
         client::Answer::Nobody => Ok(None),
-        client::Answer::NotFound => Err(anyhow!("what listens on {address} is no engine of this version")),
+        client::Answer::NotFound => Err(anyhow!("what listens on {engine} is no engine of this version")),
         client::Answer::Body(bytes) => Ok(Some(serde_json::from_slice(&bytes).context("the engine's answer cannot be read")?)),
     }
 }

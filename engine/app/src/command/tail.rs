@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::client::{self, Message};
 use super::events::line;
 use super::{Failed, complain};
-use crate::config::{self, Environment};
 use crate::events::{Shown, Who};
 use crate::limits;
 use crate::render::Style;
@@ -46,11 +45,11 @@ pub(super) struct Tail {
 const AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(tail: Tail) -> Result<(), Failed> {
-    let address = config::listen(&tail.workspace, &Environment::of_process());
+    let engine = client::Engine::of(&tail.workspace);
     let path = tail.path();
     let (mut last, mut been_there): (Option<String>, bool) = (None, false);
     loop {
-        match client::follow(address, &path, last.as_deref()).await {
+        match client::follow(&engine, &path, last.as_deref()).await {
             Ok(Some(mut messages)) => {
                 if been_there {
                     complain("the engine is there again");
@@ -66,7 +65,7 @@ pub(super) async fn run(tail: Tail) -> Result<(), Failed> {
                 }
                 complain("the engine has gone away; waiting for it");
             }
-            Ok(None) if !been_there => return Err(anyhow!("no engine listens on {address}: `weft run` starts it").into()),
+            Ok(None) if !been_there => return Err(anyhow!("no engine listens on {engine}: `weft run` starts it").into()),
             Err(error) if !been_there => return Err(error.into()),
             Ok(None) | Err(_) => (),
         }

@@ -2,9 +2,8 @@
 //!
 //! What is drawn is a function of two reports and the time between them ([`frame`]); the rest is the terminal's affair.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{IsTerminal, Write as _};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,6 @@ use crossterm::{cursor, event, execute, queue};
 
 use super::dlq::plain;
 use super::{Failed, client, print};
-use crate::config::{self, Environment};
 use crate::render::Style;
 use crate::status::{Outcome, Report, Waiting};
 
@@ -38,17 +36,17 @@ struct Look {
 }
 
 pub(super) async fn run(top: Top) -> Result<(), Failed> {
-    let address = config::listen(&top.workspace, &Environment::of_process());
-    let nobody = || anyhow!("no engine listens on {address}: `weft run` starts it");
-    let mut before = look(address).await?;
+    let engine = client::Engine::of(&top.workspace);
+    let nobody = || anyhow!("no engine listens on {engine}: `weft run` starts it");
+    let mut before = look(&engine).await?;
     if before.report.is_none() {
         return Err(nobody().into());
     }
     if top.once {
         tokio::time::sleep(EVERY).await;
-        let now = look(address).await?;
+        let now = look(&engine).await?;
         let report = now.report.as_ref().ok_or_else(nobody)?;
-        print(&frame(address, report, before.since(&now), Style::Plain));
+        print(&frame(&engine, report, before.since(&now), Style::Plain));
         return Ok(());
     }
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
@@ -58,10 +56,10 @@ pub(super) async fn run(top: Top) -> Result<(), Failed> {
     let style = Style::of(&std::io::stdout());
     loop {
         // A page that cannot be had is looked for again: the screen says so, and stays.
-        let now = look(address).await.unwrap_or_else(|_| Look { report: None, at: Instant::now() });
+        let now = look(&engine).await.unwrap_or_else(|_| Look { report: None, at: Instant::now() });
         let text = match &now.report {
-            Some(report) => frame(address, report, before.since(&now), style),
-            None => format!("weft {address}  {}\n", style.paint(RED, "nobody answers; looking again")),
+            Some(report) => frame(&engine, report, before.since(&now), style),
+            None => format!("weft {engine}  {}\n", style.paint(RED, "nobody answers; looking again")),
         };
         draw(&text)?;
         before = now;
@@ -73,8 +71,8 @@ pub(super) async fn run(top: Top) -> Result<(), Failed> {
     }
 }
 
-async fn look(address: SocketAddr) -> anyhow::Result<Look> {
-    let report = match client::get(address, "/api/v1/status").await? {
+async fn look(engine: &client::Engine) -> anyhow::Result<Look> {
+    let report = match client::get(engine, "/api/v1/status").await? {
         client::Answer::Body(bytes) => Some(serde_json::from_slice(&bytes).context("the engine's answer cannot be read")?),
         _ => None,
     };
@@ -162,7 +160,7 @@ const GREEN: &str = "1;32";
 const BOLD: &str = "1";
 
 /// What the screen shows of a report, with rates where there is one before it.
-fn frame(address: SocketAddr, report: &Report, before: Option<(&Report, Duration)>, style: Style) -> String {
+fn frame(engine: &impl fmt::Display, report: &Report, before: Option<(&Report, Duration)>, style: Style) -> String {
     // After another start, counts begin anew, and there is no rate.
     let rate = |now: u64, then: Option<u64>| match (then, before) {
         (Some(then), Some((_, time))) if now >= then => format!("{:.1}", (now - then) as f64 / time.as_secs_f64().max(0.001)),
@@ -173,7 +171,7 @@ fn frame(address: SocketAddr, report: &Report, before: Option<(&Report, Duration
         Some(trouble) => style.paint(RED, &format!("IN TROUBLE: {}", plain(trouble))),
         None => style.paint(GREEN, "runs"),
     };
-    let mut text = format!("{} {address}  {standing}  generation {}\n", style.paint(BOLD, "weft"), report.generation);
+    let mut text = format!("{} {engine}  {standing}  generation {}\n", style.paint(BOLD, "weft"), report.generation);
     if let Some(config) = report.config.as_ref().filter(|config| config.outcome == Outcome::Refused) {
         let said = format!("the workspace's files were refused at {}: `weft plan` says why", config.at);
         let _ = writeln!(text, "{}", style.paint(YELLOW, &said));
@@ -234,6 +232,7 @@ mod tests {
             ..Standing::default()
         };
         Report {
+            workspace: "shop".into(),
             trouble: None,
             config: None,
             generation: 3,
@@ -255,9 +254,9 @@ mod tests {
 
     #[test]
     fn a_frame_has_rates_and_what_went_wrong() {
-        let address = "127.0.0.1:8080".parse().expect("valid");
+        let engine = "127.0.0.1:8080";
         let (then, now) = (report(100, 50, None), report(300, 60, Some("503\n\x1b[2J")));
-        let text = frame(address, &now, Some((&then, Duration::from_secs(2))), Style::Plain);
+        let text = frame(&engine, &now, Some((&then, Duration::from_secs(2))), Style::Plain);
         let want = [
             "weft 127.0.0.1:8080  runs  generation 3",
             "2 customers, 5 identifiers, 300 events, 1 dead letters",
@@ -276,7 +275,7 @@ mod tests {
             "q ends",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), want);
-        let restarted = frame(address, &report(7, 7, None), Some((&now, Duration::from_secs(1))), Style::Plain);
+        let restarted = frame(&engine, &report(7, 7, None), Some((&now, Duration::from_secs(1))), Style::Plain);
         assert!(restarted.lines().any(|line| line.starts_with("web") && line.ends_with(" -")), "{restarted}");
     }
 

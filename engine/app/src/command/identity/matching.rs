@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -18,7 +17,7 @@ use weft_matching::{Evidence, Fields, Model, Record};
 
 use super::super::{Failed, Output, client, complain, print};
 use super::Place;
-use crate::config::{self, Environment, MatchingSpec, alone};
+use crate::config::{MatchingSpec, alone};
 use crate::matcher::{ModelStanding, Shown};
 use crate::table::Table;
 
@@ -154,23 +153,23 @@ pub(in crate::command) async fn train(Train { file, fields, id, model, place }: 
 
 /// Has the running engine learn.
 async fn learn_there(place: &Place) -> Result<(), Failed> {
-    let address = config::listen(&place.workspace, &Environment::of_process());
+    let engine = client::Engine::of(&place.workspace);
     let progress = Steps::new();
     progress.say("the engine learns");
-    let answer = client::post_patiently(address, "/api/v1/identity/model").await;
+    let answer = client::post_patiently(&engine, "/api/v1/identity/model").await;
     progress.end();
-    shown(address, answer?, place)
+    shown(&engine, answer?, place)
 }
 
 /// The model of the running engine.
 pub(in crate::command) async fn model(place: &Place) -> Result<(), Failed> {
-    let address = config::listen(&place.workspace, &Environment::of_process());
-    shown(address, client::get(address, "/api/v1/identity/model").await?, place)
+    let engine = client::Engine::of(&place.workspace);
+    shown(&engine, client::get(&engine, "/api/v1/identity/model").await?, place)
 }
 
-fn shown(address: SocketAddr, answer: client::Answer, place: &Place) -> Result<(), Failed> {
+fn shown(engine: &client::Engine, answer: client::Answer, place: &Place) -> Result<(), Failed> {
     let model: Shown = match answer {
-        client::Answer::Nobody => return Err(anyhow!("no engine listens on {address}: `weft run` starts it").into()),
+        client::Answer::Nobody => return Err(anyhow!("no engine listens on {engine}: `weft run` starts it").into()),
         client::Answer::NotFound => return Err(anyhow!("the engine that runs is of a version without this page").into()),
         client::Answer::Body(bytes) => serde_json::from_slice(&bytes).context("the engine's answer cannot be read")?,
     };

@@ -55,7 +55,12 @@ pub(in crate::command) struct Unsay {
 pub(super) async fn list(Listing { after, limit, place }: &Listing) -> Result<(), Failed> {
     let (config, _) = load(&place.workspace, Output::of(place.json)).await?;
     let from = after.map_or_else(String::new, |after| format!("&after={after}"));
-    let list: List = match client::get(config.listen, &format!("/api/v1/identity/matches?limit={limit}{from}")).await? {
+    let list: List = match client::get(
+        &client::Engine::configured(&config),
+        &format!("/api/v1/identity/matches?limit={limit}{from}"),
+    )
+    .await?
+    {
         client::Answer::Nobody => {
             let vault = Vault::open(&DataFolder::at(&config.data), report_progress())?;
             let (plan, asked) = (vault.overlay.plan().clone(), Waiting { after: *after, limit: Some(*limit) });
