@@ -105,7 +105,7 @@ fn who_becomes_one_by_matching_can_be_expected() {
 
 #[test]
 fn consent_is_held_to_as_its_example_says() {
-    plays(&run_on(&root().join("pipelines/consent"), "test"), 2);
+    plays(&run_on(&root().join("pipelines/consent"), "test"), 3);
 }
 
 /// Whether so many scenarios were played, and came out as they say.

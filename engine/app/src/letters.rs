@@ -205,6 +205,12 @@ fn received(place: &LetterBytes, bytes: &[u8]) -> Option<Timestamp> {
 }
 
 impl Asked {
+    /// Whether only some of them are asked for.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        *self != Asked { limit: self.limit, ..Asked::default() }
+    }
+
     fn wants(&self, letter: &Letter) -> bool {
         self.stage.as_ref().is_none_or(|stage| *stage == letter.stage)
             && self.code.as_ref().is_none_or(|code| *code == letter.code)

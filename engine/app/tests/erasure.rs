@@ -527,8 +527,8 @@ async fn all_that_wait_go_in_one_pass_and_what_only_they_share_goes_with_them() 
         }
         done.push(erasure::find(engine.ledger(), id).expect("readable").expect("it was asked for"));
     }
-    // Whoever asked while the first had not begun went with it.
-    assert!(done.iter().any(|one| one.together >= 3), "{done:#?}");
+    // Whoever asked while a pass had not begun went with it: four in three passes at the most.
+    assert!(done.iter().any(|one| one.together >= 2), "{done:#?}");
     assert_eq!(done.iter().map(|one| one.removed["events"]).take(3).collect::<Vec<_>>(), [12, 4, 8]);
 
     let cancelled = engine.eraser().cancel("w1").await.expect("noted").expect("it had not begun");

@@ -193,6 +193,17 @@ pub enum Decision {
     Refuse,
 }
 
+impl Decision {
+    /// What was decided, as people say it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Decision::Accept => "one person",
+            Decision::Refuse => "kept apart",
+        }
+    }
+}
+
 /// What an event added to a claim that was known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {

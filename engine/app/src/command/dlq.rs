@@ -155,6 +155,7 @@ pub(super) async fn run(command: Dlq) -> Result<(), Failed> {
             let list = list.ok_or_else(|| anyhow!("the engine that runs is of a version without this page"))?;
             match output {
                 Output::Json => print(&serde_json::to_string_pretty(&list)?),
+                Output::People if list.letters.is_empty() && asked.is_narrow() => print("no such dead letter waits"),
                 Output::People => print(&table(&list)),
             }
         }
@@ -205,7 +206,7 @@ async fn all_of(config: &Config, Which { stage, code, since, until }: Which) -> 
     loop {
         let list: List = serde_json::from_slice(&reach(
             config,
-            client::get(&client::Engine::configured(&config), &path_of_list(&asked)).await?,
+            client::get(&client::Engine::configured(config), &path_of_list(&asked)).await?,
         )?)?;
         ids.extend(list.letters.iter().map(|letter| letter.id));
         match list.next {
@@ -220,8 +221,7 @@ async fn drop_some(config: &Config, ids: &[Id], reason: &str) -> anyhow::Result<
     let mut dropped = 0;
     for ids in ids.chunks(limits::LETTERS_DROPPED_MAX) {
         let body = serde_json::json!({ "letters": ids, "reason": reason });
-        let answer =
-            reach(config, client::post(&client::Engine::configured(&config), "/api/v1/dead-letters/drop", &body).await?)?;
+        let answer = reach(config, client::post(&client::Engine::configured(config), "/api/v1/dead-letters/drop", &body).await?)?;
         let answer: serde_json::Value = serde_json::from_slice(&answer).context("the engine's answer cannot be read")?;
         dropped += answer["dropped"].as_u64().unwrap_or_default();
     }
@@ -243,7 +243,7 @@ async fn ask<T: DeserializeOwned>(
     path: &str,
     read: impl FnOnce(&Vault) -> Read<Option<T>>,
 ) -> anyhow::Result<Option<T>> {
-    match client::get(&client::Engine::configured(&config), path).await? {
+    match client::get(&client::Engine::configured(config), path).await? {
         client::Answer::Nobody => {
             let vault = Vault::open(&DataFolder::at(&config.data), report_progress())?;
             let found = read(&vault)?;

@@ -100,7 +100,7 @@ async fn write(config: &Config, what: &What, out: &mut Out) -> anyhow::Result<()
     loop {
         let lines_before = out.lines;
         let path = what.path(out.go_on());
-        let Some(mut streamed) = client::stream(&client::Engine::configured(&config), &path).await? else {
+        let Some(mut streamed) = client::stream(&client::Engine::configured(config), &path).await? else {
             if out.lines == 0 {
                 return read_the_folder(config, what, out);
             }

@@ -257,7 +257,7 @@ fn link(link: &Link) -> String {
         let _ = writeln!(text, "{:28}KEPT APART: it had to set aside {} ({})", "", name(&aside.identifier), aside.guard.name());
     }
     if let Some(verdict) = &because.verdict {
-        let _ = writeln!(text, "{:28}decided: {:?}, {}", "", verdict.decision, plain(&verdict.reason));
+        let _ = writeln!(text, "{:28}decided: {}, {}", "", verdict.decision.name(), plain(&verdict.reason));
     }
     if let Some(why) = &because.retracted {
         let _ = writeln!(text, "{:28}retracted: {}", "", plain(why));

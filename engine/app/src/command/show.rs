@@ -180,7 +180,7 @@ fn because(reason: &Because) -> String {
         let _ = write!(text, "; retracted: {why}");
     }
     if let Some(verdict) = &reason.verdict {
-        let _ = write!(text, "; decided: {:?}, {}", verdict.decision, verdict.reason);
+        let _ = write!(text, "; decided: {}, {}", verdict.decision.name(), verdict.reason);
     }
     for word in &reason.words {
         let struck = word.struck.as_ref().map_or_else(String::new, |why| format!(", which was taken back: {why}"));

@@ -127,24 +127,33 @@ fn fingerprint(engine: &Engine) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Leaves the newest [`limits::CACHE_FILES_MAX`] files of the cache, and none that was half written long ago.
+/// Leaves the newest [`limits::CACHE_FILES_MAX`] files of the cache, and none that was half written long ago. Another process may do so at the same
+/// time: what is gone meanwhile is gone.
 fn sweep(folder: &Path) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
+        let Some(file) = unless_gone(entry.metadata())? else { continue };
         let path = entry.path();
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("tmp") if is_old(&entry.metadata()?) => fs::remove_file(&path)?,
-            Some("code" | "manifest") => files.push((entry.metadata()?.modified()?, path)),
+            Some("tmp") if is_old(&file) => drop(unless_gone(fs::remove_file(&path))?),
+            Some("code" | "manifest") => files.push((file.modified()?, path)),
             _ => {}
         }
     }
     files.sort();
     let surplus = files.len().saturating_sub(limits::CACHE_FILES_MAX);
     for (_, path) in files.drain(..surplus) {
-        fs::remove_file(path)?;
+        unless_gone(fs::remove_file(path))?;
     }
     Ok(())
+}
+
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 /// Whether nobody can still be writing it.
@@ -187,4 +196,26 @@ fn create(path: &Path) -> io::Result<fs::File> {
 #[cfg(not(unix))]
 fn is_owners_alone(path: &Path, _: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_many_sweep_at_once_keeps_the_newest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for _ in 0..5 {
+            for number in 0..limits::CACHE_FILES_MAX + 200 {
+                fs::write(folder.path().join(format!("{number}.code")), b"code").expect("is written");
+            }
+            std::thread::scope(|scope| {
+                let sweeps: Vec<_> = (0..8).map(|_| scope.spawn(|| sweep(folder.path()))).collect();
+                for one in sweeps {
+                    one.join().expect("no panic").expect("it is nobody's fault that a file is gone");
+                }
+            });
+            assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), limits::CACHE_FILES_MAX);
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub(super) async fn some(config: &Config, ids: &[Id], dry_run: bool) -> anyhow::
     for ids in ids.chunks(limits::LETTERS_RETRIED_MAX) {
         let body = serde_json::json!({ "letters": ids, "dry_run": dry_run });
         let answer =
-            reach(config, client::post(&client::Engine::configured(&config), "/api/v1/dead-letters/retry", &body).await?)?;
+            reach(config, client::post(&client::Engine::configured(config), "/api/v1/dead-letters/retry", &body).await?)?;
         let part: Retried = serde_json::from_slice(&answer).context("the engine's answer cannot be read")?;
         all.retried.extend(part.retried);
         all.kept.extend(part.kept);
@@ -35,7 +35,7 @@ pub(super) async fn some(config: &Config, ids: &[Id], dry_run: bool) -> anyhow::
 /// Has a dead letter go again with these bytes in place of its own.
 pub(super) async fn with(config: &Config, id: Id, bytes: Bytes) -> anyhow::Result<Retried> {
     let path = format!("/api/v1/dead-letters/{id}/retry");
-    let answer = reach(config, client::post_bytes(&client::Engine::configured(&config), &path, bytes).await?)?;
+    let answer = reach(config, client::post_bytes(&client::Engine::configured(config), &path, bytes).await?)?;
     serde_json::from_slice(&answer).context("the engine's answer cannot be read")
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn edited(config: &Config, id: Id, file: Option<&Path>) -> anyh
     }
     let editor = std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR"));
     let editor = editor.map_err(|_| anyhow!("$EDITOR is not set: set it, or give the bytes with `--with FILE`"))?;
-    let answer = reach(config, client::get(&client::Engine::configured(&config), &format!("/api/v1/dead-letters/{id}")).await?)
+    let answer = reach(config, client::get(&client::Engine::configured(config), &format!("/api/v1/dead-letters/{id}")).await?)
         .with_context(|| format!("the dead letter `{id}` cannot be had"))?;
     let shown: Shown = serde_json::from_slice(&answer).context("the engine's answer cannot be read")?;
     let before = bytes_of(&shown)?;

@@ -169,7 +169,7 @@ pub(in crate::command) fn matched(one: &Matched) -> String {
         let _ = writeln!(text, "{:30}KEPT APART by a guard ({})", "", guard.name());
     }
     if let Some(verdict) = &one.verdict {
-        let _ = writeln!(text, "{:30}decided: {:?}, {}", "", verdict.decision, plain(&verdict.reason));
+        let _ = writeln!(text, "{:30}decided: {}, {}", "", verdict.decision.name(), plain(&verdict.reason));
     }
     text
 }
