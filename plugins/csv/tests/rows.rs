@@ -177,7 +177,7 @@ fn a_refused_row_can_be_read_again_by_itself() {
         &of(text, ""),
     );
     let windows = r#","encoding":"windows-1252""#;
-    let (file, part) = (b"E-Mail;A, \"B\"\na@b;old \xfc\n", "\u{feff}E-Mail;\"A, \"\"B\"\"\"\na@b;old ü"));
+    let (file, part) = (b"E-Mail;A, \"B\"\na@b;old \xfc\n", "\u{feff}E-Mail;\"A, \"\"B\"\"\"\na@b;old ü");
     check(&of(number, windows), &file[..], part.as_bytes(), &of(text, windows));
     let columns = r#","columns":["E-Mail","A, \"B\""]"#;
     check(&of(number, columns), b"a@b,old\n", b"a@b,old", &of(text, columns));
