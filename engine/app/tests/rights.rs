@@ -94,14 +94,20 @@ impl Controller {
         self.told.lock().expect("no panic").iter().map(|(status, _)| status.clone()).collect()
     }
 
+    /// Waits until these were told, in this order. One may be told twice: a stop can come between a call and the note that it was made.
     async fn heard(&self, statuses: &[&str]) {
+        let told = || {
+            let mut told = self.statuses();
+            told.dedup();
+            told
+        };
         for _ in 0..2_000 {
-            if self.statuses().len() >= statuses.len() {
+            if told().len() >= statuses.len() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert_eq!(self.statuses(), statuses);
+        assert_eq!(told(), statuses);
     }
 }
 
