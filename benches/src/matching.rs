@@ -100,9 +100,7 @@ async fn tell(engine: &Engine, people: impl Iterator<Item = usize>, version: u64
         }
         engine.intake().append(arrived).await.expect("intake takes them");
     }
-    while engine.ledger().intake_through() < engine.intake().reader().durable_end() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    engine.caught_up().await;
 }
 
 /// What is told of a person: homes of two who share a street, a telephone and a name; one in eight is there twice, with something missing.

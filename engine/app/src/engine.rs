@@ -509,10 +509,27 @@ impl Engine {
         }
     }
 
+    /// Waits until what has arrived is folded, durably: whatever shows it shows it from then on. Timers, lanes and matching may have work
+    /// to do yet ([`Engine::settle`]).
+    pub async fn caught_up(&self) {
+        while self.status.obstacle().is_none() && !self.is_caught_up() {
+            tokio::time::sleep(limits::SETTLE_EVERY).await;
+        }
+    }
+
+    /// Whether it is ([`Engine::caught_up`]).
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        let arrived = self.ledger.intake_through() >= self.intake.reader().durable_end();
+        // While nothing can be folded: what was folded need not be durable, and nobody is shown it before it is.
+        let state = self.ledger.state();
+        arrived && state.position() == self.ledger.history().durable_end()
+    }
+
     /// Waits until what has arrived has passed through everything, durably: pipeline, fold, timers, lanes.
     pub async fn settle(&self) {
         while !self.is_settled() {
-            tokio::time::sleep(limits::WATCH_EVERY / 10).await;
+            tokio::time::sleep(limits::SETTLE_EVERY).await;
         }
     }
 

@@ -209,6 +209,9 @@ pub const RESULTS_KEPT_MS: u64 = 7 * 86_400_000;
 /// How often the engine looks whether its parts still run.
 pub const WATCH_EVERY: Duration = Duration::from_millis(100);
 
+/// How often it is looked whether everything has passed through: only by those who wait for it.
+pub const SETTLE_EVERY: Duration = Duration::from_millis(2);
+
 /// How long a sender may take over the head of a request, and how long an idle connection is kept.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
 

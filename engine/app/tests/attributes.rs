@@ -50,10 +50,8 @@ async fn order(engine: &Engine, clock: &Clock, orders: &[(usize, i64, &str)]) {
         arrived.push(&Arrival::Event { source: "shop", named: Named::ByPlace, json: &event.to_json() });
     }
     engine.intake().append(arrived).await.expect("intake takes them");
-    while engine.ledger().intake_through() < engine.intake().reader().durable_end() {
-        assert_eq!(engine.report().trouble, None);
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    engine.caught_up().await;
+    assert_eq!(engine.report().trouble, None);
     engine.ledger().commit().await;
 }
 

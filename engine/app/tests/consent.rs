@@ -119,9 +119,8 @@ async fn put(engine: &Engine, second: u32, kind: &str, who: &str, rest: &str) {
     let mut arrived = Arrived::default();
     arrived.push(&Arrival::Event { source: "web", named: Named::BySender, json: &event.to_json() });
     engine.intake().append(arrived).await.expect("intake takes it");
-    while engine.ledger().intake_through() < engine.intake().reader().durable_end() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    engine.caught_up().await;
+    assert_eq!(engine.report().trouble, None);
 }
 
 fn standing(engine: &Engine) -> Standing {

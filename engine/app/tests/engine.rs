@@ -50,10 +50,8 @@ async fn tell(engine: &Engine, events: &[&str], received: Timestamp) {
 }
 
 async fn folded(engine: &Engine) {
-    while engine.ledger().intake_through() < engine.intake().reader().durable_end() {
-        assert_eq!(engine.report().trouble, None);
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    }
+    engine.caught_up().await;
+    assert_eq!(engine.report().trouble, None);
 }
 
 fn names(engine: &Engine, kind: &str, value: &str) -> String {

@@ -140,10 +140,8 @@ async fn put(engine: &Engine, arrived: Arrived) {
     if !arrived.is_empty() {
         engine.intake().append(arrived).await.expect("intake takes them");
     }
-    while engine.ledger().intake_through() < engine.intake().reader().durable_end() {
-        assert_eq!(engine.report().trouble, None);
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    engine.caught_up().await;
+    assert_eq!(engine.report().trouble, None);
 }
 
 fn anns_visit(id: &str) -> String {

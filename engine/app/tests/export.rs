@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -55,10 +54,8 @@ async fn tell(engine: &Engine, received: &str, events: impl IntoIterator<Item = 
         }
         engine.intake().append(arrived).await.expect("intake takes them");
     }
-    while engine.ledger().intake_through() < engine.intake().reader().durable_end() {
-        assert_eq!(engine.report().trouble, None);
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    engine.caught_up().await;
+    assert_eq!(engine.report().trouble, None);
 }
 
 async fn open(engine: &Engine, path: &str) -> Response<Incoming> {

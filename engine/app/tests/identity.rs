@@ -49,10 +49,8 @@ async fn tell(engine: &Engine, events: &[&str]) {
         arrived.push(&Arrival::Event { source, named: Named::ByPlace, json: &event.to_json() });
         engine.intake().append(arrived).await.expect("intake takes them");
     }
-    while engine.ledger().intake_through() < engine.intake().reader().durable_end() {
-        assert_eq!(engine.report().trouble, None);
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    }
+    engine.caught_up().await;
+    assert_eq!(engine.report().trouble, None);
 }
 
 fn identifier(word: &str) -> Identifier {

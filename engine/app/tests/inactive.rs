@@ -42,10 +42,8 @@ async fn tell(engine: &Engine, visits: impl IntoIterator<Item = (Vec<(&'static s
         arrived.push(&Arrival::Event { source: "web", named: Named::BySender, json: &event.to_json() });
     }
     engine.intake().append(arrived).await.expect("intake takes them");
-    while engine.ledger().intake_through() < engine.intake().reader().durable_end() {
-        assert_eq!(engine.report().trouble, None);
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    engine.caught_up().await;
+    assert_eq!(engine.report().trouble, None);
 }
 
 /// 700 anonymous devices that were here today, 60 that were not for 100 days; 40 people who were not, 30 who have two devices of which one was

@@ -1,7 +1,6 @@
 //! Dead letters as the engine's pages show them: each with its reason and its bytes, wherever those are kept, and page after page.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,11 +33,8 @@ async fn refuse(engine: &Engine, letters: &[(&str, &str, &[u8])]) {
         arrived.push(&Arrival::Refused { source, code, message: &format!("it is {code}\nand no event"), coming: "", bytes });
     }
     engine.intake().append(arrived).await.expect("intake takes them");
-    let end = engine.intake().reader().durable_end();
-    while engine.ledger().intake_through() < end || engine.ledger().history().durable_end() < engine.ledger().state().position() {
-        assert_eq!(engine.report().trouble, None);
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    engine.caught_up().await;
+    assert_eq!(engine.report().trouble, None);
 }
 
 async fn get(engine: &Engine, path: &str) -> (u16, Value) {

@@ -72,7 +72,7 @@ impl World {
         loop {
             assert_eq!(self.engine.report().trouble, None);
             assert!(std::time::Instant::now() < until, "it never rests: {:?}", self.engine.matcher().standing());
-            let arrived = self.engine.ledger().intake_through() >= self.engine.intake().reader().durable_end();
+            let arrived = self.engine.is_caught_up();
             // In this order: what the matcher says sets timers.
             let idle = self.engine.matcher().is_idle(self.engine.ledger());
             let next =

@@ -62,10 +62,8 @@ async fn start(data: &Path) -> Engine {
     arrived.push(&Arrival::Event { source: "web", named: Named::BySender, json: &event.to_json() });
     arrived.push(&Arrival::Refused { source: "web", code: "bad", message: "it is bad", coming: "", bytes: b"{\"a\":1}" });
     engine.intake().append(arrived).await.expect("intake takes them");
-    let end = engine.intake().reader().durable_end();
-    while engine.ledger().intake_through() < end || engine.ledger().history().durable_end() < engine.ledger().state().position() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    engine.caught_up().await;
+    assert_eq!(engine.report().trouble, None);
     engine
 }
 

@@ -37,11 +37,8 @@ async fn tell(engine: &Engine, source: &str, events: &[String]) {
         arrived.push(&Arrival::Event { source, named: Named::ByPlace, json: &event.to_json() });
     }
     engine.intake().append(arrived).await.expect("intake takes them");
-    let end = engine.intake().reader().durable_end();
-    while engine.ledger().intake_through() < end || engine.ledger().history().durable_end() < engine.ledger().state().position() {
-        assert_eq!(engine.report().trouble, None);
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    engine.caught_up().await;
+    assert_eq!(engine.report().trouble, None);
 }
 
 /// An event that occurred so many seconds after ten o'clock.

@@ -57,10 +57,8 @@ async fn tell(engine: &Engine, events: std::ops::Range<usize>) {
         }
         engine.intake().append(arrived).await.expect("intake takes them");
     }
-    while engine.ledger().intake_through() < engine.intake().reader().durable_end() {
-        assert_eq!(engine.report().trouble, None);
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    }
+    engine.caught_up().await;
+    assert_eq!(engine.report().trouble, None);
     engine.ledger().commit().await;
 }
 

@@ -209,9 +209,8 @@ impl Running {
         let mut arrived = Arrived::default();
         arrived.push(&Arrival::Event { source: "web", named: Named::BySender, json: &event.to_json() });
         self.engine.intake().append(arrived).await.expect("intake takes it");
-        while self.engine.ledger().intake_through() < self.engine.intake().reader().durable_end() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        self.engine.caught_up().await;
+        assert_eq!(self.engine.report().trouble, None);
     }
 
     async fn ask(&self, verb: &str, path: &str, authorization: &str, body: &str) -> Answer {
